@@ -1,0 +1,91 @@
+# Two commands on a new machine: `make compare` and `make test`.
+# Both use one virtual environment; a stamp in it says what is installed, so nothing is done twice.
+
+PYTHON ?= $(shell python3.11 -c '' 2>/dev/null && echo python3.11 || echo python3)
+VENV ?= .venv
+JOBS ?= 2
+
+# `make compare COMPARE="--agents static,ilp --scenario tiny" OUTPUT=results/mine ARGS="--workers 2"`
+COMPARE ?= --agents static,reactive,ilp --scenario o365-day --seeds 1
+OUTPUT ?= results/compare
+ARGS ?=
+# `make test PYTEST_ARGS="-k router"`
+PYTEST_ARGS ?=
+
+CORE_EXTRAS := report,forecast
+TEST_EXTRAS := $(CORE_EXTRAS),learn,marl,mo,tune,ray,dev
+DOCS_EXTRAS := $(CORE_EXTRAS),docs
+
+BIN := $(VENV)/bin
+CORE_STAMP := $(VENV)/.installed-core
+TEST_STAMP := $(VENV)/.installed-test
+DOCS_STAMP := $(VENV)/.installed-docs
+PIP := $(BIN)/python -m pip install -q --disable-pip-version-check --no-input -c constraints.txt
+
+# $(call install,EXTRAS): pip's chatter goes to a file that is shown only if it fails.
+define install
+	@echo "Installing sageserve-env[$(1)] in $(VENV) (log: $(VENV)/install.log)"
+	@{ $(PIP) hatchling editables && $(PIP) --no-build-isolation -e ".[$(1)]"; } \
+		>$(VENV)/install.log 2>&1 </dev/null || { tail -n 40 $(VENV)/install.log >&2; exit 1; }
+endef
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.NOTPARALLEL:
+.PHONY: help compare test lint docs clean distclean
+
+help:  ## Show this list
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1|/' \
+		| while IFS='|' read -r name text; do printf '  make %-10s %s\n' "$$name" "$$text"; done
+
+compare: $(CORE_STAMP)  ## Compare static, reactive and ilp on one day of traffic
+	@$(BIN)/sageserve compare $(COMPARE) --output $(OUTPUT) $(ARGS)
+
+test: lint  ## Linters, types, import rules, all tests and a small comparison
+	@echo "== pytest"
+	@$(BIN)/python -m pytest -q -n $(JOBS) $(PYTEST_ARGS)
+	@echo "== make compare, small"
+	@folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT \
+		&& $(MAKE) --no-print-directory compare OUTPUT="$$folder" ARGS= \
+			COMPARE="--agents static,reactive,ilp --scenario tiny --seeds 1" \
+		&& test -s "$$folder/results.csv" && test -s "$$folder/report.html"
+
+lint: $(TEST_STAMP)  ## Ruff, mypy and the import rules
+	@echo "== ruff"
+	@$(BIN)/ruff check -q .
+	@$(BIN)/ruff format -q --check . || { echo "make lint: run '$(BIN)/ruff format'" >&2; exit 1; }
+	@echo "== mypy"
+	@$(BIN)/mypy --strict
+	@echo "== import rules"
+	@$(BIN)/lint-imports --no-cache
+
+docs: $(DOCS_STAMP)  ## Build the documentation in site/
+	@$(BIN)/mkdocs build -q --strict
+
+clean:  ## Remove caches and builds, keep the environment and results
+	@rm -rf build dist site htmlcov .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache \
+		.hypothesis .import_linter_cache
+	@find sageserve_env agents traces benchmarks tests -name __pycache__ -type d \
+		-exec rm -rf {} +
+
+distclean: clean  ## As clean, and remove the environment
+	@rm -rf $(VENV)
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "make: Python 3.11 or newer is needed; set PYTHON=..." >&2; exit 1; }
+	@echo "Making $(VENV)"
+	@$(PYTHON) -m venv $(VENV)
+
+$(CORE_STAMP): pyproject.toml constraints.txt | $(BIN)/python
+	$(call install,$(CORE_EXTRAS))
+	@touch $@
+
+# The extras of the tests contain those of `make compare`.
+$(TEST_STAMP): pyproject.toml constraints.txt | $(BIN)/python
+	$(call install,$(TEST_EXTRAS))
+	@touch $(CORE_STAMP) $@
+
+$(DOCS_STAMP): pyproject.toml constraints.txt | $(BIN)/python
+	$(call install,$(DOCS_EXTRAS))
+	@touch $@

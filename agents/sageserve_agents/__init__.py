@@ -1,0 +1,1 @@
+"""Agents that run a cluster: heuristics, the ILP planner and learned policies."""

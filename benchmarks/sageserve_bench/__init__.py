@@ -1,0 +1,1 @@
+"""Comparison protocol, statistics, reports, speed, fidelity and the command line."""
