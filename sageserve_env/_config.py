@@ -1,0 +1,125 @@
+"""Nested frozen dataclasses to and from plain dictionaries, with errors a person can act on."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import hashlib
+import json
+import types
+import typing
+from collections.abc import Mapping
+from typing import Any, TypeVar, Union
+
+T = TypeVar("T")
+
+
+class ScenarioError(ValueError):
+    """A scenario, a catalogue entry or a configuration value that cannot be used."""
+
+
+def unknown_key_message(key: str, valid: list[str], where: str) -> str:
+    """Return the one-line error for a misspelt key, naming the nearest valid one."""
+    near = difflib.get_close_matches(key, valid, n=1, cutoff=0.0)
+    hint = f"did you mean {near[0]!r}?" if near else "no keys are valid here"
+    return f"{where}: unknown key {key!r}; {hint} (valid: {', '.join(sorted(valid))})"
+
+
+def build(cls: type[T], data: Mapping[str, Any], where: str) -> T:
+    """Build dataclass ``cls`` from a mapping, recursively.
+
+    Args:
+        cls: A (frozen) dataclass type; nested dataclasses, tuples and dicts are converted.
+        data: Plain values, as read from YAML.
+        where: Name of the source, used in errors.
+
+    Raises:
+        ScenarioError: On an unknown or missing key, or a value of the wrong type.
+    """
+    if not isinstance(data, Mapping):
+        raise ScenarioError(f"{where}: expected a mapping, got {type(data).__name__}")
+    hints = typing.get_type_hints(cls)
+    fields = {f.name: f for f in dataclasses.fields(cls) if f.init}  # type: ignore[arg-type]
+    for key in data:
+        if key not in fields:
+            raise ScenarioError(unknown_key_message(str(key), list(fields), where))
+    values = {k: _convert(hints[k], v, f"{where}: {k}") for k, v in data.items()}
+    try:
+        return cls(**values)
+    except TypeError as error:
+        raise ScenarioError(f"{where}: {error}") from None
+    except ScenarioError as error:
+        text = str(error)
+        raise ScenarioError(text if text.startswith(where) else f"{where}: {text}") from None
+
+
+def _convert(hint: Any, value: Any, where: str) -> Any:
+    origin = typing.get_origin(hint)
+    if origin in (Union, types.UnionType):
+        options = typing.get_args(hint)
+        if value is None and type(None) in options:
+            return None
+        rest = [o for o in options if o is not type(None)]
+        return _convert(rest[0], value, where)
+    if dataclasses.is_dataclass(hint):
+        if isinstance(value, typing.cast(type, hint)):
+            return value
+        return build(typing.cast("type[Any]", hint), value, where)
+    if origin is tuple:
+        return _convert_tuple(typing.get_args(hint), value, where)
+    if origin in (dict, Mapping):
+        return _convert_mapping(typing.get_args(hint), value, where)
+    return _convert_scalar(hint, value, where)
+
+
+def _convert_tuple(args: tuple[Any, ...], value: Any, where: str) -> tuple[Any, ...]:
+    if isinstance(value, str) or not isinstance(value, (list, tuple)):
+        raise ScenarioError(f"{where}: expected a list, got {value!r}")
+    if len(args) == 2 and args[1] is Ellipsis:
+        return tuple(_convert(args[0], v, f"{where}[{i}]") for i, v in enumerate(value))
+    if len(args) != len(value):
+        raise ScenarioError(f"{where}: expected {len(args)} values, got {len(value)}")
+    return tuple(
+        _convert(a, v, f"{where}[{i}]") for i, (a, v) in enumerate(zip(args, value, strict=True))
+    )
+
+
+def _convert_mapping(args: tuple[Any, ...], value: Any, where: str) -> dict[Any, Any]:
+    if not isinstance(value, Mapping):
+        raise ScenarioError(f"{where}: expected a mapping, got {value!r}")
+    return {_convert(args[0], k, where): _convert(args[1], v, f"{where}.{k}") for k, v in value.items()}
+
+
+def _convert_scalar(hint: Any, value: Any, where: str) -> Any:
+    if hint is Any:
+        return value
+    if hint is float and isinstance(value, (int, float)) and not isinstance(value, bool):
+        number = float(value)
+        if number != number:
+            raise ScenarioError(f"{where}: expected a number, got NaN")
+        return number
+    if hint is int and isinstance(value, int) and not isinstance(value, bool):
+        return value
+    if hint is bool and isinstance(value, bool):
+        return value
+    if hint is str and isinstance(value, str):
+        return value
+    name = getattr(hint, "__name__", str(hint))
+    raise ScenarioError(f"{where}: expected {name}, got {value!r}")
+
+
+def plain(value: Any) -> Any:
+    """Return ``value`` as JSON-compatible lists, dictionaries and scalars, with stable order."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {f.name: plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
+    if isinstance(value, Mapping):
+        return {str(k): plain(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(v) for v in value]
+    return value
+
+
+def stable_hash(value: Any, length: int = 12) -> str:
+    """Return a hexadecimal SHA-256 prefix of the canonical JSON of ``value``."""
+    text = json.dumps(plain(value), sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:length]

@@ -1,0 +1,274 @@
+"""The parts of a scenario: tiers, lifecycle, batching, routing, NIW, faults, reward, workload."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sageserve_env._config import ScenarioError, unknown_key_message
+
+BATCHING_MODES = ("mixed", "prefill_first", "whole_prompt")
+KV_POLICIES = ("reservation", "growth")
+DISCIPLINES = ("fcfs", "edf", "pf", "dpa")
+ROUTERS = ("threshold", "shares", "least_wait")
+BALANCERS = ("jsq", "round_robin", "least_kv", "power_of_two")
+UTILISATIONS = ("load", "kv")
+OBJECTIVES = ("ttft", "completion")
+
+
+def _one_of(value: str, valid: tuple[str, ...], key: str) -> None:
+    if value not in valid:
+        message = unknown_key_message(value, list(valid), key)
+        raise ScenarioError(message.replace("unknown key", "unknown value"))
+
+
+def _at_least(value: float, low: float, key: str) -> None:
+    if not value >= low or value == float("inf"):
+        raise ScenarioError(f"{key}: expected a finite number of at least {low}, got {value}")
+
+
+@dataclass(frozen=True)
+class TierConfig:
+    """A class of requests and its objective (DOMAIN.md section 1).
+
+    Attributes:
+        name: ``IW-F``, ``IW-N`` or ``NIW``, or a user's own.
+        objective_s: Time within which the objective must be met.
+        objective: ``ttft`` (time to first token) or ``completion``.
+        interactive: Interactive tiers are routed on arrival; others wait at the NIW manager.
+        target: Share of requests that must meet the objective.
+        priority: Rank in the PF discipline, lower first.
+        miss_usd: Charge for a request that misses (A; chosen in ``options.py``).
+    """
+
+    name: str
+    objective_s: float
+    objective: str = "ttft"
+    interactive: bool = True
+    target: float = 0.95
+    priority: int = 0
+    miss_usd: float = 0.2
+
+    def __post_init__(self) -> None:
+        """Check the values."""
+        _one_of(self.objective, OBJECTIVES, f"tiers: {self.name}: objective")
+        _at_least(self.objective_s, 0.001, f"tiers: {self.name}: objective_s")
+        _at_least(self.miss_usd, 0.0, f"tiers: {self.name}: miss_usd")
+
+
+def default_tiers() -> tuple[TierConfig, ...]:
+    """Return the paper's tiers (DOMAIN.md section 1).
+
+    The charge per miss is our assumption (A): serving a request of the published day costs about
+    3 cents of VM time, and the last points of attainment cost some 15-20 cents per request saved.
+    """
+    return (
+        TierConfig("IW-F", 1.0, "ttft", True, 0.95, 0, 0.2),
+        TierConfig("IW-N", 60.0, "ttft", True, 0.95, 1, 0.2),
+        TierConfig("NIW", 86_400.0, "completion", False, 0.999, 2, 0.2),
+    )
+
+
+@dataclass(frozen=True)
+class LifecycleConfig:
+    """Delays of the capacity ladder (DOMAIN.md sections 1 and 3).
+
+    Attributes:
+        spot_same_model_s: A spot VM that still holds the model returns (paper: 1 min).
+        redeploy_s: An idle VM or one with another model, weights in the region (10 min).
+        fetch_weights_s: The first instance of a model in a region (up to 2 h).
+        jitter: Delays are multiplied by a seeded uniform factor in 1 -+ jitter (A).
+        weights_in_region: Whether all models' weights are in all regions at the start.
+    """
+
+    spot_same_model_s: float = 60.0
+    redeploy_s: float = 600.0
+    fetch_weights_s: float = 7200.0
+    jitter: float = 0.1
+    weights_in_region: bool = True
+
+    def __post_init__(self) -> None:
+        """Check the values."""
+        for key in ("spot_same_model_s", "redeploy_s", "fetch_weights_s", "jitter"):
+            _at_least(getattr(self, key), 0.0, f"lifecycle: {key}")
+        if self.jitter >= 1:
+            raise ScenarioError("lifecycle: jitter must be below 1")
+
+
+@dataclass(frozen=True)
+class BatchingConfig:
+    """Continuous batching inside an instance.
+
+    Attributes:
+        mode: ``mixed`` (decodes plus a prompt chunk in each iteration), ``prefill_first`` (prompt
+            work excludes decodes) or ``whole_prompt`` (mixed, prompts are not chunked).
+        prefill_token_budget: Prompt tokens per iteration in ``mixed`` and ``prefill_first``; None
+            removes the limit. ``whole_prompt`` takes whole prompts until the budget is used.
+        max_sequences: Most sequences running in an instance (A: vLLM's order of magnitude).
+        kv_policy: ``reservation`` (prompt + output at admission) or ``growth`` (token by token,
+            with preemption by recompute, newest first).
+        reserve_output_at_decode: With reservation, hold prompt + 1 from admission and the rest
+            from the first decode on, as the authors' simulator does.
+        discipline: Order of waiting requests: ``fcfs``, ``edf``, ``pf`` or ``dpa``.
+        utilisation: Endpoint signal, ``load`` or ``kv``.
+        balancer: Choice of instance in an endpoint.
+        memory_fraction: Share of the VM memory used for weights and KV (DOMAIN.md: 0.9).
+        max_output_tokens: Longest output (DOMAIN.md: clip at 4,096); longer ones are cut.
+        iteration_overhead_s: Added to every iteration (authors' simulator: 10 ms).
+        mixed_prefill_factor: None for the additive rule of DOMAIN.md section 2; a number x for
+            the authors' ``x * prefill(tokens + decodes)``.
+    """
+
+    mode: str = "mixed"
+    prefill_token_budget: int | None = 2048
+    max_sequences: int = 256
+    kv_policy: str = "reservation"
+    reserve_output_at_decode: bool = False
+    discipline: str = "fcfs"
+    utilisation: str = "load"
+    balancer: str = "jsq"
+    memory_fraction: float = 0.9
+    max_output_tokens: int = 4096
+    iteration_overhead_s: float = 0.0
+    mixed_prefill_factor: float | None = None
+
+    def __post_init__(self) -> None:
+        """Check the values."""
+        _one_of(self.mode, BATCHING_MODES, "batching: mode")
+        _one_of(self.kv_policy, KV_POLICIES, "batching: kv_policy")
+        _one_of(self.discipline, DISCIPLINES, "batching: discipline")
+        _one_of(self.utilisation, UTILISATIONS, "batching: utilisation")
+        _one_of(self.balancer, BALANCERS, "batching: balancer")
+        _at_least(self.max_sequences, 1, "batching: max_sequences")
+        _at_least(self.max_output_tokens, 1, "batching: max_output_tokens")
+        _at_least(self.iteration_overhead_s, 0.0, "batching: iteration_overhead_s")
+        if self.prefill_token_budget is not None:
+            _at_least(self.prefill_token_budget, 1, "batching: prefill_token_budget")
+        if self.mixed_prefill_factor is not None:
+            _at_least(self.mixed_prefill_factor, 0.0, "batching: mixed_prefill_factor")
+        if not 0 < self.memory_fraction <= 1:
+            raise ScenarioError("batching: memory_fraction must be in (0, 1]")
+
+
+@dataclass(frozen=True)
+class RoutingConfig:
+    """How a request finds an endpoint (an agent may choose another router).
+
+    Attributes:
+        router: ``threshold``, ``shares`` or ``least_wait`` (default).
+        threshold: Utilisation below which the threshold router takes the first region.
+        spill_threshold: Utilisation at which interactive work spills to the mixed pool (Chiron).
+        delay_s: Time between the choice of a region and that of an instance.
+        running_penalty_s: least_wait: seconds added per running sequence (A).
+        transfer_usd_per_gb: Price of cross-region traffic (A).
+    """
+
+    router: str = "least_wait"
+    threshold: float = 0.7
+    spill_threshold: float = 0.7
+    delay_s: float = 0.0
+    running_penalty_s: float = 0.002
+    transfer_usd_per_gb: float = 0.02
+
+    def __post_init__(self) -> None:
+        """Check the values."""
+        _one_of(self.router, ROUTERS, "routing: router")
+        for key in ("threshold", "delay_s", "running_penalty_s", "transfer_usd_per_gb"):
+            _at_least(getattr(self, key), 0.0, f"routing: {key}")
+
+
+@dataclass(frozen=True)
+class NiwConfig:
+    """The manager of non-interactive work (DOMAIN.md section 1).
+
+    Attributes:
+        pull_below: An endpoint pulls one request per active instance and interval when its
+            utilisation is below this (paper: 60 %).
+        pull_two_below: It pulls two below this (paper: 50 %).
+        escalate_after_s: A request that has waited this long gets interactive priority (10 h).
+        pull_interval_s: Time between two looks of the manager (A).
+    """
+
+    pull_below: float = 0.6
+    pull_two_below: float = 0.5
+    escalate_after_s: float = 36_000.0
+    pull_interval_s: float = 1.0
+
+    def __post_init__(self) -> None:
+        """Check the values."""
+        _at_least(self.pull_interval_s, 0.01, "niw: pull_interval_s")
+        _at_least(self.escalate_after_s, 0.0, "niw: escalate_after_s")
+
+
+@dataclass(frozen=True)
+class FaultConfig:
+    """Faults, seeded and off by default. Rates are per hour and VM in the named state.
+
+    Attributes:
+        crash_per_hour: An active instance crashes; its requests are recomputed elsewhere.
+        provision_failure: Probability that a scale-out fails at its end and must start again.
+        eviction_per_hour: A spot VM is evicted and loses its model.
+        slow_share: Share of instances that are slow from their start.
+        slow_factor: How much longer a slow instance takes per iteration.
+        outage_region: Region that is lost, or None.
+        outage_start_s: Start of the outage.
+        outage_duration_s: Its length; the VMs come back cold.
+        stale_metrics_s: Routers and views see utilisation this old at most.
+    """
+
+    crash_per_hour: float = 0.0
+    provision_failure: float = 0.0
+    eviction_per_hour: float = 0.0
+    slow_share: float = 0.0
+    slow_factor: float = 2.0
+    outage_region: str | None = None
+    outage_start_s: float = 0.0
+    outage_duration_s: float = 0.0
+    stale_metrics_s: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Check the values."""
+        for key in ("crash_per_hour", "eviction_per_hour", "stale_metrics_s", "outage_duration_s"):
+            _at_least(getattr(self, key), 0.0, f"faults: {key}")
+        for key in ("provision_failure", "slow_share"):
+            if not 0 <= getattr(self, key) <= 1:
+                raise ScenarioError(f"faults: {key} must be in [0, 1]")
+        _at_least(self.slow_factor, 1.0, "faults: slow_factor")
+
+
+@dataclass(frozen=True)
+class RewardConfig:
+    """Weights of the dollar reward.
+
+    Attributes:
+        scale_usd: A reward of -1 stands for this many dollars (A).
+        unfinished_factor: Unfinished work at the end is charged at this multiple of the VM time
+            it would need (A; above 1, so that leaving work undone never pays).
+    """
+
+    scale_usd: float = 100.0
+    unfinished_factor: float = 2.0
+
+    def __post_init__(self) -> None:
+        """Check the values."""
+        _at_least(self.scale_usd, 1e-9, "reward: scale_usd")
+        _at_least(self.unfinished_factor, 0.0, "reward: unfinished_factor")
+
+
+@dataclass(frozen=True)
+class WorkloadConfig:
+    """The traffic a scenario is meant for, used where the user names no trace.
+
+    Attributes:
+        trace: Name of a trace.
+        scale: Rate scale of the synthetic trace (1 is the published scale, 9.7 is 10M a day).
+        bursts: Repeat the first minute of each hour this many more times (authors' stress: 8).
+    """
+
+    trace: str = "o365"
+    scale: float = 1.0
+    bursts: int = 0
+
+    def __post_init__(self) -> None:
+        """Check the values."""
+        _at_least(self.scale, 1e-6, "workload: scale")
+        _at_least(self.bursts, 0, "workload: bursts")

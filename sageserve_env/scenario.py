@@ -1,0 +1,327 @@
+"""Scenarios: everything about a cluster that is fixed for an episode.
+
+A scenario is a tree of frozen dataclasses. It is loaded by name from ``scenarios/*.yaml``, from a
+YAML file, or built in Python; unknown keys are errors that name the key and the nearest valid one.
+Times are in seconds, prices in US dollars.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sageserve_env._config import ScenarioError, build, plain, stable_hash, unknown_key_message
+from sageserve_env.catalogue import GPUS, MODELS, GpuType, Model, round_trip_s
+from sageserve_env.options import (
+    BatchingConfig,
+    FaultConfig,
+    LifecycleConfig,
+    NiwConfig,
+    RewardConfig,
+    RoutingConfig,
+    TierConfig,
+    WorkloadConfig,
+    default_tiers,
+)
+
+POOLS: dict[str, tuple[str, ...]] = {
+    "unified": ("unified",),
+    "siloed": ("interactive", "batch"),
+    "chiron": ("interactive", "mixed", "batch"),
+}
+
+SCENARIO_DIR = Path(__file__).parent / "scenarios"
+
+
+@dataclass(frozen=True)
+class RegionConfig:
+    """A region and its VM inventory: ``vms`` maps a VM type to a count."""
+
+    name: str
+    vms: Mapping[str, int]
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """One unit of scaling: a model in a region, in one pool."""
+
+    model: str
+    region: str
+    pool: str
+
+    @property
+    def name(self) -> str:
+        """Return ``model/region`` or ``model/region/pool``."""
+        base = f"{self.model}/{self.region}"
+        return base if self.pool == "unified" else f"{base}/{self.pool}"
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """A cluster, its service objectives and its rules.
+
+    Attributes:
+        name: Identifier.
+        description: One line for ``sageserve list``.
+        regions: Regions with inventory, in array order (R of them).
+        models: Model names, in array order (M of them).
+        gpus: VM types, in array order (G of them).
+        tiers: Request tiers, in array order (K of them).
+        initial_instances: Active instances per endpoint at the start, on the first VM type that
+            has room; under several pools it is split by ``pool_split``.
+        min_instances: Least target per endpoint (paper: 2; 0 allows scale to zero).
+        max_instances: Largest target per endpoint; None means the inventory.
+        pooling: ``unified``, ``siloed`` or ``chiron``.
+        pool_split: Share of the initial instances per pool (paper's siloed: 16 IW and 4 NIW).
+        slo_scale: A TTFT objective is at least this multiple of the isolated prefill time (A).
+        decision_interval_s: Time between two decisions of an agent.
+        horizon_s: Length of an episode.
+        round_trips_s: Optional explicit round-trip matrix [R][R]; default from the catalogue.
+        custom_models: Models defined here instead of in the catalogue.
+        custom_gpus: VM types defined here instead of in the catalogue.
+    """
+
+    name: str
+    regions: tuple[RegionConfig, ...]
+    models: tuple[str, ...]
+    gpus: tuple[str, ...] = ("a100-80gb-x8",)
+    description: str = ""
+    tiers: tuple[TierConfig, ...] = field(default_factory=default_tiers)
+    initial_instances: int = 2
+    min_instances: int = 2
+    max_instances: int | None = None
+    pooling: str = "unified"
+    pool_split: Mapping[str, float] = field(
+        default_factory=lambda: {"interactive": 0.8, "mixed": 0.0, "batch": 0.2}
+    )
+    slo_scale: float = 3.0
+    decision_interval_s: float = 60.0
+    horizon_s: float = 86_400.0
+    lifecycle: LifecycleConfig = field(default_factory=LifecycleConfig)
+    batching: BatchingConfig = field(default_factory=BatchingConfig)
+    routing: RoutingConfig = field(default_factory=RoutingConfig)
+    niw: NiwConfig = field(default_factory=NiwConfig)
+    faults: FaultConfig = field(default_factory=FaultConfig)
+    reward: RewardConfig = field(default_factory=RewardConfig)
+    workload: WorkloadConfig = field(default_factory=WorkloadConfig)
+    round_trips_s: tuple[tuple[float, ...], ...] = ()
+    custom_models: tuple[Model, ...] = ()
+    custom_gpus: tuple[GpuType, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Check what the types cannot say."""
+        _check(self)
+
+    # -- derived, in array order ---------------------------------------------------------------
+
+    @cached_property
+    def region_names(self) -> tuple[str, ...]:
+        """Names of the regions, [R]."""
+        return tuple(r.name for r in self.regions)
+
+    @cached_property
+    def tier_names(self) -> tuple[str, ...]:
+        """Names of the tiers, [K]."""
+        return tuple(t.name for t in self.tiers)
+
+    @cached_property
+    def pools(self) -> tuple[str, ...]:
+        """Names of the pools of each (model, region)."""
+        return POOLS[self.pooling]
+
+    @cached_property
+    def endpoints(self) -> tuple[Endpoint, ...]:
+        """Endpoints, [E]: model-major, then region, then pool."""
+        return tuple(
+            Endpoint(m, r, p) for m in self.models for r in self.region_names for p in self.pools
+        )
+
+    @cached_property
+    def model_specs(self) -> tuple[Model, ...]:
+        """Catalogue or custom entries of the models, [M]."""
+        own = {m.name: m for m in self.custom_models}
+        return tuple(own.get(name) or MODELS[name] for name in self.models)
+
+    @cached_property
+    def gpu_specs(self) -> tuple[GpuType, ...]:
+        """Catalogue or custom entries of the VM types, [G]."""
+        own = {g.name: g for g in self.custom_gpus}
+        return tuple(own.get(name) or GPUS[name] for name in self.gpus)
+
+    @cached_property
+    def round_trip(self) -> NDArray[np.float64]:
+        """Round trips in seconds, [R, R]."""
+        if self.round_trips_s:
+            return np.asarray(self.round_trips_s, dtype=np.float64)
+        names = self.region_names
+        return np.array([[round_trip_s(a, b) for b in names] for a in names], dtype=np.float64)
+
+    @cached_property
+    def inventory(self) -> NDArray[np.int64]:
+        """VMs per region and type, [R, G]."""
+        return np.array(
+            [[r.vms.get(g, 0) for g in self.gpus] for r in self.regions], dtype=np.int64
+        )
+
+    @cached_property
+    def compatible(self) -> NDArray[np.bool_]:
+        """Whether a model has a profile for a VM type, [M, G]."""
+        return np.array([[g in m.profiles for g in self.gpus] for m in self.model_specs])
+
+    @cached_property
+    def kv_capacity_tokens(self) -> NDArray[np.int64]:
+        """KV tokens of one instance, [M, G]; 0 where the model does not run."""
+        capacity = np.zeros((len(self.models), len(self.gpus)), dtype=np.int64)
+        for i, model in enumerate(self.model_specs):
+            for j, gpu in enumerate(self.gpu_specs):
+                if gpu.name in model.profiles:
+                    pool = model.kv_pool_bytes
+                    if pool is None:
+                        share = self.batching.memory_fraction * gpu.memory_bytes
+                        pool = share - model.weights_bytes
+                    capacity[i, j] = max(0, int(pool / model.kv_bytes_per_token))
+        return capacity
+
+    @cached_property
+    def max_context_tokens(self) -> NDArray[np.int64]:
+        """Longest prompt of each model, [M]: what every VM type it runs on can hold."""
+        limit = np.array([m.max_context_tokens for m in self.model_specs], dtype=np.int64)
+        for i in range(len(self.models)):
+            fits = self.kv_capacity_tokens[i][self.compatible[i]]
+            largest_output = self.batching.max_output_tokens
+            limit[i] = min(limit[i], int(fits.min()) - largest_output)
+        return limit
+
+    def endpoint_index(self, model: int, region: int, pool: int = 0) -> int:
+        """Return the index of an endpoint from the indices of its parts."""
+        return (model * len(self.regions) + region) * len(self.pools) + pool
+
+    @cached_property
+    def config_hash(self) -> str:
+        """Stable 12-digit hash of everything in the scenario."""
+        return stable_hash(self)
+
+    # -- making and changing --------------------------------------------------------------------
+
+    def replace(self, **changes: Any) -> Scenario:
+        """Return a copy with some values changed.
+
+        Nested values are given as mappings (``batching={"mode": "whole_prompt"}``) or objects; a
+        mapping changes only the keys it names.
+
+        Raises:
+            ScenarioError: On an unknown key or a value of the wrong type.
+        """
+        data = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+        for key, value in changes.items():
+            if key not in data:
+                raise ScenarioError(unknown_key_message(key, list(data), "scenario.replace"))
+            old = data[key]
+            if isinstance(value, Mapping) and dataclasses.is_dataclass(old):
+                value = {f.name: getattr(old, f.name) for f in dataclasses.fields(old)} | dict(value)
+            data[key] = value
+        return build(Scenario, data, f"scenario {self.name!r}")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values, as written to YAML."""
+        return dict(plain(self))
+
+    @staticmethod
+    def from_dict(data: Mapping[str, Any], where: str = "scenario") -> Scenario:
+        """Build a scenario from plain values; ``base: NAME`` starts from a named one.
+
+        Raises:
+            ScenarioError: On an unknown key, a missing key or an unusable value.
+        """
+        values = dict(data)
+        base = values.pop("base", None)
+        if base is None:
+            return build(Scenario, values, where)
+        if not isinstance(base, str):
+            raise ScenarioError(f"{where}: base: expected a scenario name, got {base!r}")
+        try:
+            return load_scenario(base).replace(**values)
+        except TypeError as error:
+            raise ScenarioError(f"{where}: {error}") from None
+
+
+def list_scenarios() -> list[str]:
+    """Return the names of the scenarios that come with the package."""
+    return sorted(p.stem for p in SCENARIO_DIR.glob("*.yaml"))
+
+
+def load_scenario(source: str | Path | Scenario) -> Scenario:
+    """Return a scenario from a name, a YAML file or an object.
+
+    Raises:
+        ScenarioError: If the name is unknown, or the file missing, unreadable or wrong.
+    """
+    if isinstance(source, Scenario):
+        return source
+    import yaml
+
+    path = SCENARIO_DIR / f"{source}.yaml"
+    if not path.is_file():
+        path = Path(source)
+        if path.suffix not in {".yaml", ".yml"}:
+            message = unknown_key_message(str(source), list_scenarios(), "scenario")
+            raise ScenarioError(message.replace("unknown key", "unknown name"))
+    try:
+        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        reason = " ".join(str(error).split())
+        raise ScenarioError(f"{path}: cannot be read as YAML: {reason}") from None
+    if not isinstance(data, Mapping):
+        raise ScenarioError(f"{path}: expected a mapping at the top, got {type(data).__name__}")
+    if any(not isinstance(key, str) for key in data):
+        raise ScenarioError(f"{path}: keys must be text")
+    data = {"name": path.stem, **data}
+    return Scenario.from_dict(data, str(path))
+
+
+def _check(s: Scenario) -> None:
+    """Raise ScenarioError for a scenario that cannot be simulated."""
+    for kind, names in (("region", s.region_names), ("model", s.models), ("gpu", s.gpus)):
+        if not names:
+            raise ScenarioError(f"at least one {kind} is needed")
+        if len(set(names)) != len(names):
+            raise ScenarioError(f"{kind} names must differ, got {', '.join(names)}")
+    known_models = [*MODELS, *(m.name for m in s.custom_models)]
+    known_gpus = [*GPUS, *(g.name for g in s.custom_gpus)]
+    for what, names, known in (
+        ("models", s.models, known_models),
+        ("gpus", s.gpus, known_gpus),
+        *((f"regions: {r.name}: vms", tuple(r.vms), list(s.gpus)) for r in s.regions),
+        ("pooling", (s.pooling,), list(POOLS)),
+    ):
+        for name in names:
+            if name not in known:
+                message = unknown_key_message(name, known, what)
+                raise ScenarioError(message.replace("unknown key", "unknown name"))
+    if (s.inventory < 0).any():
+        raise ScenarioError("regions: vms: a count is negative")
+    if (s.inventory > 100_000).any():
+        raise ScenarioError("regions: vms: more than 100000 VMs of one type in one region")
+    if not s.compatible.any(axis=1).all():
+        missing = s.models[int(np.argmin(s.compatible.any(axis=1)))]
+        raise ScenarioError(f"model {missing!r} has no latency profile for any of {s.gpus}")
+    if s.round_trips_s and s.round_trip.shape != (len(s.regions),) * 2:
+        raise ScenarioError("round_trips_s: expected one row and one column per region")
+    if not (0 <= s.min_instances and (s.max_instances is None or s.max_instances >= s.min_instances)):
+        raise ScenarioError("min_instances must be at least 0 and at most max_instances")
+    if s.initial_instances < 0:
+        raise ScenarioError("initial_instances must be at least 0")
+    if not 0 < s.decision_interval_s <= s.horizon_s or s.horizon_s > 366 * 86_400:
+        raise ScenarioError("need 0 < decision_interval_s <= horizon_s <= 366 days")
+    if s.slo_scale < 1:
+        raise ScenarioError("slo_scale must be at least 1, or an idle instance could miss")
+    if (s.max_context_tokens < 1).any():
+        worst = s.models[int(np.argmin(s.max_context_tokens))]
+        raise ScenarioError(f"model {worst!r} leaves no KV memory for a prompt on one of {s.gpus}")
