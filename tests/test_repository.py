@@ -18,7 +18,7 @@ PACKAGES = {
     "sageserve_bench": "benchmarks/sageserve_bench",
 }
 MAX_LINES = 500
-WRITTEN_BY_HAND = {".cfg", ".css", ".html", ".ini", ".js", ".md", ".py", ".sh", ".toml", ".yaml"}
+WRITTEN_BY_HAND = {".css", ".html", ".ini", ".js", ".md", ".py", ".sh", ".toml", ".yaml", ".yml"}
 MACHINE_PATH = re.compile(r"(?<![\w.])/(?:wor[k]|roo[t]|hom[e]/\w+|User[s]/\w+)/")
 PACKAGE_HOST = re.compile(
     r"pythonhoste[d]\.org|(?:test\.|//)pyp[i]\.org/simple|download\.pytorc[h]"
