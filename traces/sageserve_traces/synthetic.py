@@ -1,0 +1,262 @@
+"""`O365Trace`: the synthetic workload of the paper, generated while it is read (DOMAIN section 4)."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import numpy as np
+
+from . import o365_latents as latents
+from . import o365_rows as rows
+from . import o365_tables as tables
+from .demand import DemandSeries
+from .errors import TraceError
+from .names import MODELS, REGIONS, SECONDS_PER_DAY, TIERS, split_of_seed
+from .token_mix import MAX_PAIRS, TokenPairs
+from .trace import RequestTrace, count_bins, trusted
+
+#: Changes whenever the same seed gives other requests.
+GENERATOR_VERSION: Final = 1
+_BLOCK_S = 60.0 * rows.BLOCK_MIN
+_BLOCKS_PER_DAY = latents.MINUTES // rows.BLOCK_MIN
+_LAST_WORKDAY_START = 5  # a one-day trace starts on Monday to Friday
+
+
+@dataclass(frozen=True)
+class O365Trace:
+    """A seeded workload of four models, three regions and three tiers that streams.
+
+    Requests are generated ten simulated minutes at a time, so memory does not grow with the
+    length. The same seed gives the same requests whatever the number of days, and the same
+    latent processes run through `history` (the days before time 0) and the stream.
+
+    Attributes:
+        seed: Trace seed: train 0-999, validation 1000-1999, test 2000-2999.
+        days: Length in days, may be a fraction.
+        scale: Factor on all rates. 1 is the published week (7.1M requests a week, 1.22M on a
+            weekday, see `expected_requests`), 9.7 the ten million a day of the abstract.
+        start_weekday: Weekday of time 0, 0 = Monday. None: seeded among Monday to Friday for a
+            trace of at most one day, Monday for a longer one.
+        start_hour_utc: Hour of the day of time 0; a whole number of minutes.
+        split: None takes the split of the seed.
+        history_days: Days of demand that `history` gives before time 0.
+        name: Name for reports.
+    """
+
+    seed: int
+    days: float = 1.0
+    scale: float = 1.0
+    start_weekday: int = None  # type: ignore[assignment]  # filled in __post_init__
+    start_hour_utc: float = 0.0
+    split: str = None  # type: ignore[assignment]  # filled in __post_init__
+    history_days: float = 14.0
+    name: str = "o365"
+    _cache: dict[Any, DemandSeries] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
+
+    def __post_init__(self) -> None:
+        """Check the parameters and fill in the seeded ones.
+
+        Raises:
+            TraceError: If a parameter is out of range.
+        """
+        if isinstance(self.seed, bool) or int(self.seed) != self.seed or self.seed < 0:
+            raise TraceError(f"o365: seed must be a whole number >= 0, got {self.seed!r}")
+        object.__setattr__(self, "seed", int(self.seed))
+        for key, low in (("days", 0.0), ("scale", 0.0), ("history_days", -1.0)):
+            value = getattr(self, key)
+            if not (math.isfinite(value) and value > low):
+                raise TraceError(f"o365: {key} must be a positive number, got {value!r}")
+        minute = self.start_hour_utc * 60
+        if not 0 <= self.start_hour_utc < 24 or abs(minute - round(minute)) > 1e-6:
+            raise TraceError(
+                f"o365: start_hour_utc must be in [0, 24) and a whole number of minutes, got "
+                f"{self.start_hour_utc!r}"
+            )
+        if self.start_weekday is None:
+            drawn = latents.stream(latents.WEEKDAY, self.seed).integers(_LAST_WORKDAY_START)
+            object.__setattr__(self, "start_weekday", int(drawn) if self.days <= 1 else 0)
+        if not 0 <= self.start_weekday <= 6:
+            raise TraceError(f"o365: start_weekday must be 0-6, got {self.start_weekday!r}")
+        if self.split is None:
+            object.__setattr__(self, "split", split_of_seed(self.seed))
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """The four models of the paper."""
+        return MODELS
+
+    @property
+    def regions(self) -> tuple[str, ...]:
+        """The three regions of the paper."""
+        return REGIONS
+
+    @property
+    def tiers(self) -> tuple[str, ...]:
+        """The three tiers."""
+        return TIERS
+
+    @property
+    def duration_s(self) -> float:
+        """Length in seconds."""
+        return float(self.days * SECONDS_PER_DAY)
+
+    @property
+    def content_hash(self) -> str:
+        """SHA-256 of the parameters and of the version of the generator."""
+        parts = (GENERATOR_VERSION, self.seed, self.days, self.scale, self.start_weekday)
+        text = repr((*parts, self.start_hour_utc, self.history_days))
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    @property
+    def expected_requests(self) -> float:
+        """Mean number of requests over all seeds (exact for whole days from midnight)."""
+        whole = math.ceil(self.days)
+        return tables.expected_requests(whole, self.start_weekday, self.scale) * self.days / whole
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle the parameters, not the cached series."""
+        keys = ("seed", "days", "scale", "start_weekday", "start_hour_utc", "split")
+        return (O365Trace, (*(getattr(self, k) for k in keys), self.history_days, self.name))
+
+    # ------------------------------------------------------------------ the stream
+
+    @property
+    def _start_minute(self) -> int:
+        """Minutes from midnight of day 0 to time 0."""
+        return round(self.start_hour_utc * 60)
+
+    def _rates(self, day: int) -> Any:
+        weekday = (self.start_weekday + day) % 7
+        return latents.day_rates(self.seed, day, weekday, self.scale)
+
+    def chunks(self, start_s: float = 0.0, max_requests: int | None = None) -> Iterator[RequestTrace]:
+        """Generate the requests from ``start_s`` on, ten simulated minutes at a time.
+
+        Args:
+            start_s: First arrival time to include.
+            max_requests: Split chunks that are larger; changes no request.
+
+        Yields:
+            Read-only chunks with absolute trace times.
+        """
+        offset_s = 60.0 * self._start_minute  # midnight of day 0 to time 0
+        first = int((max(start_s, 0.0) + offset_s) // _BLOCK_S)
+        last = math.ceil((self.duration_s + offset_s) / _BLOCK_S - 1e-9)
+        day = None
+        for block in range(first, last):
+            if block // _BLOCKS_PER_DAY != day:
+                day = block // _BLOCKS_PER_DAY
+                rates = self._rates(day)
+                counts = rows.day_counts(self.seed, day, rates)
+                cdf = np.cumsum(rates, axis=3)
+                cdf = cdf[..., :-1] / cdf[..., -1:]
+            low = block % _BLOCKS_PER_DAY * rows.BLOCK_MIN
+            span = slice(low, low + rows.BLOCK_MIN)
+            columns = dict(rows.block_rows(self.seed, block, counts[span], cdf[span]))
+            arrival = columns["arrival_s"]
+            arrival += block * _BLOCK_S - offset_s
+            begin = int(np.searchsorted(arrival, max(start_s, 0.0)))
+            end = int(np.searchsorted(arrival, self.duration_s))
+            if begin > 0 or end < len(arrival):
+                columns = {key: values[begin:end] for key, values in columns.items()}
+            if end > begin:
+                chunk = trusted(self._empty(), columns)
+                yield from [chunk] if max_requests is None else chunk.chunks(0.0, max_requests)
+
+    def _empty(self) -> RequestTrace:
+        none = np.zeros(0, dtype=np.int64)
+        return RequestTrace(
+            *([none] * 6),
+            duration_s=self.duration_s,
+            name=self.name,
+            split=self.split,
+            start_weekday=self.start_weekday,
+            start_hour_utc=self.start_hour_utc,
+        )
+
+    def materialise(self) -> RequestTrace:
+        """Generate all requests into one `RequestTrace`, with its past and token mix attached."""
+        from .transforms import concatenate
+
+        return concatenate(self)
+
+    # ------------------------------------------------------------------ binned
+
+    def demand(self, bin_s: float, until_s: float | None = None) -> DemandSeries:
+        """Count the requests that the stream will yield (for oracles and plots); kept."""
+        end = self.duration_s if until_s is None else min(until_s, self.duration_s)
+        key = ("demand", bin_s, end)
+        if key not in self._cache:
+            self._cache[key] = DemandSeries.from_chunks(
+                self.chunks(),
+                bins=count_bins(end, bin_s),
+                bin_s=bin_s,
+                models=MODELS,
+                regions=REGIONS,
+                tiers=TIERS,
+            )
+        return self._cache[key]
+
+    def history(self, bin_s: float, before_s: float = 0.0) -> DemandSeries:
+        """Return the demand of ``history_days`` before time 0, and on to ``before_s``; kept.
+
+        Counts are drawn from the latent processes without generating requests; token sums are
+        gamma variables with mean and variance of the sum of that many clipped lognormals (A).
+
+        Args:
+            bin_s: A whole number of minutes.
+            before_s: End of the history; only whole bins are given.
+
+        Raises:
+            TraceError: If ``bin_s`` is not a whole number of minutes.
+        """
+        if bin_s < 60 or bin_s % 60:
+            raise TraceError(f"o365: history bins must be whole minutes, got {bin_s!r} s")
+        if ("history", bin_s) not in self._cache:
+            minutes = int(self.history_days * SECONDS_PER_DAY // bin_s * bin_s) // 60
+            self._cache["history", bin_s] = self._past(minutes).rebin(bin_s)
+        past = self._cache["history", bin_s]
+        bins = min(int(before_s // bin_s), count_bins(self.duration_s, bin_s))
+        if bins <= 0:
+            return past
+        return past.concat(self.demand(bin_s, bins * bin_s).window(0.0, bins * bin_s))
+
+    def _past(self, minutes: int) -> DemandSeries:
+        end = self._start_minute
+        start = end - minutes
+        parts: list[tuple[Any, Any, Any]] = []
+        for day in range(start // latents.MINUTES, math.ceil(end / latents.MINUTES)):
+            low = max(start - day * latents.MINUTES, 0)
+            high = min(end - day * latents.MINUTES, latents.MINUTES)
+            if low < high:
+                drawn = rows.day_history(self.seed, day, self._rates(day))
+                parts.append(tuple(values[low:high] for values in drawn))  # type: ignore[arg-type]
+        if not parts:
+            return DemandSeries.zeros(0, bin_s=60.0)
+        requests, prompt, output = (np.concatenate(p) for p in zip(*parts, strict=True))
+        return DemandSeries(-60.0 * minutes, 60.0, requests, prompt, output)
+
+    def token_mix(self, model_index: int) -> TokenPairs:
+        """Return 4,096 (prompt, output) pairs of a model from the published lognormals.
+
+        Interactive and batch requests come in the proportion of the weekday base rates. The
+        sample is the same for every trace seed.
+        """
+        if not 0 <= model_index < len(MODELS):
+            raise TraceError(f"o365: no model with index {model_index}")
+        rng = latents.stream(latents.TOKENS, 0, model_index)
+        base = tables.BASE_RPS[:, model_index]
+        batch = rng.random(MAX_PAIRS) < base[tables.NIW] / base.sum()
+        mu = tables.PROMPT_MU[batch.astype(np.int64)]
+        prompt = mu + tables.PROMPT_SIGMA * rng.standard_normal(MAX_PAIRS)
+        output = tables.OUTPUT_MU + tables.OUTPUT_SIGMA * rng.standard_normal(MAX_PAIRS)
+        return (
+            rows.to_tokens(prompt, tables.PROMPT_MAX),
+            rows.to_tokens(output, tables.OUTPUT_MAX),
+        )

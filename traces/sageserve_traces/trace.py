@@ -1,0 +1,418 @@
+"""`RequestTrace`: requests in memory, validated, immutable."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from .demand import DemandSeries
+from .errors import TraceError
+from .names import MODELS, REGIONS, SECONDS_PER_DAY, SECONDS_PER_HOUR, TIERS
+from .token_mix import TokenMix, TokenPairs
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+#: Columns of a trace in the order of the native files (DESIGN section 5).
+COLUMNS = ("arrival_s", "model", "region", "tier", "prompt_tokens", "output_tokens")
+_DTYPES: dict[str, type[np.generic]] = {
+    "arrival_s": np.float64,
+    "model": np.int16,
+    "region": np.int16,
+    "tier": np.int16,
+    "prompt_tokens": np.int32,
+    "output_tokens": np.int32,
+}
+
+
+@dataclass(frozen=True, eq=False)
+class RequestTrace:
+    """Requests sorted by arrival, with the names their small integers stand for.
+
+    An output of 0 tokens is read as 1: the prefill always yields the first token. Everything else
+    that a serving system could not have seen is an error.
+
+    Attributes:
+        arrival_s: Arrival, seconds from the start of the trace, sorted, ``float64 [n]``.
+        model: Index into ``models``, ``int16 [n]``.
+        region: Index into ``regions`` of the region where the request originates, ``int16 [n]``.
+        tier: Index into ``tiers``, ``int16 [n]``.
+        prompt_tokens: At least 1, ``int32 [n]``.
+        output_tokens: At least 1, ``int32 [n]``.
+        request_id: Optional ids, ``int64 [n]``.
+        models: Model names.
+        regions: Region names.
+        tiers: Tier names.
+        duration_s: Nominal length, at least the last arrival; None takes the last arrival.
+        name: Name for reports.
+        split: ``train``, ``validation``, ``test`` or ``custom``.
+        start_weekday: Weekday of time 0, 0 = Monday.
+        start_hour_utc: Hour of the day of time 0.
+        past: Demand before time 0, if it is known.
+        mix: Published token mix; None takes a sample of the rows.
+    """
+
+    arrival_s: npt.NDArray[np.float64]
+    model: npt.NDArray[np.int16]
+    region: npt.NDArray[np.int16]
+    tier: npt.NDArray[np.int16]
+    prompt_tokens: npt.NDArray[np.int32]
+    output_tokens: npt.NDArray[np.int32]
+    request_id: npt.NDArray[np.int64] | None = None
+    models: tuple[str, ...] = MODELS
+    regions: tuple[str, ...] = REGIONS
+    tiers: tuple[str, ...] = TIERS
+    duration_s: float = None  # type: ignore[assignment]  # filled in __post_init__
+    name: str = "custom"
+    split: str = "custom"
+    start_weekday: int = 0
+    start_hour_utc: float = 0.0
+    past: DemandSeries | None = field(default=None, repr=False)
+    mix: TokenMix | None = field(default=None, repr=False)
+
+    def __post_init__(self) -> None:
+        """Copy, convert and check the arrays.
+
+        Raises:
+            TraceError: If the content is not a valid trace.
+        """
+        for names in ("models", "regions", "tiers"):
+            object.__setattr__(self, names, tuple(getattr(self, names)))
+        n = len(np.atleast_1d(np.asarray(self.arrival_s)))
+        for column, dtype in _DTYPES.items():
+            values = _column(self.name, column, getattr(self, column), dtype, n)
+            object.__setattr__(self, column, values)
+        if self.request_id is not None:
+            values = _column(self.name, "request_id", self.request_id, np.int64, n)
+            object.__setattr__(self, "request_id", values)
+        last = float(self.arrival_s[-1]) if n else 0.0
+        duration = last if self.duration_s is None else float(self.duration_s)
+        object.__setattr__(self, "duration_s", duration)
+        self._check(last)
+
+    def _check(self, last: float) -> None:
+        who = f"trace {self.name!r}"
+        if not (math.isfinite(self.duration_s) and self.duration_s >= last):
+            raise TraceError(f"{who}: duration_s {self.duration_s} is before the last arrival {last}")
+        if not 0 <= self.start_weekday <= 6 or not 0 <= self.start_hour_utc < 24:
+            raise TraceError(f"{who}: start_weekday must be 0-6 and start_hour_utc in [0, 24)")
+        arrival = self.arrival_s
+        if len(arrival):
+            if arrival[0] < 0:
+                raise TraceError(f"{who}: row 0, column arrival_s: {arrival[0]} is negative")
+            falls = np.flatnonzero(np.diff(arrival) < 0)
+            if len(falls):
+                raise TraceError(
+                    f"{who}: row {falls[0] + 1}, column arrival_s: earlier than the row before; "
+                    "sort the trace"
+                )
+        for column, names in (
+            ("model", self.models),
+            ("region", self.regions),
+            ("tier", self.tiers),
+        ):
+            self._check_range(column, 0, len(names) - 1)
+            if len(set(names)) != len(names) or not names:
+                raise TraceError(f"{who}: the names of column {column} must be distinct: {names}")
+        self._check_range("prompt_tokens", 1, np.iinfo(np.int32).max)
+        self._check_range("output_tokens", 0, np.iinfo(np.int32).max)
+        if len(arrival) and self.output_tokens.min() == 0:
+            raised = np.maximum(self.output_tokens, 1)
+            raised.flags.writeable = False
+            object.__setattr__(self, "output_tokens", raised)
+        if self.past is not None and self.past.models != self.models:
+            raise TraceError(f"{who}: the attached past has other models: {self.past.models}")
+
+    def _check_range(self, column: str, low: int, high: int) -> None:
+        values = getattr(self, column)
+        bad = np.flatnonzero((values < low) | (values > high))
+        if len(bad):
+            raise TraceError(
+                f"trace {self.name!r}: row {bad[0]}, column {column}: {values[bad[0]]} is outside "
+                f"{low}..{high}"
+            )
+
+    def __len__(self) -> int:
+        """Return the number of requests."""
+        return len(self.arrival_s)
+
+    def __eq__(self, other: object) -> bool:
+        """Compare content: equal hashes."""
+        return isinstance(other, RequestTrace) and self.sha256() == other.sha256()
+
+    def __hash__(self) -> int:
+        """Hash the content."""
+        return hash(self.sha256())
+
+    # ------------------------------------------------------------------ identity
+
+    def sha256(self) -> str:
+        """Return a SHA-256 over rows, names, length and calendar (not over name and split)."""
+        digest = hashlib.sha256()
+        header = (self.models, self.regions, self.tiers, self.duration_s)
+        digest.update(repr((*header, self.start_weekday, self.start_hour_utc)).encode())
+        for column in COLUMNS:
+            digest.update(np.ascontiguousarray(getattr(self, column)).tobytes())
+        return digest.hexdigest()
+
+    @property
+    def content_hash(self) -> str:
+        """The same as `sha256`."""
+        return self.sha256()
+
+    # ------------------------------------------------------------------ reading
+
+    def chunks(self, start_s: float = 0.0, max_requests: int = 65536) -> Iterator[RequestTrace]:
+        """Yield the requests from ``start_s`` on in pieces of at most ``max_requests``.
+
+        Args:
+            start_s: First arrival time to include.
+            max_requests: Most requests per chunk.
+
+        Yields:
+            Read-only views with absolute trace times.
+        """
+        if max_requests < 1:
+            raise TraceError(f"max_requests must be at least 1, got {max_requests}")
+        first = int(np.searchsorted(self.arrival_s, start_s, side="left"))
+        for low in range(first, len(self), max_requests):
+            yield _take(self, slice(low, low + max_requests))
+
+    def demand(self, bin_s: float, until_s: float | None = None) -> DemandSeries:
+        """Count requests and tokens per bin from time 0 (the future: for oracles and plots).
+
+        Args:
+            bin_s: Width of a bin.
+            until_s: End; the last bin may reach beyond it. Default: the whole trace.
+        """
+        end = self.duration_s if until_s is None else min(until_s, self.duration_s)
+        return DemandSeries.from_chunks(
+            [self],
+            bins=count_bins(end, bin_s),
+            bin_s=bin_s,
+            models=self.models,
+            regions=self.regions,
+            tiers=self.tiers,
+        )
+
+    def history(self, bin_s: float, before_s: float = 0.0) -> DemandSeries:
+        """Return the demand of the whole bins before ``before_s``.
+
+        It is empty at time 0 unless a ``past`` was attached. Only bins that end at or before
+        ``before_s`` are given.
+        """
+        known = self.past.rebin(bin_s) if self.past is not None else None
+        bins = int(before_s // bin_s) if before_s > 0 else 0
+        seen = self.demand(bin_s, bins * bin_s).window(0.0, bins * bin_s) if bins else None
+        if known is not None and seen is not None:
+            return known.concat(seen)
+        if known is None and seen is None:
+            names = {"models": self.models, "regions": self.regions, "tiers": self.tiers}
+            return DemandSeries.zeros(0, bin_s=bin_s, **names)
+        return known if known is not None else seen  # type: ignore[return-value]
+
+    def token_mix(self, model_index: int) -> TokenPairs:
+        """Return the published (prompt, output) sample of a model: two ``int32 [n]`` arrays."""
+        if self.mix is None:
+            mix = TokenMix.from_rows(
+                self.prompt_tokens, self.output_tokens, self.model, self.models
+            )
+            object.__setattr__(self, "mix", mix)
+        assert self.mix is not None
+        return self.mix.pairs(self.models[model_index])
+
+    # ------------------------------------------------------------------ changing
+
+    def slice(self, start_s: float, end_s: float | None = None) -> RequestTrace:
+        """Cut ``[start_s, end_s)`` out; the result starts at time 0, its calendar moves along.
+
+        What lies before the cut becomes the ``past`` where a past with fitting bins was attached.
+        """
+        end = self.duration_s if end_s is None else min(float(end_s), self.duration_s)
+        if not 0 <= start_s <= end:
+            raise TraceError(
+                f"trace {self.name!r}: cannot cut [{start_s}, {end_s}) out of "
+                f"{self.duration_s:g} s"
+            )
+        side = "right" if end >= self.duration_s else "left"
+        low = int(np.searchsorted(self.arrival_s, start_s, side="left"))
+        high = int(np.searchsorted(self.arrival_s, end, side=side))
+        past = self.past
+        if past is not None and start_s:
+            aligned = start_s % past.bin_s == 0
+            past = self.history(past.bin_s, start_s).shift(-start_s) if aligned else None
+        weekday, hour = advance_calendar(self.start_weekday, self.start_hour_utc, start_s)
+        cut = _take(
+            self,
+            slice(low, max(low, high)),
+            duration_s=end - start_s,
+            past=past,
+            start_weekday=weekday,
+            start_hour_utc=hour,
+        )
+        return replace(cut, arrival_s=cut.arrival_s - start_s) if start_s else cut
+
+    def reindex(
+        self,
+        models: Sequence[str] | None = None,
+        regions: Sequence[str] | None = None,
+        tiers: Sequence[str] | None = None,
+    ) -> RequestTrace:
+        """Renumber models, regions and tiers to other name orders (None keeps one).
+
+        Raises:
+            TraceError: If a name that occurs in the rows is missing from the new names.
+        """
+        changes: dict[str, Any] = {}
+        maps: list[tuple[int, npt.NDArray[np.int64]]] = []
+        for axis, (column, plural, new) in enumerate(
+            (("model", "models", models), ("region", "regions", regions), ("tier", "tiers", tiers))
+        ):
+            old = getattr(self, plural)
+            if new is None or tuple(new) == old:
+                continue
+            target = {name: index for index, name in enumerate(new)}
+            table = np.array([target.get(name, -1) for name in old], dtype=np.int16)
+            used = np.unique(getattr(self, column))
+            missing = [old[index] for index in used if table[index] < 0]
+            if missing:
+                raise TraceError(
+                    f"trace {self.name!r} has requests of {column} {', '.join(missing)}, which is "
+                    f"not among {', '.join(new)}"
+                )
+            changes[column] = table[getattr(self, column)]
+            changes[plural] = tuple(new)
+            maps.append((axis, table.astype(np.int64)))
+        if not changes:
+            return self
+        past = _reindex_past(self.past, maps, changes)
+        if self.mix is None:
+            self.token_mix(0)
+        return replace(self, past=past, mix=self.mix, **changes)
+
+    def with_past(self, past: DemandSeries | None) -> RequestTrace:
+        """Attach the demand before time 0."""
+        return replace(self, past=past)
+
+    # ------------------------------------------------------------------ files
+
+    def to_csv(self, path: str | Path) -> None:
+        """Write a native CSV file (names, not numbers), atomically; ``.gz`` compresses."""
+        from .sources import native
+
+        native.write_csv(self, path)
+
+    def to_parquet(self, path: str | Path) -> None:
+        """Write a native Parquet file (names, not numbers), atomically."""
+        from .sources import native
+
+        native.write_parquet(self, path)
+
+    @classmethod
+    def from_csv(cls, path: str | Path, **options: Any) -> RequestTrace:
+        """Read a CSV file of any known schema; options of `sageserve_traces.load_trace`."""
+        from .sources import load_trace
+
+        return load_trace(path, **options)
+
+    @classmethod
+    def from_parquet(cls, path: str | Path, **options: Any) -> RequestTrace:
+        """Read a Parquet file; options of `sageserve_traces.load_trace`."""
+        from .sources import load_trace
+
+        return load_trace(path, **options)
+
+
+def count_bins(duration_s: float, bin_s: float) -> int:
+    """Return how many bins of ``bin_s`` cover ``duration_s``."""
+    if not (math.isfinite(bin_s) and bin_s > 0):
+        raise TraceError(f"bin_s must be positive, got {bin_s!r}")
+    return max(0, math.ceil(duration_s / bin_s - 1e-9))
+
+
+def advance_calendar(weekday: int, hour_utc: float, seconds: float) -> tuple[int, float]:
+    """Return weekday and hour ``seconds`` after a given weekday and hour."""
+    total = hour_utc * SECONDS_PER_HOUR + seconds
+    days = math.floor(total / SECONDS_PER_DAY)
+    hour = (total - days * SECONDS_PER_DAY) / SECONDS_PER_HOUR
+    return (weekday + days) % 7, min(hour, math.nextafter(24.0, 0.0))
+
+
+def _column(
+    name: str, column: str, values: Any, dtype: type[np.generic], n: int
+) -> npt.NDArray[Any]:
+    raw = np.asarray(values)
+    if raw.shape != (n,):
+        raise TraceError(f"trace {name!r}: column {column} has shape {raw.shape}, expected ({n},)")
+    if raw.dtype.kind not in "iuf" and n:
+        raise TraceError(f"trace {name!r}: column {column} is not numeric ({raw.dtype})")
+    if raw.dtype.kind == "f":
+        bad = np.flatnonzero(~np.isfinite(raw))
+        if len(bad):
+            raise TraceError(f"trace {name!r}: row {bad[0]}, column {column}: not a finite number")
+    if np.issubdtype(dtype, np.integer) and n and raw.dtype != dtype:
+        limits = np.iinfo(dtype)  # type: ignore[type-var]
+        bad = np.flatnonzero((raw < limits.min) | (raw > limits.max) | (raw != np.floor(raw)))
+        if len(bad):
+            raise TraceError(
+                f"trace {name!r}: row {bad[0]}, column {column}: {raw[bad[0]]} is not a whole "
+                f"number that fits {np.dtype(dtype)}"
+            )
+    array = np.array(raw, dtype=dtype)
+    array.flags.writeable = False
+    return array
+
+
+def _reindex_past(
+    past: DemandSeries | None,
+    maps: list[tuple[int, npt.NDArray[np.int64]]],
+    changes: dict[str, Any],
+) -> DemandSeries | None:
+    if past is None:
+        return None
+    names = {k: v for k, v in changes.items() if k in ("models", "regions", "tiers")}
+    arrays = {}
+    for key in ("requests", "prompt_tokens", "output_tokens"):
+        values = getattr(past, key)
+        for axis, table in maps:
+            size = len(names[("models", "regions", "tiers")[axis]])
+            moved = np.moveaxis(values, axis + 1, 0)
+            out = np.zeros((size, *moved.shape[1:]))
+            for old, new in enumerate(table):
+                if new >= 0:
+                    out[new] += moved[old]
+            values = np.moveaxis(out, 0, axis + 1)
+        arrays[key] = values
+    return replace(past, **arrays, **names)
+
+
+def _take(trace: RequestTrace, rows: slice, **changes: Any) -> RequestTrace:
+    """Take rows of a valid trace in their order, without checking them again."""
+    columns = {name: getattr(trace, name)[rows] for name in COLUMNS}
+    ids = None if trace.request_id is None else trace.request_id[rows]
+    return trusted(trace, columns, ids, **changes)
+
+
+def trusted(
+    like: RequestTrace,
+    columns: dict[str, npt.NDArray[Any]],
+    request_id: npt.NDArray[np.int64] | None = None,
+    **changes: Any,
+) -> RequestTrace:
+    """Build a trace from columns that are already valid, sorted and of the right types."""
+    trace = object.__new__(RequestTrace)
+    for key, value in like.__dict__.items():
+        object.__setattr__(trace, key, value)
+    for key, value in columns.items():
+        value.flags.writeable = False
+        object.__setattr__(trace, key, value)
+    object.__setattr__(trace, "request_id", request_id)
+    for key, value in changes.items():
+        object.__setattr__(trace, key, value)
+    return trace
