@@ -57,7 +57,8 @@ lint: $(TEST_STAMP)  ## Ruff, mypy and the import rules
 	@echo "== mypy"
 	@$(BIN)/mypy --strict
 	@echo "== import rules"
-	@$(BIN)/lint-imports --no-cache
+	@shown=$$($(BIN)/lint-imports --no-cache 2>&1) && echo "$$shown" | tail -n 1 \
+		|| { echo "$$shown" >&2; exit 1; }
 
 docs: $(DOCS_STAMP)  ## Build the documentation in site/
 	@$(BIN)/mkdocs build -q --strict
