@@ -34,12 +34,15 @@ class Model:
 
 _SPLITWISE = "fit of the Splitwise profiles (Patel et al., ISCA 2024), DOMAIN.md section 2"
 _LLAMA3 = "fit of the SageServe Llama-3 tables, TP4, units corrected, DOMAIN.md section 2"
-_SCALED = _LLAMA3 + "; A100 scaled by the Llama-2-70B ratio of H100 to A100 (A)"
+# DOMAIN.md's prefill of Llama-3.2-3B (17.7 + .0233 T + 4.21e-6 T^2) misses the table by 9.2 % in the
+# median; `sageserve_bench.fidelity.refit` moves it as little as brings that to 5.6 %.
+_REFIT = _LLAMA3 + "; prefill refitted to a median error below 6 % (docs/fidelity.md)"
+_TO_H100 = "; A100 scaled by the Llama-2-70B ratio of H100 to A100 (A)"
 
 _LLAMA2_A100 = (32.6, 0.1252, 4.39e-6, 44.07, 0.190, 3.35e-4)
 _LLAMA2_H100 = (26.6, 0.0585, 1.46e-6, 29.89, 0.199, 1.79e-4)
 _LLAMA8B_A100 = (17.3, 0.0486, 4.70e-6, 6.65, 0.345, 1.27e-4)
-_LLAMA3B_A100 = (17.7, 0.0233, 4.21e-6, 5.22, 0.227, 9.2e-5)
+_LLAMA3B_A100 = (11.6, 0.0343, 2.69e-6, 5.22, 0.227, 9.2e-5)
 
 
 def _fit(coefficients: tuple[float, ...], source: str) -> LatencyProfile:
@@ -83,7 +86,7 @@ MODELS: dict[str, Model] = {
             131_072,
             {
                 A100: _fit(_LLAMA8B_A100, _LLAMA3),
-                H100: _fit(_to_h100(_LLAMA8B_A100), _SCALED),
+                H100: _fit(_to_h100(_LLAMA8B_A100), _LLAMA3 + _TO_H100),
                 **MODERN_PROFILES["llama-3.1-8b"],
             },
         ),
@@ -92,7 +95,10 @@ MODELS: dict[str, Model] = {
             6.4e9,
             114_688.0,
             131_072,
-            {A100: _fit(_LLAMA3B_A100, _LLAMA3), H100: _fit(_to_h100(_LLAMA3B_A100), _SCALED)},
+            {
+                A100: _fit(_LLAMA3B_A100, _REFIT),
+                H100: _fit(_to_h100(_LLAMA3B_A100), _REFIT + _TO_H100),
+            },
         ),
         Model("llama-3.1-70b", 141e9, 327_680.0, 131_072, MODERN_PROFILES["llama-3.1-70b"]),
         Model("qwen3-30b-a3b", 61e9, 98_304.0, 131_072, MODERN_PROFILES["qwen3-30b-a3b"]),
