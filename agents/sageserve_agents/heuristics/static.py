@@ -1,0 +1,93 @@
+"""`static`: a fleet sized for the peak that never changes, the anchor of every comparison."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from sageserve_agents.demand import DemandTracker
+from sageserve_agents.parameters import Range, ServiceKnob, check_choice
+from sageserve_agents.rule import RuleAgent
+from sageserve_env.options import ROUTERS
+from sageserve_env.view import ClusterView, Ints
+
+
+@dataclass(frozen=True)
+class StaticOptions:
+    """Options of `Static`.
+
+    Attributes:
+        target_load: Share of theta that the peak may use (A).
+        peak_bin_s: The peak is that of means over this time (A; a prompt queue of less than this
+            drains before most objectives).
+        instances: Instances per endpoint, instead of a size from the history; 0 means not given.
+        without_history: Instances per endpoint where there is no history (the paper's unified
+            pool has 20 per model and region; DOMAIN.md section 1).
+        router: Router of the requests.
+    """
+
+    target_load: float = 0.7
+    peak_bin_s: float = 300.0
+    instances: int = 0
+    without_history: int = 20
+    router: str = "least_wait"
+
+    def __post_init__(self) -> None:
+        """Check the values."""
+        check_choice(self.router, ROUTERS, "router")
+        if not 0 < self.target_load:
+            raise ValueError(f"target_load must be positive, got {self.target_load}")
+        if self.peak_bin_s < 60 or self.peak_bin_s % 60:
+            raise ValueError(f"peak_bin_s must be a multiple of 60, got {self.peak_bin_s}")
+
+
+class Static(RuleAgent[StaticOptions]):
+    """Every endpoint has the instances that its own history peak needs, all the time.
+
+    The peak of an endpoint is the largest mean rate of prompt tokens, all tiers, of its region and
+    model in the history; regions are not pooled, as without a plan each must stand alone. Nothing
+    of the episode is used. Without a history each endpoint has ``without_history`` instances, at
+    most an equal share of its region's VMs.
+    """
+
+    name = "static"
+    options_type = StaticOptions
+    tunable = {"target_load": Range(0.3, 1.2)}
+    service_knob = ServiceKnob("target_load", stingy=2.0, generous=0.2, log=True)
+
+    def start(self) -> None:
+        """Forget the size of the last episode."""
+        self._size: Ints | None = None
+
+    def desired(self, view: ClusterView) -> Ints:
+        """Return the fixed size, [E]."""
+        if self._size is None:
+            self._size = self._sized(view)
+        return self._size
+
+    def _sized(self, view: ClusterView) -> Ints:
+        models, regions, pools = self.layout.shape
+        tracker = DemandTracker(self.history, self.options.peak_bin_s)
+        if self.options.instances:
+            per_pair = np.full((models, regions), self.options.instances)
+        elif len(tracker):
+            tokens = tracker.series().prompt_tokens.sum(axis=3) / self.options.peak_bin_s
+            theta = self.layout.best_theta(view.theta)[:, None]
+            per_pair = np.ceil(tokens.max(axis=0) / (self.options.target_load * theta))
+        else:
+            share = self.scenario.inventory.sum(axis=1) // models
+            size = np.minimum(self.options.without_history, share)
+            per_pair = np.broadcast_to(size, (models, regions))
+        totals: Ints = np.repeat(per_pair.reshape(-1), pools).astype(np.int64)
+        return self._within_inventory(totals)
+
+    def _within_inventory(self, totals: Ints) -> Ints:
+        """Shrink a region's endpoints in proportion where they exceed its VMs, [E]."""
+        totals = self.layout.clip(totals)
+        for r, vms in enumerate(self.scenario.inventory.sum(axis=1)):
+            here = self.layout.region == r
+            wanted = int(totals[here].sum())
+            if wanted > vms:
+                totals[here] = np.floor(totals[here] * vms / wanted).astype(np.int64)
+        return totals

@@ -1,0 +1,168 @@
+"""Agents by name: built in, from entry points, or from a user's own file.
+
+A specification is a name with options that ride on it: ``ilp:forecaster=arima;router=threshold``.
+A user's own agent is named by its file and class, ``my_agent.py:MyAgent``, and takes options the
+same way: ``my_agent.py:MyAgent:margin=0.8``.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import importlib
+import importlib.util
+import inspect
+import sys
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any
+
+from sageserve_agents.base import Agent
+from sageserve_agents.parameters import build_options, nearest
+
+ENTRY_POINT_GROUP = "sageserve.agents"
+
+_HEURISTICS = "sageserve_agents.heuristics"
+_PLANNER = "sageserve_agents.planner"
+BUILT_IN: dict[str, str] = {
+    "static": f"{_HEURISTICS}.static:Static",
+    "reactive": f"{_HEURISTICS}.reactive:Reactive",
+    "ilp": f"{_PLANNER}.agents:Ilp",
+}
+"""Name to ``module:Class`` of the agents that come with the package."""
+
+
+def list_agents() -> list[str]:
+    """Return the names of all agents, built in and from entry points of installed packages."""
+    return sorted({*BUILT_IN, *(e.name for e in entry_points(group=ENTRY_POINT_GROUP))})
+
+
+def agent_class(name: str) -> type[Any]:
+    """Return the class of an agent from its name or ``file.py:Class``.
+
+    Raises:
+        ValueError: If there is no such agent, file or class; one line with the nearest valid name.
+    """
+    if is_file(name):
+        return _class_from_file(name)
+    if name in BUILT_IN:
+        return _load(BUILT_IN[name], name)
+    for entry in entry_points(group=ENTRY_POINT_GROUP):
+        if entry.name == name:
+            return _checked(entry.load(), name)
+    raise nearest(name, list_agents(), "agent")
+
+
+def make_agent(name: str, **options: Any) -> Agent:  # noqa: ANN401 - options of any agent
+    """Make an agent from a name or a specification.
+
+    Args:
+        name: ``ilp``, ``ilp:forecaster=arima;router=threshold`` or ``my_agent.py:MyAgent``.
+        **options: More options; they win over those in the specification.
+
+    Raises:
+        ValueError: On an unknown agent or option or an unusable value.
+    """
+    base, in_name = parse_spec(name)
+    values = {**in_name, **options}
+    cls = agent_class(base)
+    options_type = getattr(cls, "options_type", None)
+    if options_type is not None and dataclasses.is_dataclass(options_type):
+        made = cls(build_options(options_type, values, base))
+    else:
+        made = _call(cls, values, base)
+    if not isinstance(made, Agent):
+        missing = [
+            a for a in ("name", "pooling", "clairvoyant", "reset", "act") if not hasattr(made, a)
+        ]
+        raise ValueError(f"agent {base!r} is no agent: it lacks {', '.join(missing)}")
+    return made
+
+
+def parse_spec(spec: str) -> tuple[str, dict[str, str]]:
+    """Split ``name:key=value;key=value`` into the name and its options.
+
+    Raises:
+        ValueError: If an option is not of the form ``key=value``.
+    """
+    name, _, tail = spec.strip().partition(":")
+    if name.endswith(".py") and tail:
+        cls, _, tail = tail.partition(":")
+        name = f"{name}:{cls}"
+    options: dict[str, str] = {}
+    for part in filter(None, (p.strip() for p in tail.split(";"))):
+        key, equals, value = part.partition("=")
+        if not equals or not key.strip():
+            raise ValueError(f"agent {name!r}: expected option=value, got {part!r}")
+        options[key.strip()] = value.strip()
+    return name, options
+
+
+def is_file(name: str) -> bool:
+    """Return whether a name stands for a class in a user's file."""
+    return name.partition(":")[0].endswith(".py")
+
+
+def _load(target: str, name: str) -> type[Any]:
+    module, _, attribute = target.partition(":")
+    return _checked(getattr(importlib.import_module(module), attribute), name)
+
+
+def _checked(value: object, name: str) -> type[Any]:
+    if not inspect.isclass(value):
+        raise ValueError(f"agent {name!r} is not a class but {value!r}")
+    return value
+
+
+def _class_from_file(name: str) -> type[Any]:
+    file, _, attribute = name.partition(":")
+    path = Path(file).expanduser()
+    if not attribute:
+        raise ValueError(f"agent {name!r}: name the class as {file}:ClassName")
+    if not path.is_file():
+        raise ValueError(f"agent {name!r}: there is no file {file!r}")
+    path = path.resolve()
+    digest = hashlib.sha256(str(path).encode()).hexdigest()[:8]
+    key = f"_sageserve_user_{path.stem}_{digest}"
+    if key not in sys.modules:
+        spec = importlib.util.spec_from_file_location(key, path)
+        if spec is None or spec.loader is None:
+            raise ValueError(f"agent {name!r}: cannot import {file!r}")
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[key] = module
+        try:
+            spec.loader.exec_module(module)
+        except Exception as error:
+            del sys.modules[key]
+            message = f"agent {name!r}: {type(error).__name__} while importing {file!r}: {error}"
+            raise ValueError(message) from error
+    classes = {k: v for k, v in vars(sys.modules[key]).items() if inspect.isclass(v)}
+    if attribute not in classes:
+        own = [k for k, v in classes.items() if v.__module__ == key]
+        raise nearest(attribute, own, f"class in {file!r}:")
+    return classes[attribute]
+
+
+def _call(cls: type[Any], values: dict[str, Any], name: str) -> object:
+    """Make a user's agent, whose options are the keywords of its constructor."""
+    try:
+        inspect.signature(cls).bind(**values)
+    except TypeError as error:
+        valid = [p for p in inspect.signature(cls).parameters if p not in {"args", "kwargs"}]
+        unknown = [k for k in values if k not in valid]
+        if unknown:
+            raise nearest(unknown[0], valid, f"option of agent {name!r}:") from None
+        raise ValueError(f"agent {name!r}: {error}") from None
+    return cls(**{k: _number(v) for k, v in values.items()})
+
+
+def _number(value: Any) -> Any:  # noqa: ANN401 - an option of unknown type
+    """Return a number where text is one: a user's constructor has no declared types."""
+    if not isinstance(value, str):
+        return value
+    for convert in (int, float):
+        try:
+            return convert(value)
+        except ValueError:
+            continue
+    return value
