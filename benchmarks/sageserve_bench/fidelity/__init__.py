@@ -1,0 +1,1 @@
+"""Checks of the simulator against measurements, another simulator and queueing theory."""
