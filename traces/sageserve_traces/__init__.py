@@ -1,10 +1,20 @@
-"""Request traces for `sageserve_env`: schema, loaders, synthetic generator, transforms."""
+"""Request traces for `sageserve_env`: schema, loaders, synthetic generator, transforms.
 
-from .catalogue import make_trace
+`make_trace` gives a `TraceSource` by name, path or object; `RequestTrace` holds requests in memory;
+`O365Trace` generates the paper's workload while it is read; `sageserve_traces.transforms` changes
+traces; `list_traces` and `download` deal with the published ones.
+"""
+
+from .assignment import assign
+from .catalogue import NamedTrace, download, list_traces, make_trace, read_trace
 from .demand import DemandSeries
+from .durations import parse_duration
 from .errors import TraceError
 from .names import MODELS, REGIONS, TIERS, split_of_seed
+from .rate_curve import RateCurveTrace, reshape_to_rate_curve
 from .source import TraceSource
+from .sources import LoadReport, load_rows, load_trace
+from .streams import BurstSource, repeat_first_minutes
 from .synthetic import O365Trace
 from .token_mix import TokenMix
 from .trace import RequestTrace
@@ -13,12 +23,25 @@ __all__ = [
     "MODELS",
     "REGIONS",
     "TIERS",
+    "BurstSource",
     "DemandSeries",
+    "LoadReport",
+    "NamedTrace",
     "O365Trace",
+    "RateCurveTrace",
     "RequestTrace",
     "TokenMix",
     "TraceError",
     "TraceSource",
+    "assign",
+    "download",
+    "list_traces",
+    "load_rows",
+    "load_trace",
     "make_trace",
+    "parse_duration",
+    "read_trace",
+    "repeat_first_minutes",
+    "reshape_to_rate_curve",
     "split_of_seed",
 ]

@@ -1,26 +1,354 @@
-"""Named traces and `make_trace`."""
+"""Named traces, and `make_trace`, which makes a source of a name, a path or an object."""
 
 from __future__ import annotations
 
+import difflib
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING, Final
 
+import numpy as np
+
+from . import download as downloads
+from .download import TraceFile
 from .errors import TraceError
+from .names import SECONDS_PER_DAY
 from .source import TraceSource
 from .synthetic import O365Trace
+from .trace import RequestTrace
+
+if TYPE_CHECKING:
+    from .sources import LoadReport, OnError
+
+_AZURE = "https://raw.githubusercontent.com/Azure/AzurePublicDataset/master/data/"
+_AZURE_CONV = TraceFile(
+    "AzureLLMInferenceTrace_conv.csv",
+    _AZURE + "AzureLLMInferenceTrace_conv.csv",
+    "2f1e5b666d4e3055fdbba98598ce2ec307767b9064e03e2fa46676dbcc7d0bf8",
+)
+_AZURE_CODE = TraceFile(
+    "AzureLLMInferenceTrace_code.csv",
+    _AZURE + "AzureLLMInferenceTrace_code.csv",
+    "54e9a6d2a4bd06ba1e060304b900abbc74cbea53de96506e60fe5bb4f2277fb6",
+)
+_MOONCAKE = TraceFile(
+    "conversation_trace.jsonl",
+    "https://raw.githubusercontent.com/kvcache-ai/Mooncake/main/FAST25-release/traces/"
+    "conversation_trace.jsonl",
+    "b8cbb061a85206d729d91cdc2981f43c9e0d99209dce588d3af5f7934408b9df",
+)
+# Large files of BurstGPT lie in Git LFS; the SHA-256 is that of its pointer.
+_BURSTGPT = TraceFile(
+    "BurstGPT_1.csv",
+    "https://media.githubusercontent.com/media/HPMLL/BurstGPT/main/data/BurstGPT_1.csv",
+    "4bb3783693d0a435686fbfc885615d2349bd067239079fa4b749f2e679e12122",
+)
+# Digitised from a figure (traces/SOURCES.md of the shared data), hence without an address.
+_AZURE_2024 = TraceFile(
+    "azure2024_code_10min_rpm_digitised.csv",
+    None,
+    "b88f78672a5bbd45b2ab491e7241851187e7229456e3f910fbf3d9d02ab119c3",
+)
+
+
+@dataclass(frozen=True)
+class NamedTrace:
+    """An entry of the catalogue.
+
+    Attributes:
+        name: What `make_trace` takes.
+        description: One line.
+        split: Split of its rows; for ``o365`` the seed decides.
+        licence: Licence of the data.
+        files: Files it needs; none for the synthetic trace.
+        citation: What to cite.
+    """
+
+    name: str
+    description: str
+    split: str
+    licence: str
+    files: tuple[TraceFile, ...] = ()
+    citation: str = ""
+
+
+TRACES: Final[dict[str, NamedTrace]] = {
+    entry.name: entry
+    for entry in (
+        NamedTrace(
+            "o365",
+            "synthetic week of the SageServe paper, any length and scale; needs no file",
+            "by seed",
+            "MIT (this project)",
+            citation="arXiv 2502.14617; DOMAIN section 4",
+        ),
+        NamedTrace(
+            "azure-2023-conv",
+            "19,366 requests of a conversation service in 58 minutes, near Poisson",
+            "test",
+            "CC-BY 4.0",
+            (_AZURE_CONV,),
+            "Patel et al., Splitwise, ISCA 2024",
+        ),
+        NamedTrace(
+            "azure-2023-code",
+            "8,819 requests of a coding service in 57 minutes, very bursty",
+            "test",
+            "CC-BY 4.0",
+            (_AZURE_CODE,),
+            "Patel et al., Splitwise, ISCA 2024",
+        ),
+        NamedTrace(
+            "mooncake-conversation",
+            "12,031 requests with long prompts in 59 minutes",
+            "test",
+            "Apache-2.0",
+            (_MOONCAKE,),
+            "Qin et al., Mooncake, FAST 2025",
+        ),
+        NamedTrace(
+            "burstgpt",
+            "two months of ChatGPT and GPT-4 requests",
+            "train",
+            "CC-BY 4.0",
+            (_BURSTGPT,),
+            "Wang et al., BurstGPT, arXiv 2401.17644",
+        ),
+        NamedTrace(
+            "azure-2024-code-week",
+            "rate curve of the coding service in May 2024 (16.8M a week), token pairs of 2023",
+            "validation",
+            "CC-BY 4.0",
+            (_AZURE_2024, _AZURE_CODE),
+            "Stojkovic et al., DynamoLLM, HPCA 2025",
+        ),
+    )
+}
+
+# Streams of random numbers derived from a trace seed.
+_ASSIGN, _SCALE = 1, 2
+
+
+def list_traces() -> list[NamedTrace]:
+    """Return the named traces."""
+    return list(TRACES.values())
 
 
 def make_trace(
     trace: str | Path | TraceSource,
     *,
     seed: int = 0,
+    days: float | None = None,
     horizon_s: float | None = None,
     scale: float = 1.0,
-    **options: object,
+    tile_s: float | None = None,
+    bursts: bool = False,
+    on_error: OnError = "raise",
+    columns: Mapping[str, str] | None = None,
+    models: Sequence[str] | None = None,
+    regions: Sequence[str] | None = None,
+    tiers: Sequence[str] | None = None,
+    start_weekday: int | None = None,
+    start_hour_utc: float = 0.0,
+    history_days: float = 14.0,
 ) -> TraceSource:
-    """Return a trace source by name, path or object (minimal; grows)."""
-    if not isinstance(trace, str | Path):
-        return trace
-    if str(trace) == "o365":
-        days = 1.0 if horizon_s is None else horizon_s / 86400
-        return O365Trace(seed, days=days, scale=scale)
-    raise TraceError(f"unknown trace {trace!r}")
+    """Return a trace source.
+
+    A file's trace is tiled, then scaled, then given the models, regions and tiers that it does not
+    have (so copies share their arrivals but not their assignment), then cut to the length.
+
+    Args:
+        trace: A name of `list_traces`, a path, or a source (which is tiled, scaled and cut).
+        seed: Fixes the generated requests, or the assignment of a file's.
+        days: Length in days; or
+        horizon_s: length in seconds. Default: one day of ``o365``, all of a file.
+        scale: Factor on the rate.
+        tile_s: Repeat a short trace up to this length.
+        bursts: Repeat the first minute of each hour eight more times (the authors' stress test).
+        on_error: ``raise``, or ``drop`` unusable rows of a file.
+        columns: Columns of a CSV of your own, see `load_trace`.
+        models: Model names that a file may use.
+        regions: Region names that a file may use.
+        tiers: Tier names that a file may use.
+        start_weekday: Weekday of time 0, ``o365`` only.
+        start_hour_utc: Hour of time 0, ``o365`` only.
+        history_days: Days before time 0 that ``o365`` knows.
+
+    Raises:
+        TraceError: One line that says what is wrong and what to do.
+    """
+    for what, value in (("days", days), ("horizon_s", horizon_s), ("tile_s", tile_s)):
+        if value is not None and not (math.isfinite(value) and value > 0):
+            raise TraceError(f"{what} must be a positive number, got {value!r}")
+    if not (math.isfinite(scale) and scale > 0):
+        raise TraceError(f"scale must be a positive number, got {scale!r}")
+    if days is not None and horizon_s is not None:
+        raise TraceError("give days or horizon_s, not both")
+    length = horizon_s if days is None else days * SECONDS_PER_DAY
+    if isinstance(trace, str | Path):
+        if str(trace) == "o365":
+            length = length or tile_s or SECONDS_PER_DAY
+            o365 = O365Trace(
+                seed,
+                length / SECONDS_PER_DAY,
+                scale,
+                start_weekday,  # type: ignore[arg-type]  # None: seeded
+                start_hour_utc,
+                history_days=history_days,
+            )
+            return _burst(o365, seed) if bursts else o365
+        if str(trace) == "azure-2024-code-week":
+            week = _azure_week(seed, scale, length or tile_s)
+            return _burst(week, seed) if bursts else week
+        read = {"on_error": on_error, "columns": columns}
+        names = {"models": models, "regions": regions, "tiers": tiers}
+        source, report = read_trace(trace, **read, **names)  # type: ignore[arg-type]
+        made = _prepare(source, seed, scale, tile_s, length, report.assumed)
+    else:
+        made = _prepare(trace, seed, scale, tile_s, length, ())
+    return _burst(made, seed) if bursts else made
+
+
+def read_trace(
+    trace: str | Path,
+    *,
+    columns: Mapping[str, str] | None = None,
+    on_error: OnError = "raise",
+    models: Sequence[str] | None = None,
+    regions: Sequence[str] | None = None,
+    tiers: Sequence[str] | None = None,
+) -> tuple[RequestTrace, LoadReport]:
+    """Read the file of a name or path: the trace without assignment, and what was found.
+
+    The last few files are kept, so that a new seed does not read its file again.
+    """
+    entry = TRACES.get(str(trace))
+    path = downloads.locate(entry.name, entry.files)[0] if entry else Path(trace)
+    if entry is None and not path.exists():
+        near = difflib.get_close_matches(str(trace), TRACES, 1, 0.5)
+        hint = f"; did you mean {near[0]!r}" if near else ""
+        raise TraceError(
+            f"{str(trace)!r} is neither a file nor a named trace ({', '.join(TRACES)}){hint}"
+        )
+    try:
+        stat = path.stat()
+    except OSError as error:
+        raise TraceError(f"{path}: cannot be read: {error.strerror or error}") from error
+    frozen = tuple(tuple(names) if names else None for names in (models, regions, tiers))
+    mapping = tuple(columns.items()) if columns is not None else None
+    version = (stat.st_mtime_ns, stat.st_size)
+    loaded, report = _load(path, version, mapping, on_error, *frozen)
+    if entry is not None:
+        loaded = replace(loaded, name=entry.name, split=entry.split)
+    return loaded, report
+
+
+@lru_cache(maxsize=4)
+def _load(
+    path: Path,
+    version: tuple[int, int],
+    columns: tuple[tuple[str, str], ...] | None,
+    on_error: OnError,
+    models: tuple[str, ...] | None,
+    regions: tuple[str, ...] | None,
+    tiers: tuple[str, ...] | None,
+) -> tuple[RequestTrace, LoadReport]:
+    from .sources import load_rows
+
+    mapping = dict(columns) if columns is not None else None
+    names = {"models": models, "regions": regions, "tiers": tiers}
+    return load_rows(path, columns=mapping, on_error=on_error, **names)
+
+
+def _prepare(
+    source: TraceSource,
+    seed: int,
+    scale: float,
+    tile_s: float | None,
+    length: float | None,
+    assumed: Sequence[str],
+) -> TraceSource:
+    from .assignment import assign
+    from .transforms import scale_rate, tile
+
+    if isinstance(source, O365Trace):
+        days = None if length is None else length / SECONDS_PER_DAY
+        return replace(source, scale=source.scale * scale, days=days or source.days)
+    if not isinstance(source, RequestTrace):
+        if scale != 1 or tile_s is not None or length is not None:
+            raise TraceError(
+                f"trace {source.name!r}: scale, tile and length need a trace in memory"
+            )
+        return source
+    trace = source
+    if tile_s is not None:
+        trace = tile(trace, tile_s)
+    if scale != 1:
+        trace = scale_rate(trace, scale, np.random.default_rng([seed, _SCALE]))
+    if assumed:
+        trace = assign(trace, np.random.default_rng([seed, _ASSIGN]), columns=assumed)
+    if length is not None and length < trace.duration_s:
+        trace = trace.slice(0.0, length)
+    return trace
+
+
+def _burst(source: TraceSource, seed: int) -> TraceSource:
+    from .streams import repeat_first_minutes
+
+    return repeat_first_minutes(source, seed=seed)
+
+
+def _azure_week(seed: int, scale: float, length: float | None) -> TraceSource:
+    """Return the 2024 week: its digitised rates, token pairs of the 2023 coding trace."""
+    from .rate_curve import RateCurveTrace
+
+    entry = TRACES["azure-2024-code-week"]
+    curve_path = downloads.locate(entry.name, entry.files)[0]
+    pairs = read_trace("azure-2023-code")[0]
+    rates = np.loadtxt(curve_path, delimiter=",", skiprows=1, usecols=1) / 60  # requests/minute
+    return RateCurveTrace(
+        pairs,
+        rates * scale,
+        bin_s=600.0,
+        seed=seed,
+        horizon_s=length,
+        label=entry.name,
+        weekday=4,  # 10 May 2024 was a Friday
+        of_split=entry.split,
+    )
+
+
+def download(
+    name: str,
+    *,
+    file: str | Path | None = None,
+    target: str | Path | None = None,
+    progress: Callable[[int, int | None], None] | None = None,
+) -> list[Path]:
+    """Bring the files of a named trace to the cache (or ``target``), verified by SHA-256.
+
+    Args:
+        name: A name of `list_traces`.
+        file: A copy of one of its files on this machine, used instead of the network.
+        target: Folder; None takes the user's cache.
+        progress: Called with bytes so far and in all.
+
+    Returns:
+        Where the files lie.
+
+    Raises:
+        TraceError: If the name is unknown, a file cannot be had, or its content is not right.
+    """
+    if name not in TRACES:
+        raise TraceError(f"unknown trace {name!r}; known: {', '.join(TRACES)}")
+    files = TRACES[name].files
+    paths = []
+    for entry in files:
+        local = file
+        if file is not None and len(files) > 1 and Path(file).name != entry.name:
+            local = downloads.find(entry)  # the given file is the other one
+        paths.append(downloads.fetch(entry, local=local, target=target, progress=progress))
+    return paths

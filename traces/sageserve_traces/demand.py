@@ -93,9 +93,7 @@ class DemandSeries:
         """Return a series of ``bins`` empty bins (``bins`` may be 0)."""
         shape = (bins, len(models), len(regions), len(tiers))
         empty = np.zeros(shape)
-        return cls(
-            start_s, bin_s, empty, empty, empty, tuple(models), tuple(regions), tuple(tiers)
-        )
+        return cls(start_s, bin_s, empty, empty, empty, tuple(models), tuple(regions), tuple(tiers))
 
     @classmethod
     def from_chunks(
@@ -207,9 +205,7 @@ class DemandSeries:
                     f"{old.shape[1:]}"
                 )
             joined.append(np.concatenate([old, values]))
-        return replace(
-            self, requests=joined[0], prompt_tokens=joined[1], output_tokens=joined[2]
-        )
+        return replace(self, requests=joined[0], prompt_tokens=joined[1], output_tokens=joined[2])
 
     def window(self, start_s: float, end_s: float) -> DemandSeries:
         """Return the bins whose left edge lies in ``[start_s, end_s)``."""

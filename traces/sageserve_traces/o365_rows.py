@@ -122,7 +122,9 @@ def _places(
     return places, np.argsort(places, kind="stable")
 
 
-def day_history(seed: int, day: int, rates: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+def day_history(
+    seed: int, day: int, rates: FloatArray
+) -> tuple[FloatArray, FloatArray, FloatArray]:
     """Draw a past day as sums: requests, prompt and output tokens ``[1440, M, R, tier]``.
 
     Given n requests a token sum is a gamma variable with the mean and the variance of the sum of n
@@ -133,9 +135,7 @@ def day_history(seed: int, day: int, rates: FloatArray) -> tuple[FloatArray, Flo
     requests = np.empty((*rates.shape[:1], *rates.shape[2:], tiers))
     prompt = np.empty_like(requests)
     output = np.empty_like(requests)
-    out = tables.clipped_lognormal_moments(
-        tables.OUTPUT_MU, tables.OUTPUT_SIGMA, tables.OUTPUT_MAX
-    )
+    out = tables.clipped_lognormal_moments(tables.OUTPUT_MU, tables.OUTPUT_SIGMA, tables.OUTPUT_MAX)
     for k in range(tiers):
         c = int(np.argmax(tables.TIER_OF_CLASS[:, k]))
         n = rng.poisson(rates[:, c] * tables.TIER_OF_CLASS[c, k]).astype(np.float64)

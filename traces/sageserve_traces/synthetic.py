@@ -135,7 +135,9 @@ class O365Trace:
         weekday = (self.start_weekday + day) % 7
         return latents.day_rates(self.seed, day, weekday, self.scale)
 
-    def chunks(self, start_s: float = 0.0, max_requests: int | None = None) -> Iterator[RequestTrace]:
+    def chunks(
+        self, start_s: float = 0.0, max_requests: int | None = None
+    ) -> Iterator[RequestTrace]:
         """Generate the requests from ``start_s`` on, ten simulated minutes at a time.
 
         Args:

@@ -99,7 +99,9 @@ class RequestTrace:
     def _check(self, last: float) -> None:
         who = f"trace {self.name!r}"
         if not (math.isfinite(self.duration_s) and self.duration_s >= last):
-            raise TraceError(f"{who}: duration_s {self.duration_s} is before the last arrival {last}")
+            raise TraceError(
+                f"{who}: duration_s {self.duration_s} is before the last arrival {last}"
+            )
         if not 0 <= self.start_weekday <= 6 or not 0 <= self.start_hour_utc < 24:
             raise TraceError(f"{who}: start_weekday must be 0-6 and start_hour_utc in [0, 24)")
         arrival = self.arrival_s
@@ -237,8 +239,7 @@ class RequestTrace:
         end = self.duration_s if end_s is None else min(float(end_s), self.duration_s)
         if not 0 <= start_s <= end:
             raise TraceError(
-                f"trace {self.name!r}: cannot cut [{start_s}, {end_s}) out of "
-                f"{self.duration_s:g} s"
+                f"trace {self.name!r}: cannot cut [{start_s}, {end_s}) out of {self.duration_s:g} s"
             )
         side = "right" if end >= self.duration_s else "left"
         low = int(np.searchsorted(self.arrival_s, start_s, side="left"))

@@ -1,0 +1,229 @@
+"""Loaders, one file per schema; the schema is recognised from the header."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from ..errors import TraceError
+from ..names import MODELS, REGIONS, TIERS
+from . import azure, burstgpt, mooncake, native, sageserve
+from .columns import Checker, LoadReport
+from .schema import KNOWN_MODELS, Names, Parsed, Schema
+from .table import read_header, read_table
+
+if TYPE_CHECKING:
+    from ..trace import RequestTrace
+
+OnError = Literal["raise", "drop"]
+
+SCHEMAS: tuple[Schema, ...] = (
+    native.SCHEMA,
+    azure.SCHEMA,
+    mooncake.SCHEMA,
+    burstgpt.SCHEMA,
+    sageserve.SCHEMA,
+)
+#: Keys of a ``columns`` mapping and the native columns they stand for.
+COLUMN_KEYS = {
+    "arrival": "arrival_s",
+    "prompt": "prompt_tokens",
+    "output": "output_tokens",
+    "model": "model",
+    "region": "region",
+    "tier": "tier",
+    "request_id": "request_id",
+}
+
+__all__ = ["SCHEMAS", "LoadReport", "load_rows", "load_trace"]
+
+
+def load_trace(
+    path: str | Path,
+    *,
+    seed: int = 0,
+    columns: Mapping[str, str] | None = None,
+    on_error: OnError = "raise",
+    name: str | None = None,
+    split: str = "custom",
+    models: Sequence[str] | None = None,
+    regions: Sequence[str] | None = None,
+    tiers: Sequence[str] | None = None,
+) -> RequestTrace:
+    """Read a trace file and assign what it does not say (model, region, tier) by the seed.
+
+    Args:
+        path: CSV (``.gz`` too), JSON lines or Parquet.
+        seed: Seed of the assignment; not used for files with all columns.
+        columns: For a CSV of your own: which of its columns hold ``arrival``, ``prompt`` and
+            ``output`` (and ``model``, ``region``, ``tier``, ``request_id`` if there are any).
+        on_error: ``raise``, or ``drop`` rows that cannot be used.
+        name: Name for reports; None takes the file's.
+        split: Split for reports.
+        models: Model names that the file may use, in the order of the trace.
+        regions: Region names.
+        tiers: Tier names.
+
+    Raises:
+        TraceError: One line: file, row, column, and what is wrong.
+    """
+    from ..assignment import assign
+
+    names = {"models": models, "regions": regions, "tiers": tiers}
+    trace, report = load_rows(
+        path, columns=columns, on_error=on_error, name=name, split=split, **names
+    )
+    return assign(trace, seed, columns=report.assumed) if report.assumed else trace
+
+
+def load_rows(
+    path: str | Path,
+    *,
+    columns: Mapping[str, str] | None = None,
+    on_error: OnError = "raise",
+    name: str | None = None,
+    split: str = "custom",
+    models: Sequence[str] | None = None,
+    regions: Sequence[str] | None = None,
+    tiers: Sequence[str] | None = None,
+) -> tuple[RequestTrace, LoadReport]:
+    """Read a trace file; what it does not say is 0 in the trace and named in ``report.assumed``.
+
+    Arguments are those of `load_trace`. The length of the trace is the next whole second after the
+    last arrival (a native Parquet file says its own).
+    """
+    if on_error not in ("raise", "drop"):
+        raise TraceError(f"on_error must be 'raise' or 'drop', got {on_error!r}")
+    file = Path(path)
+    drop = on_error == "drop"
+    header = read_header(file)[1]
+    if columns is None:
+        schema, renamed = detect_schema(header, file), None
+    else:
+        schema, renamed = native.SCHEMA, _renamed(columns, file)
+    wanted = dict(schema.columns)
+    if renamed is not None:
+        wanted = {source: True for source in renamed}
+    table = read_table(file, wanted, drop=drop)
+    if renamed is not None:
+        table.columns = {renamed[key]: values for key, values in table.columns.items()}
+    rows = len(next(iter(table.columns.values())))
+    allowed = Names(
+        tuple(models or table.metadata.get("models") or KNOWN_MODELS),
+        tuple(regions or table.metadata.get("regions") or REGIONS),
+        tuple(tiers or table.metadata.get("tiers") or TIERS),
+        models_given=bool(models or table.metadata.get("models")),
+    )
+    checker = Checker(table, rows, drop=drop)
+    parsed = schema.parse(checker, allowed)
+    if not checker.good.any():
+        raise TraceError(f"{file}: no usable row" + (f" of {rows}" if rows else ""))
+    trace = _build(parsed, checker, allowed, name, split, table.metadata)
+    assumed = [column for column in ("model", "region", "tier") if getattr(parsed, column) is None]
+    if not parsed.iw_split:
+        assumed.append("iw_split")
+    raised = int((parsed.output_tokens[checker.good] == 0).sum())
+    report = LoadReport(str(file), schema.name, len(trace), checker.dropped, tuple(assumed), raised)
+    return trace, report
+
+
+def detect_schema(header: Sequence[str], path: Path) -> Schema:
+    """Return the schema whose required columns are all in the header.
+
+    Raises:
+        TraceError: If there is none; the message lists the known schemas.
+    """
+    for schema in SCHEMAS:
+        if set(schema.required) <= set(header):
+            return schema
+    known = "; ".join(f"{schema.name} ({', '.join(schema.required)})" for schema in SCHEMAS)
+    shown = ", ".join(name[:30] for name in header[:8])
+    raise TraceError(
+        f"{path}: unknown header {shown!r}; known schemas: {known}; or name your columns with "
+        "columns={'arrival': ..., 'prompt': ..., 'output': ...}"
+    )
+
+
+def _renamed(columns: Mapping[str, str], path: Path) -> dict[str, str]:
+    """Return file column -> native column."""
+    native_names = {**COLUMN_KEYS, **{name: name for name in COLUMN_KEYS.values()}}
+    unknown = [key for key in columns if key not in native_names]
+    renamed = {source: native_names[key] for key, source in columns.items() if key not in unknown}
+    if unknown or not set(native.SCHEMA.required) <= set(renamed.values()):
+        wrong = f"unknown key {unknown[0]!r}" if unknown else "arrival, prompt, output are needed"
+        raise TraceError(f"{path}: columns mapping: {wrong}; keys are {', '.join(COLUMN_KEYS)}")
+    if len(renamed) != len(columns):
+        raise TraceError(f"{path}: columns mapping: one file column is given twice")
+    return renamed
+
+
+def _build(
+    parsed: Parsed,
+    checker: Checker,
+    names: Names,
+    name: str | None,
+    split: str,
+    metadata: Mapping[str, Any],
+) -> RequestTrace:
+    from ..token_mix import TokenMix
+    from ..trace import RequestTrace
+
+    keep = checker.good
+    n = int(keep.sum())
+
+    def taken(values: Any) -> Any:  # noqa: ANN401 - array or None
+        return np.zeros(n, dtype=np.int16) if values is None else values[keep]
+
+    models = names.models
+    model = taken(parsed.model)
+    if not names.models_given:
+        models, model = _narrow_models(models, model)
+    arrival = parsed.arrival_s[keep]
+    weekday, hour = 0, 0.0
+    if parsed.first is not None:
+        day = parsed.first.astype("datetime64[D]")
+        weekday = int((day.astype(np.int64) + 3) % 7)  # 1970-01-01 was a Thursday
+        hour = float((parsed.first - day) / np.timedelta64(1, "h"))
+    duration = metadata.get("duration_s", math.floor(arrival[-1]) + 1.0)
+    trace = RequestTrace(
+        arrival,
+        model,
+        taken(parsed.region),
+        taken(parsed.tier),
+        taken(parsed.prompt_tokens),
+        taken(parsed.output_tokens),
+        None if parsed.request_id is None else parsed.request_id[keep],
+        models,
+        names.regions,
+        names.tiers,
+        duration,
+        name or metadata.get("name") or _stem(checker.table.path),
+        metadata.get("split", "custom") if split == "custom" else split,
+        metadata.get("start_weekday", weekday),
+        metadata.get("start_hour_utc", hour),
+    )
+    known = trace.model if parsed.model is not None else None
+    mix = TokenMix.from_rows(trace.prompt_tokens, trace.output_tokens, known, trace.models)
+    return replace(trace, mix=mix)
+
+
+def _narrow_models(models: tuple[str, ...], model: Any) -> tuple[tuple[str, ...], Any]:  # noqa: ANN401
+    """Keep the paper's four names if they suffice, else the names that occur."""
+    used = np.unique(model)
+    if not len(used) or used[-1] < len(MODELS):
+        return MODELS, model
+    table = np.zeros(len(models), dtype=np.int16)
+    table[used] = np.arange(len(used))
+    return tuple(models[int(i)] for i in used), table[model]
+
+
+def _stem(path: Path) -> str:
+    name = path.name
+    for suffix in (".gz", ".csv", ".jsonl", ".json", ".parquet"):
+        name = name.removesuffix(suffix)
+    return name or "custom"

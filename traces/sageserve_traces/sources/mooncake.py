@@ -1,0 +1,17 @@
+"""Mooncake traces, JSON lines: github.com/kvcache-ai/Mooncake (Apache-2.0)."""
+
+from __future__ import annotations
+
+from .columns import Checker
+from .schema import Names, Parsed, Schema
+
+
+def parse(checker: Checker, names: Names) -> Parsed:
+    """Read ``timestamp`` (milliseconds), ``input_length`` and ``output_length``."""
+    prompt = checker.tokens("input_length", 1)
+    output = checker.tokens("output_length", 0)
+    arrival, first = checker.times("timestamp", unit_s=1e-3)
+    return Parsed(arrival, prompt, output, first=first)
+
+
+SCHEMA = Schema("mooncake", {"timestamp": True, "input_length": True, "output_length": True}, parse)

@@ -1,0 +1,136 @@
+"""The native schema: the columns of `RequestTrace` with names instead of numbers."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..files import atomic_path
+from .columns import Checker
+from .schema import Names, Parsed, Schema
+
+if TYPE_CHECKING:
+    from ..source import TraceSource
+    from ..trace import RequestTrace
+
+
+def parse(checker: Checker, names: Names) -> Parsed:
+    """Read the columns of a native CSV or Parquet file; model, region and tier may be absent."""
+    prompt = checker.tokens("prompt_tokens", 1)
+    output = checker.tokens("output_tokens", 0)
+    labels = {}
+    for column, known in (
+        ("model", names.models),
+        ("region", names.regions),
+        ("tier", names.tiers),
+    ):
+        if column in checker.table.columns:
+            index = {name: i for i, name in enumerate(known)}
+            labels[column] = checker.labels(column, index, column)
+    ids = None
+    if "request_id" in checker.table.columns:
+        values = checker.numbers("request_id")
+        ids = np.where(checker.good, values, 0).astype(np.int64)
+    arrival, first = checker.times("arrival_s")
+    return Parsed(arrival, prompt, output, request_id=ids, first=first, **labels)
+
+
+SCHEMA = Schema(
+    "native",
+    {
+        "arrival_s": True,
+        "prompt_tokens": True,
+        "output_tokens": True,
+        "model": False,
+        "region": False,
+        "tier": False,
+        "request_id": False,
+    },
+    parse,
+)
+
+
+def _table(chunk: RequestTrace, with_id: bool) -> Any:  # noqa: ANN401 - pyarrow.Table
+    import pyarrow as pa
+
+    columns: dict[str, Any] = {"arrival_s": pa.array(chunk.arrival_s)}
+    for column, names in (
+        ("model", chunk.models),
+        ("region", chunk.regions),
+        ("tier", chunk.tiers),
+    ):
+        indices = pa.array(getattr(chunk, column).astype(np.int32))
+        columns[column] = pa.DictionaryArray.from_arrays(indices, pa.array(names, pa.string()))
+    columns["prompt_tokens"] = pa.array(chunk.prompt_tokens)
+    columns["output_tokens"] = pa.array(chunk.output_tokens)
+    if with_id:
+        columns["request_id"] = pa.array(chunk.request_id)
+    return pa.table(columns)
+
+
+def _metadata(source: TraceSource) -> dict[str, Any]:
+    keys = ("name", "split", "models", "regions", "tiers", "duration_s")
+    calendar = ("start_weekday", "start_hour_utc")
+    return {key: getattr(source, key) for key in (*keys, *calendar)}
+
+
+def write_parquet(source: TraceSource, path: str | Path) -> int:
+    """Write a source chunk by chunk; returns the number of requests. Atomic."""
+    import pyarrow.parquet as pq
+
+    with_id = getattr(source, "request_id", None) is not None
+    schema = _table(_empty(source, with_id), with_id).schema
+    text = json.dumps(_metadata(source))
+    schema = schema.with_metadata({"sageserve_trace": text})
+    total = 0
+    with atomic_path(path) as temporary, pq.ParquetWriter(temporary, schema) as writer:
+        for chunk in source.chunks():
+            total += len(chunk)
+            writer.write_table(_table(chunk, with_id).replace_schema_metadata(schema.metadata))
+    return total
+
+
+def write_csv(source: TraceSource, path: str | Path) -> int:
+    """Write a source chunk by chunk, gzipped if the name ends in ``.gz``. Atomic."""
+    import gzip
+
+    import pyarrow as pa
+    from pyarrow import csv as pa_csv
+
+    with_id = getattr(source, "request_id", None) is not None
+    names = _table(_empty(source, with_id), with_id).column_names
+    opener: Any = gzip.open if str(path).endswith(".gz") else open
+    options = pa_csv.WriteOptions(include_header=False, quoting_style="needed")
+    total = 0
+    with atomic_path(path) as temporary, opener(temporary, "wb") as handle:
+        handle.write((",".join(names) + "\n").encode())
+        for chunk in source.chunks():
+            total += len(chunk)
+            table = _table(chunk, with_id)
+            plain = pa.table(
+                {
+                    name: column.cast(pa.string())
+                    if pa.types.is_dictionary(column.type)
+                    else column
+                    for name, column in zip(names, table.columns, strict=True)
+                }
+            )
+            pa_csv.write_csv(plain, handle, options)
+    return total
+
+
+def _empty(source: TraceSource, with_id: bool) -> RequestTrace:
+    from ..trace import RequestTrace
+
+    none = np.zeros(0)
+    return RequestTrace(
+        *([none] * 6),
+        request_id=np.zeros(0, dtype=np.int64) if with_id else None,
+        models=source.models,
+        regions=source.regions,
+        tiers=source.tiers,
+        duration_s=0.0,
+    )

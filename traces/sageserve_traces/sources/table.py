@@ -1,0 +1,202 @@
+"""Reading a file into a table of columns, whatever its format, with one-line errors."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import json
+import zlib
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any
+
+from ..errors import TraceError
+
+_GZIP, _PARQUET = b"\x1f\x8b", b"PAR1"
+
+
+@dataclass
+class Table:
+    """Columns of a file.
+
+    Attributes:
+        path: The file, for messages.
+        columns: Column name to a pyarrow array; text files give strings.
+        first_row: Number that a message gives the first row: 1, the header not counted.
+        bad_rows: Rows with a wrong number of fields that were left out.
+        metadata: What a native Parquet file says of itself.
+    """
+
+    path: Path
+    columns: Mapping[str, Any]
+    bad_rows: int = 0
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+
+def read_header(path: Path) -> tuple[str, tuple[str, ...]]:
+    """Return the format (``csv``, ``jsonl``, ``parquet``) and the column names of a file.
+
+    Raises:
+        TraceError: If the file is missing, empty, a folder, or neither of the formats.
+    """
+    with _one_line_errors(path):
+        if path.is_dir():
+            raise TraceError(f"{path}: is a folder, not a trace file")
+        with _opened(path) as handle:
+            head = handle.read(1 << 16)
+        if not head.strip():
+            raise TraceError(f"{path}: the file is empty")
+        if head.startswith(_PARQUET):
+            import pyarrow.parquet as pq
+
+            return "parquet", tuple(pq.read_schema(path).names)
+        if b"\x00" in head:
+            raise TraceError(f"{path}: is a binary file, not CSV, JSON lines or Parquet")
+        lines = head.decode("utf-8-sig", errors="strict" if len(head) < 1 << 16 else "ignore")
+        first = next(line for line in lines.splitlines() if line.strip())
+        if first.lstrip().startswith("{"):
+            record = _record(path, 1, first)
+            return "jsonl", tuple(record)
+        return "csv", tuple(name.strip() for name in next(csv.reader([first])))
+
+
+def read_table(path: Path, wanted: Mapping[str, bool], *, drop: bool) -> Table:
+    """Read some columns of a file.
+
+    Args:
+        path: CSV (``.gz`` too), JSON lines or Parquet.
+        wanted: Column names; True marks those that must be there.
+        drop: Leave rows with a wrong number of fields out and count them, instead of an error.
+
+    Raises:
+        TraceError: One line: file, and row and column where they are known.
+    """
+    kind, header = read_header(path)
+    missing = [name for name, needed in wanted.items() if needed and name not in header]
+    if missing:
+        raise TraceError(f"{path}: column {', '.join(missing)} is missing; it has {_list(header)}")
+    present = [name for name in wanted if name in header]
+    repeated = [name for name in present if header.count(name) > 1]
+    if repeated:
+        raise TraceError(f"{path}: column {repeated[0]} occurs twice in the header")
+    reader = {"csv": _read_csv, "jsonl": _read_json_lines, "parquet": _read_parquet}[kind]
+    with _one_line_errors(path):
+        return reader(path, header, present, drop)
+
+
+def _read_csv(path: Path, header: tuple[str, ...], present: list[str], drop: bool) -> Table:
+    import pyarrow as pa
+    from pyarrow import csv as pa_csv
+
+    bad: list[tuple[int | None, int, int]] = []
+
+    def on_bad_row(row: Any) -> str:  # noqa: ANN401 - pyarrow.csv.InvalidRow
+        bad.append((row.number, row.expected_columns, row.actual_columns))
+        return "skip"
+
+    names = [name if name in present else f"unused {i}" for i, name in enumerate(header)]
+    with _opened(path) as handle:
+        data = handle.read()
+    if data.startswith(b"\xef\xbb\xbf"):
+        data = data[3:]
+    if not data.endswith(b"\n"):
+        data += b"\n"
+    lead = len(data) - len(data.lstrip(b"\r\n \t"))  # blank lines before the header
+    table = pa_csv.read_csv(
+        pa.BufferReader(data[lead:]),
+        read_options=pa_csv.ReadOptions(use_threads=False, column_names=names, skip_rows=1),
+        parse_options=pa_csv.ParseOptions(invalid_row_handler=on_bad_row),
+        convert_options=pa_csv.ConvertOptions(
+            include_columns=present,
+            column_types={name: pa.string() for name in names},
+            strings_can_be_null=False,
+        ),
+    )
+    if bad and not drop:
+        number, expected, actual = bad[0]
+        row = f"row {number - 1}" if number else "a row"
+        raise TraceError(f"{path}: {row} has {actual} fields, expected {expected}")
+    return Table(path, {name: table.column(name) for name in present}, len(bad))
+
+
+def _read_json_lines(path: Path, header: tuple[str, ...], present: list[str], drop: bool) -> Table:
+    values: dict[str, list[Any]] = {name: [] for name in present}
+    bad = 0
+    with _opened(path) as handle:
+        number = 0
+        for line in handle:
+            if not line.strip():
+                continue
+            number += 1
+            try:
+                record = _record(path, number, line.decode("utf-8-sig"))
+            except TraceError:
+                if not drop:
+                    raise
+                bad += 1
+                continue
+            for name in present:
+                values[name].append(record.get(name))
+    return Table(path, values, bad)
+
+
+def _record(path: Path, number: int, line: str) -> dict[str, Any]:
+    try:
+        record = json.loads(line)
+    except (json.JSONDecodeError, RecursionError) as error:
+        raise TraceError(f"{path}: row {number} is not valid JSON") from error
+    if not isinstance(record, dict):
+        raise TraceError(f"{path}: row {number} is not a JSON object")
+    return record
+
+
+def _read_parquet(path: Path, header: tuple[str, ...], present: list[str], drop: bool) -> Table:
+    import pyarrow.parquet as pq
+
+    table = pq.read_table(path, columns=present)
+    raw = (table.schema.metadata or {}).get(b"sageserve_trace", b"{}")
+    metadata = json.loads(raw)
+    if not isinstance(metadata, dict):
+        metadata = {}
+    return Table(path, {name: table.column(name) for name in present}, 0, metadata)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[IO[bytes]]:
+    with path.open("rb") as handle:
+        zipped = handle.read(2) == _GZIP
+        handle.seek(0)
+        if zipped:
+            with gzip.open(handle) as unzipped:
+                yield unzipped  # type: ignore[misc]
+        else:
+            yield handle
+
+
+@contextmanager
+def _one_line_errors(path: Path) -> Iterator[None]:
+    import pyarrow as pa
+
+    try:
+        yield
+    except TraceError:
+        raise
+    except FileNotFoundError as error:
+        raise TraceError(f"{path}: no such file") from error
+    except UnicodeDecodeError as error:
+        raise TraceError(f"{path}: is not UTF-8 text; save it as UTF-8") from error
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise TraceError(f"{path}: is a damaged gzip file") from error
+    except (pa.ArrowException, csv.Error, ValueError, OSError, OverflowError) as error:
+        text = " ".join(str(error).split())[:200]
+        raise TraceError(f"{path}: cannot be read: {text}") from error
+
+
+def _list(names: tuple[str, ...], most: int = 12) -> str:
+    shown = [name[:40] for name in names[:most]]
+    return ", ".join(shown) + (", ..." if len(names) > most else "")
+
+
+Parser = Callable[[Table], Any]
