@@ -6,10 +6,11 @@ traces; `list_traces` and `download` deal with the published ones.
 """
 
 from .assignment import assign
-from .catalogue import NamedTrace, download, list_traces, make_trace, read_trace
+from .catalogue import download, make_trace, read_trace
 from .demand import DemandSeries
 from .durations import parse_duration
 from .errors import TraceError
+from .named import NamedTrace, list_traces
 from .names import MODELS, REGIONS, TIERS, split_of_seed
 from .rate_curve import RateCurveTrace, reshape_to_rate_curve
 from .source import TraceSource

@@ -109,7 +109,7 @@ def _cumulative(
         raise TraceError(f"assign: {len(array)} {what} shares for {len(names)} names")
     if not np.isfinite(array).all() or (array < 0).any() or array.sum() <= 0:
         raise TraceError(f"assign: {what} shares must be >= 0 and not all 0: {values}")
-    cumulative = np.cumsum(array) / array.sum()
+    cumulative: FloatArray = np.cumsum(array) / array.sum()
     last = int(np.flatnonzero(array)[-1])
     cumulative[last:] = 1.0
     return cumulative

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -221,6 +221,25 @@ class DemandSeries:
             prompt_tokens=self.prompt_tokens[low:high],
             output_tokens=self.output_tokens[low:high],
         )
+
+    def reindex(self, axis: str, names: Sequence[str]) -> DemandSeries:
+        """Renumber one axis to another name order; names that are not in it are left out.
+
+        Args:
+            axis: ``models``, ``regions`` or ``tiers``.
+            names: The new names.
+        """
+        position = 1 + ("models", "regions", "tiers").index(axis)
+        old: tuple[str, ...] = getattr(self, axis)
+        pairs = [(old.index(name), new) for new, name in enumerate(names) if name in old]
+        arrays: dict[str, Any] = {axis: tuple(names)}
+        for key in ("requests", "prompt_tokens", "output_tokens"):
+            values = np.moveaxis(getattr(self, key), position, 0)
+            out = np.zeros((len(names), *values.shape[1:]))
+            for source, target in pairs:
+                out[target] = values[source]
+            arrays[key] = np.moveaxis(out, 0, position)
+        return replace(self, **arrays)
 
     def shift(self, offset_s: float) -> DemandSeries:
         """Return the series with ``offset_s`` added to its times."""

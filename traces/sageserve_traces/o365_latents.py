@@ -52,11 +52,11 @@ def day_rates(seed: int, day: int, weekday: int, scale: float) -> FloatArray:
 def _day_draws(seed: int, day: int) -> tuple[FloatArray, FloatArray, FloatArray]:
     rng = stream(LEVEL, seed, day)
     sigma = tables.LEVEL_SIGMA
-    level = np.exp(sigma * rng.standard_normal(_MODELS) - sigma**2 / 2)
-    shift_h = tables.PEAK_SHIFT_SIGMA_H * rng.standard_normal(_MODELS)
+    level: FloatArray = np.exp(sigma * rng.standard_normal(_MODELS) - sigma**2 / 2)
+    shift_h = rng.standard_normal(_MODELS) * tables.PEAK_SHIFT_SIGMA_H
     jitter = tables.REGION_JITTER * rng.standard_normal((_CLASSES, _MODELS, _REGIONS))
     shares = np.maximum(tables.REGION_SHARES[:, None] + jitter, tables.MIN_REGION_SHARE)
-    return level, shift_h, shares / shares.sum(axis=-1, keepdims=True)
+    return level, np.asarray(shift_h), shares / shares.sum(axis=-1, keepdims=True)
 
 
 def _diurnal(shift_h: FloatArray) -> FloatArray:
@@ -89,19 +89,22 @@ def _ar1(
     while lag < steps and power.max() > 1e-12:  # a scan by doubling: log2(steps) passes
         values[lag:] += power * values[:-lag].copy()
         power, lag = power * power, 2 * lag
-    return values[steps:]
+    today: FloatArray = values[steps:]
+    return today
 
 
 def _slow(seed: int, day: int) -> FloatArray:
     sigma = tables.SLOW_SIGMA
     unit = _ar1(SLOW, seed, day, (_SLOW_STEPS, _MODELS), tables.SLOW_PHI)
-    return np.exp(sigma * unit - sigma**2 / 2)
+    factor: FloatArray = np.exp(sigma * unit - sigma**2 / 2)
+    return factor
 
 
 def _noise(seed: int, day: int) -> FloatArray:
     sigma = tables.NOISE_SIGMA
     unit = _ar1(NOISE, seed, day, (MINUTES, _CLASSES, _MODELS), tables.NOISE_PHI[:, None])
-    return np.exp(sigma * unit - sigma**2 / 2)
+    factor: FloatArray = np.exp(sigma * unit - sigma**2 / 2)
+    return factor
 
 
 def _bursts(seed: int, day: int) -> FloatArray:

@@ -28,7 +28,8 @@ def day_counts(seed: int, day: int, rates: FloatArray) -> npt.NDArray[np.int64]:
     noise, whose size was measured on series of minutes.
     """
     rng = latents.stream(latents.COUNTS, seed, day)
-    return rng.poisson(rates.sum(axis=3))
+    counts: npt.NDArray[np.int64] = rng.poisson(rates.sum(axis=3))
+    return counts
 
 
 def block_rows(

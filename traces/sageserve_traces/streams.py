@@ -10,11 +10,12 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from .arrays import count_bins
 from .demand import DemandSeries
 from .errors import TraceError
 from .source import TraceSource
 from .token_mix import TokenPairs
-from .trace import COLUMNS, RequestTrace, count_bins, trusted
+from .trace import COLUMNS, RequestTrace, trusted
 from .transforms import concatenate
 
 #: Burst stress test of the authors (DOMAIN section 4): the first minute of each hour 8 more times.

@@ -1,4 +1,4 @@
-"""`O365Trace`: the synthetic workload of the paper, generated while it is read (DOMAIN section 4)."""
+"""`O365Trace`: the paper's workload (DOMAIN section 4), generated while it is read."""
 
 from __future__ import annotations
 
@@ -9,15 +9,17 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 import numpy as np
+import numpy.typing as npt
 
 from . import o365_latents as latents
 from . import o365_rows as rows
 from . import o365_tables as tables
+from .arrays import count_bins
 from .demand import DemandSeries
 from .errors import TraceError
 from .names import MODELS, REGIONS, SECONDS_PER_DAY, TIERS, split_of_seed
 from .token_mix import MAX_PAIRS, TokenPairs
-from .trace import RequestTrace, count_bins, trusted
+from .trace import RequestTrace, trusted
 
 #: Changes whenever the same seed gives other requests.
 GENERATOR_VERSION: Final = 1
@@ -131,7 +133,7 @@ class O365Trace:
         """Minutes from midnight of day 0 to time 0."""
         return round(self.start_hour_utc * 60)
 
-    def _rates(self, day: int) -> Any:
+    def _rates(self, day: int) -> npt.NDArray[np.float64]:
         weekday = (self.start_weekday + day) % 7
         return latents.day_rates(self.seed, day, weekday, self.scale)
 
@@ -150,7 +152,7 @@ class O365Trace:
         offset_s = 60.0 * self._start_minute  # midnight of day 0 to time 0
         first = int((max(start_s, 0.0) + offset_s) // _BLOCK_S)
         last = math.ceil((self.duration_s + offset_s) / _BLOCK_S - 1e-9)
-        day = None
+        day, empty = None, RequestTrace.empty(self)
         for block in range(first, last):
             if block // _BLOCKS_PER_DAY != day:
                 day = block // _BLOCKS_PER_DAY
@@ -168,19 +170,8 @@ class O365Trace:
             if begin > 0 or end < len(arrival):
                 columns = {key: values[begin:end] for key, values in columns.items()}
             if end > begin:
-                chunk = trusted(self._empty(), columns)
+                chunk = trusted(empty, columns)
                 yield from [chunk] if max_requests is None else chunk.chunks(0.0, max_requests)
-
-    def _empty(self) -> RequestTrace:
-        none = np.zeros(0, dtype=np.int64)
-        return RequestTrace(
-            *([none] * 6),
-            duration_s=self.duration_s,
-            name=self.name,
-            split=self.split,
-            start_weekday=self.start_weekday,
-            start_hour_utc=self.start_hour_utc,
-        )
 
     def materialise(self) -> RequestTrace:
         """Generate all requests into one `RequestTrace`, with its past and token mix attached."""

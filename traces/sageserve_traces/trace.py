@@ -10,14 +10,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from .arrays import advance_calendar, checked_column, count_bins
 from .demand import DemandSeries
 from .errors import TraceError
-from .names import MODELS, REGIONS, SECONDS_PER_DAY, SECONDS_PER_HOUR, TIERS
+from .names import MODELS, REGIONS, TIERS
 from .token_mix import TokenMix, TokenPairs
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
+
+    from .source import TraceSource
+    from .sources import OnError
 
 #: Columns of a trace in the order of the native files (DESIGN section 5).
 COLUMNS = ("arrival_s", "model", "region", "tier", "prompt_tokens", "output_tokens")
@@ -86,10 +90,10 @@ class RequestTrace:
             object.__setattr__(self, names, tuple(getattr(self, names)))
         n = len(np.atleast_1d(np.asarray(self.arrival_s)))
         for column, dtype in _DTYPES.items():
-            values = _column(self.name, column, getattr(self, column), dtype, n)
+            values = checked_column(self.name, column, getattr(self, column), dtype, n)
             object.__setattr__(self, column, values)
         if self.request_id is not None:
-            values = _column(self.name, "request_id", self.request_id, np.int64, n)
+            values = checked_column(self.name, "request_id", self.request_id, np.int64, n)
             object.__setattr__(self, "request_id", values)
         last = float(self.arrival_s[-1]) if n else 0.0
         duration = last if self.duration_s is None else float(self.duration_s)
@@ -215,8 +219,9 @@ class RequestTrace:
         if known is not None and seen is not None:
             return known.concat(seen)
         if known is None and seen is None:
-            names = {"models": self.models, "regions": self.regions, "tiers": self.tiers}
-            return DemandSeries.zeros(0, bin_s=bin_s, **names)
+            return DemandSeries.zeros(
+                0, bin_s=bin_s, models=self.models, regions=self.regions, tiers=self.tiers
+            )
         return known if known is not None else seen  # type: ignore[return-value]
 
     def token_mix(self, model_index: int) -> TokenPairs:
@@ -241,9 +246,10 @@ class RequestTrace:
             raise TraceError(
                 f"trace {self.name!r}: cannot cut [{start_s}, {end_s}) out of {self.duration_s:g} s"
             )
-        side = "right" if end >= self.duration_s else "left"
         low = int(np.searchsorted(self.arrival_s, start_s, side="left"))
-        high = int(np.searchsorted(self.arrival_s, end, side=side))
+        high = int(np.searchsorted(self.arrival_s, end, side="left"))
+        if end >= self.duration_s:
+            high = len(self)
         past = self.past
         if past is not None and start_s:
             aligned = start_s % past.bin_s == 0
@@ -271,9 +277,11 @@ class RequestTrace:
             TraceError: If a name that occurs in the rows is missing from the new names.
         """
         changes: dict[str, Any] = {}
-        maps: list[tuple[int, npt.NDArray[np.int64]]] = []
-        for axis, (column, plural, new) in enumerate(
-            (("model", "models", models), ("region", "regions", regions), ("tier", "tiers", tiers))
+        past = self.past
+        for column, plural, new in (
+            ("model", "models", models),
+            ("region", "regions", regions),
+            ("tier", "tiers", tiers),
         ):
             old = getattr(self, plural)
             if new is None or tuple(new) == old:
@@ -289,12 +297,10 @@ class RequestTrace:
                 )
             changes[column] = table[getattr(self, column)]
             changes[plural] = tuple(new)
-            maps.append((axis, table.astype(np.int64)))
+            past = None if past is None else past.reindex(plural, new)
         if not changes:
             return self
-        past = _reindex_past(self.past, maps, changes)
-        if self.mix is None:
-            self.token_mix(0)
+        self.token_mix(0)
         return replace(self, past=past, mix=self.mix, **changes)
 
     def with_past(self, past: DemandSeries | None) -> RequestTrace:
@@ -316,84 +322,50 @@ class RequestTrace:
         native.write_parquet(self, path)
 
     @classmethod
-    def from_csv(cls, path: str | Path, **options: Any) -> RequestTrace:
-        """Read a CSV file of any known schema; options of `sageserve_traces.load_trace`."""
+    def from_csv(
+        cls,
+        path: str | Path,
+        *,
+        seed: int = 0,
+        columns: Mapping[str, str] | None = None,
+        on_error: OnError = "raise",
+    ) -> RequestTrace:
+        """Read a CSV file of any known schema; see `sageserve_traces.load_trace`."""
         from .sources import load_trace
 
-        return load_trace(path, **options)
+        return load_trace(path, seed=seed, columns=columns, on_error=on_error)
 
     @classmethod
-    def from_parquet(cls, path: str | Path, **options: Any) -> RequestTrace:
-        """Read a Parquet file; options of `sageserve_traces.load_trace`."""
+    def from_parquet(cls, path: str | Path, *, on_error: OnError = "raise") -> RequestTrace:
+        """Read a Parquet file; see `sageserve_traces.load_trace`."""
         from .sources import load_trace
 
-        return load_trace(path, **options)
+        return load_trace(path, on_error=on_error)
+
+    @classmethod
+    def empty(cls, like: TraceSource, *, with_id: bool = False) -> RequestTrace:
+        """Return a trace without requests that has the names, length and calendar of a source."""
+        none = np.zeros(0, dtype=np.int64)
+        return cls(
+            arrival_s=none.astype(np.float64),
+            model=none.astype(np.int16),
+            region=none.astype(np.int16),
+            tier=none.astype(np.int16),
+            prompt_tokens=none.astype(np.int32),
+            output_tokens=none.astype(np.int32),
+            request_id=none if with_id else None,
+            models=like.models,
+            regions=like.regions,
+            tiers=like.tiers,
+            duration_s=like.duration_s,
+            name=like.name,
+            split=like.split,
+            start_weekday=like.start_weekday,
+            start_hour_utc=like.start_hour_utc,
+        )
 
 
-def count_bins(duration_s: float, bin_s: float) -> int:
-    """Return how many bins of ``bin_s`` cover ``duration_s``."""
-    if not (math.isfinite(bin_s) and bin_s > 0):
-        raise TraceError(f"bin_s must be positive, got {bin_s!r}")
-    return max(0, math.ceil(duration_s / bin_s - 1e-9))
-
-
-def advance_calendar(weekday: int, hour_utc: float, seconds: float) -> tuple[int, float]:
-    """Return weekday and hour ``seconds`` after a given weekday and hour."""
-    total = hour_utc * SECONDS_PER_HOUR + seconds
-    days = math.floor(total / SECONDS_PER_DAY)
-    hour = (total - days * SECONDS_PER_DAY) / SECONDS_PER_HOUR
-    return (weekday + days) % 7, min(hour, math.nextafter(24.0, 0.0))
-
-
-def _column(
-    name: str, column: str, values: Any, dtype: type[np.generic], n: int
-) -> npt.NDArray[Any]:
-    raw = np.asarray(values)
-    if raw.shape != (n,):
-        raise TraceError(f"trace {name!r}: column {column} has shape {raw.shape}, expected ({n},)")
-    if raw.dtype.kind not in "iuf" and n:
-        raise TraceError(f"trace {name!r}: column {column} is not numeric ({raw.dtype})")
-    if raw.dtype.kind == "f":
-        bad = np.flatnonzero(~np.isfinite(raw))
-        if len(bad):
-            raise TraceError(f"trace {name!r}: row {bad[0]}, column {column}: not a finite number")
-    if np.issubdtype(dtype, np.integer) and n and raw.dtype != dtype:
-        limits = np.iinfo(dtype)  # type: ignore[type-var]
-        bad = np.flatnonzero((raw < limits.min) | (raw > limits.max) | (raw != np.floor(raw)))
-        if len(bad):
-            raise TraceError(
-                f"trace {name!r}: row {bad[0]}, column {column}: {raw[bad[0]]} is not a whole "
-                f"number that fits {np.dtype(dtype)}"
-            )
-    array = np.array(raw, dtype=dtype)
-    array.flags.writeable = False
-    return array
-
-
-def _reindex_past(
-    past: DemandSeries | None,
-    maps: list[tuple[int, npt.NDArray[np.int64]]],
-    changes: dict[str, Any],
-) -> DemandSeries | None:
-    if past is None:
-        return None
-    names = {k: v for k, v in changes.items() if k in ("models", "regions", "tiers")}
-    arrays = {}
-    for key in ("requests", "prompt_tokens", "output_tokens"):
-        values = getattr(past, key)
-        for axis, table in maps:
-            size = len(names[("models", "regions", "tiers")[axis]])
-            moved = np.moveaxis(values, axis + 1, 0)
-            out = np.zeros((size, *moved.shape[1:]))
-            for old, new in enumerate(table):
-                if new >= 0:
-                    out[new] += moved[old]
-            values = np.moveaxis(out, 0, axis + 1)
-        arrays[key] = values
-    return replace(past, **arrays, **names)
-
-
-def _take(trace: RequestTrace, rows: slice, **changes: Any) -> RequestTrace:
+def _take(trace: RequestTrace, rows: slice, **changes: object) -> RequestTrace:
     """Take rows of a valid trace in their order, without checking them again."""
     columns = {name: getattr(trace, name)[rows] for name in COLUMNS}
     ids = None if trace.request_id is None else trace.request_id[rows]
@@ -404,7 +376,7 @@ def trusted(
     like: RequestTrace,
     columns: dict[str, npt.NDArray[Any]],
     request_id: npt.NDArray[np.int64] | None = None,
-    **changes: Any,
+    **changes: object,
 ) -> RequestTrace:
     """Build a trace from columns that are already valid, sorted and of the right types."""
     trace = object.__new__(RequestTrace)

@@ -73,9 +73,7 @@ def stretch(trace: RequestTrace, factor: float) -> RequestTrace:
 
 
 def tile(trace: RequestTrace, duration_s: float) -> RequestTrace:
-    """Repeat the trace until it is ``duration_s`` long; the last copy may be cut (so may a longer
-    trace).
-    """
+    """Repeat the trace until it is ``duration_s`` long; the last copy (or the trace) may be cut."""
     _positive("duration_s", duration_s)
     _positive(f"the length of trace {trace.name!r}", trace.duration_s)
     copies = math.ceil(duration_s / trace.duration_s - 1e-12)
@@ -173,7 +171,7 @@ def change_mix(
 def concatenate(source: TraceSource) -> RequestTrace:
     """Read a whole source into memory, with its token mix."""
     chunks = list(source.chunks())
-    columns = {
+    columns: dict[str, Any] = {
         name: np.concatenate([getattr(chunk, name) for chunk in chunks]) if chunks else np.zeros(0)
         for name in COLUMNS
     }

@@ -74,9 +74,15 @@ def load_trace(
     """
     from ..assignment import assign
 
-    names = {"models": models, "regions": regions, "tiers": tiers}
     trace, report = load_rows(
-        path, columns=columns, on_error=on_error, name=name, split=split, **names
+        path,
+        columns=columns,
+        on_error=on_error,
+        name=name,
+        split=split,
+        models=models,
+        regions=regions,
+        tiers=tiers,
     )
     return assign(trace, seed, columns=report.assumed) if report.assumed else trace
 

@@ -21,7 +21,7 @@ def parse(checker: Checker, names: Names) -> Parsed:
     """Read the columns of a native CSV or Parquet file; model, region and tier may be absent."""
     prompt = checker.tokens("prompt_tokens", 1)
     output = checker.tokens("output_tokens", 0)
-    labels = {}
+    labels: dict[str, Any] = {}
     for column, known in (
         ("model", names.models),
         ("region", names.regions),
@@ -81,8 +81,10 @@ def write_parquet(source: TraceSource, path: str | Path) -> int:
     """Write a source chunk by chunk; returns the number of requests. Atomic."""
     import pyarrow.parquet as pq
 
+    from ..trace import RequestTrace
+
     with_id = getattr(source, "request_id", None) is not None
-    schema = _table(_empty(source, with_id), with_id).schema
+    schema = _table(RequestTrace.empty(source, with_id=with_id), with_id).schema
     text = json.dumps(_metadata(source))
     schema = schema.with_metadata({"sageserve_trace": text})
     total = 0
@@ -100,8 +102,10 @@ def write_csv(source: TraceSource, path: str | Path) -> int:
     import pyarrow as pa
     from pyarrow import csv as pa_csv
 
+    from ..trace import RequestTrace
+
     with_id = getattr(source, "request_id", None) is not None
-    names = _table(_empty(source, with_id), with_id).column_names
+    names = _table(RequestTrace.empty(source, with_id=with_id), with_id).column_names
     opener: Any = gzip.open if str(path).endswith(".gz") else open
     options = pa_csv.WriteOptions(include_header=False, quoting_style="needed")
     total = 0
@@ -120,17 +124,3 @@ def write_csv(source: TraceSource, path: str | Path) -> int:
             )
             pa_csv.write_csv(plain, handle, options)
     return total
-
-
-def _empty(source: TraceSource, with_id: bool) -> RequestTrace:
-    from ..trace import RequestTrace
-
-    none = np.zeros(0)
-    return RequestTrace(
-        *([none] * 6),
-        request_id=np.zeros(0, dtype=np.int64) if with_id else None,
-        models=source.models,
-        regions=source.regions,
-        tiers=source.tiers,
-        duration_s=0.0,
-    )
