@@ -146,7 +146,7 @@ class NaiveCluster:
             self._schedule_end(instance)
 
     def _start_run(self, instance: NaiveInstance, now: float) -> None:
-        admitted = []
+        admitted: list[NaiveRequest] = []
         used = instance.used_tokens
         for request in instance.waiting:  # in order of arrival, stop at the first that does not fit
             if len(instance.decodes) + len(admitted) >= MAX_SEQUENCES:
