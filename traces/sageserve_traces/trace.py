@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from .source import TraceSource
     from .sources import OnError
 
+__all__ = ["COLUMNS", "DemandSeries", "RequestTrace", "TraceError", "count_bins", "trusted"]
+
 #: Columns of a trace in the order of the native files (DESIGN section 5).
 COLUMNS = ("arrival_s", "model", "region", "tier", "prompt_tokens", "output_tokens")
 _DTYPES: dict[str, type[np.generic]] = {
