@@ -82,3 +82,51 @@ def latency(
         )
     if json_file is not None:
         write_json(json_file, report)
+
+
+@fidelity_app.command("events")
+def events(
+    reference: Annotated[
+        Path, typer.Option("--reference", help="Per-request results to compare with (CSV).")
+    ],
+    fleet: Annotated[
+        str, typer.Option("--fleet", help="Instances of each model in each region.")
+    ] = "A=2,B=2",
+    json_file: JsonOption = None,
+    tables: TablesOption = None,
+    plot: Annotated[
+        Path | None,
+        typer.Option("--plot", help="PNG of the distributions; default beside the JSON file."),
+    ] = None,
+) -> None:
+    """Replay the authors' simulator request by request and compare."""
+    from sageserve_bench.fidelity.events import compare, parse_fleet, read_reference, replay
+    from sageserve_bench.fidelity.output import print_table, write_json
+    from sageserve_bench.fidelity.plots import plot_distributions
+    from sageserve_bench.fidelity.tables import default_tables, load_tables
+
+    instances = parse_fleet(fleet)
+    rows = read_reference(reference, instances)
+    ours = replay(rows, instances, load_tables(tables or default_tables()))
+    report = compare(rows, ours)
+    names = [
+        f"{column}_{figure}"
+        for column in ("ttft", "e2e")
+        for figure in ("p50_ratio", "p90_ratio", "p99_ratio", "mae_rel")
+    ]
+    print_table(
+        f"{reference.name}: ours / reference",
+        ["model", "compared", "unfinished", *(name.replace("_", " ") for name in names)],
+        [
+            [group, f["compared"], f["unfinished"], *(f.get(name, "-") for name in names)]
+            for group, f in report.items()
+        ],
+    )
+    if plot is None and json_file is not None:
+        plot = json_file.with_suffix(".png")
+    if plot is not None:
+        plot_distributions(rows, ours, plot, f"{reference.name}, fleet {fleet}")
+    if json_file is not None:
+        described = {"reference": reference.name, "fleet": instances, **report["overall"]}
+        per_model = {name: f for name, f in report.items() if name != "overall"}
+        write_json(json_file, described | {"overall": report["overall"], "models": per_model})
