@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from sageserve_env._config import ScenarioError, unknown_key_message
 
@@ -262,11 +263,16 @@ class WorkloadConfig:
         trace: Name of a trace.
         scale: Rate scale of the synthetic trace (1 is the published scale, 9.7 is 10M a day).
         bursts: Repeat the first minute of each hour this many more times (authors' stress: 8).
+        subset: Leave out requests of models and regions that the scenario does not have; without
+            it such a request is an error.
+        rename_models: Names of the trace's models, mapped to names of this scenario.
     """
 
     trace: str = "o365"
     scale: float = 1.0
     bursts: int = 0
+    subset: bool = False
+    rename_models: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Check the values."""

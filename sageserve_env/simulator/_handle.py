@@ -1,0 +1,140 @@
+"""Passing the state to kernels as one pointer.
+
+A named tuple of some forty arrays would be flattened by Numba into hundreds of arguments of every
+kernel, which makes calls slow and compilation slower. Instead the state owns a small table of data
+pointers and shapes, and kernels receive the address of that table. ``s.vm`` inside a kernel builds
+an array from its table entry; as such arrays own nothing, no reference is counted. In plain Python
+(``NUMBA_DISABLE_JIT=1``) ``s.vm`` is simply the attribute.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numba
+import numpy as np
+from llvmlite import ir
+from numba.core import cgutils, types
+from numba.core.datamodel import models, register_default
+from numba.core.extending import lower_getattr_generic, typeof_impl, unbox
+from numba.core.pythonapi import NativeValue
+from numba.core.typing.templates import AttributeTemplate
+from numba.core.typing.typeof import Purpose
+from numba.core.extending import infer_getattr
+
+WORDS = 6  # per table entry: data pointer and up to five lengths
+_POINTER = ir.IntType(8).as_pointer()
+_WORD = ir.IntType(64)
+
+
+class HandleType(types.Type):  # type: ignore[misc]
+    """Numba type of a handle: the ordered names, dtypes and dimensions of its arrays."""
+
+    def __init__(self, name: str, fields: tuple[tuple[str, np.dtype[Any], int], ...]) -> None:
+        self.fields = {
+            field: (i, types.Array(numba.from_dtype(dtype), ndim, "C"))
+            for i, (field, dtype, ndim) in enumerate(fields)
+        }
+        super().__init__(name=f"Handle({name})")
+
+
+@register_default(HandleType)
+class _HandleModel(models.PrimitiveModel):  # type: ignore[misc]
+    def __init__(self, manager: Any, fe_type: HandleType) -> None:
+        super().__init__(manager, fe_type, _POINTER)
+
+
+@infer_getattr
+class _HandleAttributes(AttributeTemplate):  # type: ignore[misc]
+    key = HandleType
+
+    def generic_resolve(self, typ: HandleType, attr: str) -> Any:
+        entry = typ.fields.get(attr)
+        return None if entry is None else entry[1]
+
+
+@lower_getattr_generic(HandleType)  # type: ignore[untyped-decorator]
+def _load_array(context: Any, builder: Any, typ: HandleType, value: Any, attr: str) -> Any:
+    index, array_type = typ.fields[attr]
+    table = builder.bitcast(value, _WORD.as_pointer())
+    constant = builder.module.add_metadata([])
+
+    def word(i: int) -> Any:
+        place = builder.gep(table, [ir.Constant(_WORD, index * WORDS + i)])
+        loaded = builder.load(place)
+        loaded.set_metadata("invariant.load", constant)
+        return loaded
+
+    array = context.make_array(array_type)(context, builder)
+    shape = [word(1 + i) for i in range(array_type.ndim)]
+    itemsize = context.get_constant(types.intp, _itemsize(array_type.dtype, context))
+    strides = [itemsize]
+    for length in shape[:0:-1]:
+        strides.insert(0, builder.mul(strides[0], length))
+    count = context.get_constant(types.intp, 1)
+    for length in shape:
+        count = builder.mul(count, length)
+    data = builder.inttoptr(word(0), array.data.type)
+    array.data = data
+    array.shape = cgutils.pack_array(builder, shape)
+    array.strides = cgutils.pack_array(builder, strides)
+    array.itemsize = itemsize
+    array.nitems = count
+    array.meminfo = cgutils.get_null_value(array.meminfo.type)
+    array.parent = cgutils.get_null_value(array.parent.type)
+    return array._getvalue()
+
+
+def _itemsize(dtype: Any, context: Any) -> int:
+    if isinstance(dtype, types.Record):
+        return int(dtype.size)
+    return int(context.get_abi_sizeof(context.get_data_type(dtype)))
+
+
+@unbox(HandleType)  # type: ignore[untyped-decorator]
+def _unbox_handle(typ: HandleType, obj: Any, c: Any) -> NativeValue:
+    number = c.pyapi.object_getattr_string(obj, "address")
+    address = c.pyapi.long_as_voidptr(number)
+    c.pyapi.decref(number)
+    return NativeValue(address, is_error=c.pyapi.c_api_error())
+
+
+class Handle:
+    """Base of a state: named arrays, and the table that kernels see.
+
+    Subclasses set ``FIELDS`` to ``(name, dtype, dimensions)`` and annotate the names.
+    """
+
+    FIELDS: tuple[tuple[str, np.dtype[Any], int], ...] = ()
+    _numba_type_: HandleType
+
+    def __init_subclass__(cls) -> None:
+        """Create the Numba type of the subclass."""
+        cls._numba_type_ = HandleType(cls.__name__, cls.FIELDS)
+
+        @typeof_impl.register(cls)  # type: ignore[untyped-decorator]
+        def _typeof(value: Any, context: Purpose) -> HandleType:
+            return cls._numba_type_
+
+    def __init__(self, **arrays: np.ndarray[Any, Any]) -> None:
+        self._table = np.zeros((len(self.FIELDS), WORDS), dtype=np.int64)
+        self.address = int(self._table.ctypes.data)
+        missing = {name for name, _, _ in self.FIELDS} ^ set(arrays)
+        if missing:
+            raise TypeError(f"{type(self).__name__}: wrong or missing arrays: {sorted(missing)}")
+        for name, array in arrays.items():
+            self.put(name, array)
+
+    def put(self, name: str, array: np.ndarray[Any, Any]) -> None:
+        """Set one array, and its entry in the table."""
+        index = [field for field, _, _ in self.FIELDS].index(name)
+        _, dtype, ndim = self.FIELDS[index]
+        if array.dtype != dtype or array.ndim != ndim or not array.flags.c_contiguous:
+            raise TypeError(f"{name}: expected C-contiguous {dtype} with {ndim} axes")
+        setattr(self, name, array)
+        self._table[index, 0] = array.ctypes.data
+        self._table[index, 1 : 1 + ndim] = array.shape
+
+    def copy(self) -> Any:
+        """Return a handle on copies of all arrays."""
+        return type(self)(**{name: getattr(self, name).copy() for name, _, _ in self.FIELDS})

@@ -1,0 +1,41 @@
+"""The one place where the kernels meet Numba.
+
+Kernels are compiled without the GIL and cached on disk. Numba stamps a cache entry with the file
+of the function itself only; a kernel that calls one in another file would survive an edit there.
+So the entries are stamped with the contents of the whole package instead.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+import numba
+from numba.core.caching import IndexDataCacheFile
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def _package_stamp() -> str:
+    digest = hashlib.sha256(numba.__version__.encode())
+    for path in sorted(Path(__file__).parent.glob("*.py")):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+_STAMP = _package_stamp()
+
+
+def jit(function: F) -> F:
+    """Compile a kernel in nopython mode, cached, without the GIL."""
+    compiled = numba.njit(cache=True, nogil=True, error_model="numpy")(function)
+    cache = getattr(compiled, "_cache", None)  # absent with NUMBA_DISABLE_JIT=1
+    if cache is not None and hasattr(cache, "_cache_file"):
+        cache._cache_file = IndexDataCacheFile(
+            cache_path=cache._cache_path,
+            filename_base=cache._impl.filename_base,
+            source_stamp=_STAMP,
+        )
+    return cast(F, compiled)

@@ -1,0 +1,376 @@
+"""Iteration-level continuous batching of one instance.
+
+An instance works in *runs*: k iterations with the same batch, in which every decoding sequence
+advances k tokens and at most one prompt advances k full chunks. Iteration j of a run takes
+``base + j growth`` seconds (growth from the context that each iteration adds), so k iterations take
+``k base + growth k (k - 1) / 2``: one event stands for many iterations. A run ends when the first
+sequence or the prompt ends, when KV memory would run out, or at the next iteration boundary after
+an arrival that may change the batch.
+"""
+
+from __future__ import annotations
+
+import math
+
+from sageserve_env.simulator._jit import jit
+from sageserve_env.simulator.codes import (
+    ACTIVE,
+    INFINITY,
+    NONE,
+    PREFILL_FIRST,
+    PREFILLING,
+    RUNNING,
+    WAITING,
+    WHOLE_PROMPT,
+)
+from sageserve_env.simulator.heaps import (
+    SLOT_BITS,
+    SLOT_MASK,
+    push_sequence,
+    remove_sequence,
+    schedule,
+)
+from sageserve_env.simulator.latency import (
+    chunk_interaction_s,
+    decode_s,
+    decode_share_s,
+    prefill_s,
+)
+from sageserve_env.simulator.metrics import book_completion, book_first_token
+from sageserve_env.simulator.slots import (
+    free_slot,
+    insert_prefilling,
+    insert_waiting,
+    pop_waiting,
+    remove_prefilling,
+)
+from sageserve_env.simulator.state import State
+
+
+@jit
+def settle(s: State, v: int, kv_before: int, queued_before: int) -> None:
+    """Carry what changed on VM ``v`` to its endpoint and to the routing keys."""
+    vm = s.vm[v]
+    if vm.member_pos == NONE:
+        return
+    endpoint = s.endpoint[vm.endpoint]
+    endpoint.kv_used += vm.kv_used - kv_before
+    endpoint.queued_tokens += vm.queued_tokens - queued_before
+    member = s.member[vm.endpoint, vm.member_pos]
+    member.pending = vm.pending_tokens
+    running_s = s.config[0].running_penalty_s * vm.n_running
+    member.wait_s = vm.queued_tokens / s.profile[vm.profile].theta + running_s
+
+
+@jit
+def _fits(s: State, v: int, i: int) -> bool:
+    """Whether the waiting request ``i`` can be admitted to VM ``v`` now."""
+    c = s.config[0]
+    vm = s.vm[v]
+    if vm.n_running + vm.n_prefilling >= c.max_sequences:
+        return False
+    request = s.request[i]
+    need = request.prompt + request.output
+    if c.growth == 1 or c.late_reserve == 1:
+        need = request.target + 1
+    return bool(vm.kv_used + need <= vm.kv_capacity)
+
+
+@jit
+def _admit(s: State, v: int, before: int) -> int:
+    """Move the head of the waiting list into the prefilling list before ``before``."""
+    c = s.config[0]
+    vm = s.vm[v]
+    i = pop_waiting(s, v)
+    request = s.request[i]
+    if c.growth == 1 or c.late_reserve == 1:
+        vm.kv_used += request.target + 1
+    else:
+        vm.kv_used += request.prompt + request.output
+    s.clock[0].admissions += 1
+    request.admitted = s.clock[0].admissions
+    request.state = PREFILLING
+    insert_prefilling(s, v, i, before)
+    return i
+
+
+@jit
+def preempt(s: State, v: int) -> None:
+    """Send the newest running sequence of VM ``v`` back to the queue, to be recomputed."""
+    vm = s.vm[v]
+    place, newest = 0, -1
+    for j in range(vm.n_running):
+        stamp = s.request[s.ends[v, j] & SLOT_MASK].admitted
+        if stamp > newest:
+            place, newest = j, stamp
+    item = s.ends[v, place]
+    i = item & SLOT_MASK
+    request = s.request[i]
+    remove_sequence(s, v, vm.n_running, place)
+    vm.n_running -= 1
+    emitted = request.output - ((item >> SLOT_BITS) - vm.iteration)
+    present = request.prompt + emitted
+    vm.context_tokens -= present
+    vm.kv_used -= present
+    request.emitted = emitted
+    request.target = present
+    request.prefilled = 0
+    request.state = WAITING
+    insert_waiting(s, v, i)
+    vm.queued_tokens += present
+    vm.pending_tokens += present
+    s.clock[0].preemptions += 1
+
+
+@jit
+def start_run(s: State, v: int, now_s: float) -> None:
+    """Form the batch of VM ``v`` at an iteration boundary and schedule the end of its run."""
+    c = s.config[0]
+    vm = s.vm[v]
+    if c.growth == 1:
+        while vm.n_running > 0 and vm.kv_used + vm.n_running > vm.kv_capacity:
+            preempt(s, v)
+    budget = c.budget_tokens
+    tokens, prompts, last = 0, 0, NONE
+    interaction = 0.0
+    blocked = vm.wait_head == NONE
+    at = vm.pre_head
+    while tokens < budget:
+        if not blocked:
+            head = vm.wait_head
+            first = at == NONE or s.request[head].key < s.request[at].key
+            if not first and s.request[head].key == s.request[at].key:
+                first = s.request[head].id < s.request[at].id
+            if first:
+                target = s.request[head].target
+                if c.mode == WHOLE_PROMPT and tokens > 0 and tokens + target > budget:
+                    break
+                if not _fits(s, v, head):
+                    blocked = True
+                    continue
+                last = _admit(s, v, at)
+                blocked = vm.wait_head == NONE
+            else:
+                last = at
+                at = s.request[at].next
+        elif at != NONE:
+            last = at
+            at = s.request[at].next
+        else:
+            break
+        request = s.request[last]
+        chunk = request.target - request.prefilled
+        if c.mode != WHOLE_PROMPT:
+            chunk = min(chunk, budget - tokens)
+        request.chunk = chunk
+        if request.prefilled > 0:
+            interaction += chunk_interaction_s(s, vm.profile, request.prefilled, chunk)
+        tokens += chunk
+        prompts += 1
+    _time_run(s, v, now_s, tokens, prompts, interaction, last)
+
+
+@jit
+def _time_run(
+    s: State, v: int, now_s: float, tokens: int, prompts: int, interaction: float, last: int
+) -> None:
+    """Find length and duration of the run whose batch has been formed."""
+    c = s.config[0]
+    vm = s.vm[v]
+    profile = s.profile[vm.profile]
+    n = vm.n_running
+    iterations = 1
+    growth = 0.0
+    decodes = n > 0
+    if tokens > 0:
+        decodes = decodes and c.mode != PREFILL_FIRST
+        if c.mixed_factor > 0.0 and decodes:
+            base = c.mixed_factor * prefill_s(s, vm.profile, float(tokens + n))
+        else:
+            base = prefill_s(s, vm.profile, float(tokens)) + interaction
+            if decodes:
+                base += decode_share_s(s, vm.profile, n, float(vm.context_tokens))
+            if prompts == 1 and profile.prefill_points == 0 and c.mixed_factor == 0.0:
+                request = s.request[last]
+                iterations = max(1, (request.target - request.prefilled) // tokens)
+                growth = 2.0 * profile.c * tokens * tokens
+                if decodes:
+                    growth += profile.f * n
+    elif n > 0:
+        base = decode_s(s, vm.profile, n, float(vm.context_tokens))
+        growth = profile.f * n
+        iterations = c.max_sequences << 32
+    else:
+        vm.run_iterations = 0
+        schedule(s, v, INFINITY)
+        return
+    if decodes:
+        iterations = min(iterations, (s.ends[v, 0] >> SLOT_BITS) - vm.iteration)
+        if c.growth == 1:
+            iterations = min(iterations, (vm.kv_capacity - vm.kv_used) // n)
+    base = (base + c.overhead_s) * vm.slow
+    growth *= vm.slow
+    vm.run_start_s = now_s
+    vm.run_base_s = base
+    vm.run_growth_s = growth
+    vm.run_iterations = iterations
+    vm.run_decodes = 1 if decodes else 0
+    vm.run_prompts = prompts
+    schedule(s, v, now_s + run_time_s(base, growth, iterations))
+
+
+@jit
+def run_time_s(base: float, growth: float, iterations: int) -> float:
+    """Duration of ``iterations`` iterations: k base + growth k (k - 1) / 2."""
+    return iterations * base + growth * (0.5 * iterations * (iterations - 1))
+
+
+@jit
+def cut_run(s: State, v: int, now_s: float) -> None:
+    """End the current run at the first iteration boundary after ``now_s``."""
+    vm = s.vm[v]
+    elapsed = now_s - vm.run_start_s
+    base, growth = vm.run_base_s, vm.run_growth_s
+    if growth > 0.0:
+        half = base - 0.5 * growth
+        k = int((math.sqrt(half * half + 2.0 * growth * elapsed) - half) / growth)
+    else:
+        k = int(elapsed / base)
+    k = max(1, min(k, vm.run_iterations))
+    while k < vm.run_iterations and run_time_s(base, growth, k) <= elapsed:
+        k += 1
+    while k > 1 and run_time_s(base, growth, k - 1) > elapsed:
+        k -= 1
+    if k < vm.run_iterations:
+        vm.run_iterations = k
+        schedule(s, v, vm.run_start_s + run_time_s(base, growth, k))
+
+
+@jit
+def _complete(s: State, v: int, i: int, now_s: float) -> None:
+    """Book a completed request and free its memory."""
+    vm = s.vm[v]
+    request = s.request[i]
+    vm.kv_used -= request.prompt + request.output
+    vm.pending_tokens -= 1
+    book_completion(s, i, now_s)
+    free_slot(s, i)
+
+
+@jit
+def _finish_prefill(s: State, v: int, i: int, now_s: float) -> None:
+    """Emit the token that comes with the end of a prefill and start decoding."""
+    c = s.config[0]
+    vm = s.vm[v]
+    request = s.request[i]
+    remove_prefilling(s, v, i)
+    vm.pending_tokens -= request.target
+    if request.first_token_s < 0.0:
+        book_first_token(s, i, now_s)
+    request.emitted += 1
+    left = request.output - request.emitted
+    if c.late_reserve == 1:
+        vm.kv_used += request.output - 1
+    if left == 0:
+        _complete(s, v, i, now_s)
+        return
+    request.state = RUNNING
+    request.end_iteration = vm.iteration + left
+    push_sequence(s, v, vm.n_running, request.end_iteration, i)
+    vm.n_running += 1
+    vm.context_tokens += request.target + 1
+
+
+@jit
+def end_run(s: State, v: int, now_s: float) -> None:
+    """Book the iterations of the run of VM ``v`` that ends now."""
+    vm = s.vm[v]
+    k = vm.run_iterations
+    if vm.run_decodes == 1:
+        vm.iteration += k
+        vm.context_tokens += vm.n_running * k
+        if s.config[0].growth == 1:
+            vm.kv_used += vm.n_running * k
+        while vm.n_running > 0 and (s.ends[v, 0] >> SLOT_BITS) <= vm.iteration:
+            i = s.ends[v, 0] & SLOT_MASK
+            remove_sequence(s, v, vm.n_running, 0)
+            vm.n_running -= 1
+            vm.context_tokens -= s.request[i].prompt + s.request[i].output
+            _complete(s, v, i, now_s)
+    i = vm.pre_head
+    for _ in range(vm.run_prompts):
+        request = s.request[i]
+        after = request.next
+        done = request.chunk * k
+        request.chunk = 0
+        request.prefilled += done
+        vm.queued_tokens -= done
+        if request.prefilled == request.target:
+            _finish_prefill(s, v, i, now_s)
+        i = after
+    vm.run_iterations = 0
+    vm.run_prompts = 0
+
+
+@jit
+def queue_key(s: State, i: int, now_s: float) -> float:
+    """Queue order of request ``i`` under the discipline in force, lower first.
+
+    FCFS: time at the queue. EDF: deadline (arrival + the request's objective). PF: tier priority,
+    then time at the queue. DPA: arrival + (1 + priority) x objective, so that both a near deadline
+    and a high priority help (our reading (A) of the paper's "deadline and priority aware").
+    """
+    request = s.request[i]
+    discipline = s.config[0].discipline
+    priority = 0 if request.escalated == 1 else s.tier[request.tier].priority
+    if discipline == 1:
+        return float(request.arrival_s + request.objective_s)
+    if discipline == 2:
+        return float(priority * 1e9 + now_s)
+    if discipline == 3:
+        return float(request.arrival_s + (1 + priority) * request.objective_s)
+    return now_s
+
+
+@jit
+def enqueue(s: State, v: int, i: int, now_s: float) -> None:
+    """Queue request ``i`` at VM ``v``; an idle instance starts at once."""
+    vm = s.vm[v]
+    request = s.request[i]
+    kv_before, queued_before = vm.kv_used, vm.queued_tokens
+    request.key = queue_key(s, i, now_s)
+    request.vm = v
+    request.endpoint = vm.endpoint
+    request.state = WAITING
+    insert_waiting(s, v, i)
+    vm.queued_tokens += request.target
+    vm.pending_tokens += request.target + 1
+    if vm.run_iterations == 0:
+        start_run(s, v, now_s)
+    elif vm.run_iterations > 1:
+        if vm.run_prompts == 0 or request.key < s.request[vm.pre_head].key:
+            cut_run(s, v, now_s)
+    settle(s, v, kv_before, queued_before)
+
+
+@jit
+def instance_event(s: State, v: int, now_s: float) -> None:
+    """End the run of VM ``v`` and start the next one."""
+    vm = s.vm[v]
+    kv_before, queued_before = vm.kv_used, vm.queued_tokens
+    end_run(s, v, now_s)
+    start_run(s, v, now_s)
+    settle(s, v, kv_before, queued_before)
+
+
+@jit
+def is_empty(s: State, v: int) -> bool:
+    """Whether VM ``v`` has no request."""
+    vm = s.vm[v]
+    return bool(vm.n_running + vm.n_prefilling + vm.n_waiting == 0)
+
+
+@jit
+def accepts(s: State, v: int) -> bool:
+    """Whether VM ``v`` takes new requests."""
+    return bool(s.vm[v].state == ACTIVE)

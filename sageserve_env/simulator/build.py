@@ -1,0 +1,283 @@
+"""From a scenario to the arrays of a simulation."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sageserve_env.options import BALANCERS, BATCHING_MODES, DISCIPLINES, ROUTERS, UTILISATIONS
+from sageserve_env.scenario import Scenario
+from sageserve_env.simulator import codes
+from sageserve_env.simulator.metrics import BUCKETS, RATIO_BUCKETS, WINDOW_MINUTES
+from sageserve_env.simulator.state import (
+    CLOCK,
+    CONFIG,
+    COUNT,
+    ENDPOINT,
+    MEMBER,
+    MODEL,
+    PROFILE,
+    REQUEST,
+    TIER,
+    VM,
+    Array,
+    State,
+)
+
+DEMAND_BIN_S = 60.0
+INITIAL_SLOTS = 4096
+_UNLIMITED_TOKENS = 1 << 40
+
+Chunk = tuple[Array, Array, Array, Array, Array, Array, Array]
+
+#: Columns of a piece of the trace as the kernel reads it.
+ARRIVALS = (
+    "arrival_s",
+    "arrival_model",
+    "arrival_region",
+    "arrival_tier",
+    "arrival_prompt",
+    "arrival_output",
+    "arrival_order",
+)
+EMPTY: Chunk = (np.zeros(0), *(np.zeros(0, np.int32),) * 6)  # type: ignore[assignment]
+
+
+def new_slots(count: int) -> Array:
+    """Return ``count`` free request slots, linked in order."""
+    request = np.zeros(count, dtype=REQUEST)
+    request["next"] = np.arange(1, count + 1)
+    request["next"][-1] = codes.NONE
+    request["prev"] = codes.NONE
+    request["vm"] = codes.NONE
+    request["endpoint"] = codes.NONE
+    return request
+
+
+def grow_slots(s: State) -> None:
+    """Double the number of request slots."""
+    old = s.request
+    fresh = new_slots(len(old))
+    fresh["next"][:-1] += len(old)
+    clock = s.clock[0]
+    fresh["next"][-1] = clock.free_head
+    clock.free_head = len(old)
+    clock.n_free += len(old)
+    s.put("request", np.concatenate([old, fresh]).astype(REQUEST))
+
+
+def build_state(scenario: Scenario, theta: NDArray[np.float64], seed: int, minutes: int) -> State:
+    """Allocate and fill the state of a simulation at time 0.
+
+    Args:
+        scenario: The cluster.
+        theta: Sustained prompt tokens per second of one instance, [M, G].
+        seed: Seed of jitter, faults and randomised balancing.
+        minutes: Length of the demand log.
+    """
+    m, r, k = len(scenario.models), len(scenario.regions), len(scenario.tiers)
+    e, g = len(scenario.endpoints), len(scenario.gpus)
+    vms = int(scenario.inventory.sum())
+    most = int(scenario.inventory.sum(axis=1).max())
+    tables = _tables(scenario)
+    s = State(
+        config=_config(scenario),
+        clock=_clock(scenario, seed),
+        vm=_vms(scenario),
+        request=new_slots(INITIAL_SLOTS),
+        endpoint=_endpoints(scenario),
+        model=_models(scenario),
+        tier=_tiers(scenario),
+        profile=_profiles(scenario, theta),
+        table=tables,
+        member=np.zeros((e, max(1, most)), dtype=MEMBER),
+        ends=np.zeros((vms, scenario.batching.max_sequences), dtype=np.int64),
+        heap_vm=np.zeros(max(1, vms), dtype=np.int64),
+        heap_s=np.full(max(1, vms), np.inf),
+        ring=np.zeros((e, 60), dtype=np.int64),
+        target=np.zeros((e, g), dtype=np.int64),
+        active=np.zeros((e, g), dtype=np.int64),
+        pending=np.zeros((e, g), dtype=np.int64),
+        draining=np.zeros((e, g), dtype=np.int64),
+        unmet=np.zeros((e, g), dtype=np.int64),
+        weights_s=np.full((m, r), -np.inf if scenario.lifecycle.weights_in_region else np.inf),
+        round_trip=np.ascontiguousarray(scenario.round_trip),
+        routing=np.zeros((m, r, r)),
+        credit=np.zeros((m, r, r)),
+        orders=np.ascontiguousarray(np.argsort(scenario.round_trip, axis=1, kind="stable")),
+        pools=_pools(scenario),
+        count=np.zeros((m, r, k), dtype=COUNT),
+        ttft=np.zeros((m, r, k, BUCKETS), dtype=np.int64),
+        e2e=np.zeros((m, r, k, BUCKETS), dtype=np.int64),
+        window=np.zeros((e, WINDOW_MINUTES, RATIO_BUCKETS), dtype=np.int64),
+        window_minute=np.zeros(e, dtype=np.int64),
+        demand=np.zeros((minutes, m, r, k, 3)),
+        vm_seconds=np.zeros((e, g, 3)),
+        spot_seconds=np.zeros((m, r, g)),
+        record=np.zeros((0, 4)),
+        **dict(zip(ARRIVALS, EMPTY, strict=True)),
+    )
+    return s
+
+
+def _config(scenario: Scenario) -> Array:
+    b, routing, niw = scenario.batching, scenario.routing, scenario.niw
+    life, faults = scenario.lifecycle, scenario.faults
+    config = np.zeros(1, dtype=CONFIG)
+    values: dict[str, float] = {
+        "mode": BATCHING_MODES.index(b.mode),
+        "budget_tokens": b.prefill_token_budget or _UNLIMITED_TOKENS,
+        "max_sequences": b.max_sequences,
+        "growth": int(b.kv_policy == "growth"),
+        "late_reserve": int(b.reserve_output_at_decode and b.kv_policy == "reservation"),
+        "discipline": DISCIPLINES.index(b.discipline),
+        "utilisation": UTILISATIONS.index(b.utilisation),
+        "balancer": BALANCERS.index(b.balancer),
+        "router": ROUTERS.index(routing.router),
+        "overhead_s": b.iteration_overhead_s,
+        "mixed_factor": b.mixed_prefill_factor or 0.0,
+        "threshold": routing.threshold,
+        "spill_threshold": routing.spill_threshold,
+        "routing_delay_s": routing.delay_s,
+        "running_penalty_s": routing.running_penalty_s,
+        "slo_scale": scenario.slo_scale,
+        "escalate_after_s": niw.escalate_after_s,
+        "pull_gap": niw.pull_below - niw.pull_two_below,
+        "pull_interval_s": niw.pull_interval_s,
+        "spot_same_model_s": life.spot_same_model_s,
+        "redeploy_s": life.redeploy_s,
+        "fetch_weights_s": life.fetch_weights_s,
+        "jitter": life.jitter,
+        "crash_per_s": faults.crash_per_hour / 3600.0,
+        "eviction_per_s": faults.eviction_per_hour / 3600.0,
+        "provision_failure": faults.provision_failure,
+        "slow_share": faults.slow_share,
+        "slow_factor": faults.slow_factor,
+        "outage_region": _outage_region(scenario),
+        "outage_start_s": faults.outage_start_s,
+        "outage_end_s": faults.outage_start_s + faults.outage_duration_s,
+        "stale_s": faults.stale_metrics_s,
+    }
+    for key, value in values.items():
+        config[0][key] = value
+    return config
+
+
+def _outage_region(scenario: Scenario) -> int:
+    region = scenario.faults.outage_region
+    return codes.NONE if region is None else scenario.region_names.index(region)
+
+
+def _clock(scenario: Scenario, seed: int) -> Array:
+    clock = np.zeros(1, dtype=CLOCK)
+    c = clock[0]
+    rng = np.random.default_rng(np.random.SeedSequence([seed, 0x5A6E]))
+    c["rng1"] = int(rng.integers(1, 2147483562))
+    c["rng2"] = int(rng.integers(1, 2147483398))
+    c["next_tick_s"] = c["next_fault_s"] = np.inf
+    faults = scenario.faults
+    outage = faults.outage_region is not None and faults.outage_duration_s > 0
+    c["next_outage_s"] = faults.outage_start_s if outage else np.inf
+    c["next_stale_s"] = 0.0 if faults.stale_metrics_s > 0 else np.inf
+    c["next_other_s"] = min(c["next_outage_s"], c["next_stale_s"])
+    c["free_head"], c["n_free"] = 0, INITIAL_SLOTS
+    c["transit_head"] = c["transit_tail"] = codes.NONE
+    return clock
+
+
+def _vms(scenario: Scenario) -> Array:
+    vm = np.zeros(int(scenario.inventory.sum()), dtype=VM)
+    for field in ("heap_pos", "wait_head", "wait_tail", "pre_head", "pre_tail"):
+        vm[field] = codes.NONE
+    for field in ("profile", "endpoint", "member_pos", "model"):
+        vm[field] = codes.NONE
+    vm["event_s"] = vm["fault_s"] = np.inf
+    vm["slow"] = 1.0
+    vm["state"] = codes.COLD
+    flat = scenario.inventory.ravel()
+    place = np.repeat(np.arange(flat.size), flat)
+    vm["region"], vm["gpu"] = np.divmod(place, len(scenario.gpus))
+    return vm
+
+
+def _endpoints(scenario: Scenario) -> Array:
+    endpoint = np.zeros(len(scenario.endpoints), dtype=ENDPOINT)
+    pools = scenario.pools
+    for i, item in enumerate(scenario.endpoints):
+        endpoint[i]["model"] = scenario.models.index(item.model)
+        endpoint[i]["region"] = scenario.region_names.index(item.region)
+        endpoint[i]["pool"] = pools.index(item.pool)
+        endpoint[i]["batch"] = int(item.pool != "interactive")
+        endpoint[i]["release"] = scenario.niw.pull_below
+    return endpoint
+
+
+def _models(scenario: Scenario) -> Array:
+    """Objectives refer to the slowest VM type in use, so that an idle instance always attains."""
+    model = np.zeros(len(scenario.models), dtype=MODEL)
+    stocked = scenario.inventory.sum(axis=0) > 0
+    for i, spec in enumerate(scenario.model_specs):
+        for field in ("held_head", "held_tail", "global_head", "global_tail"):
+            model[i][field] = codes.NONE
+        usable = [j for j in range(len(scenario.gpus)) if scenario.compatible[i, j]]
+        usable = [j for j in usable if stocked[j]] or usable
+        slowest = max(usable, key=lambda j: spec.profiles[scenario.gpus[j]].prefill_s(2048.0))
+        model[i]["reference"] = i * len(scenario.gpus) + slowest
+    return model
+
+
+def _tiers(scenario: Scenario) -> Array:
+    tier = np.zeros(len(scenario.tiers), dtype=TIER)
+    for i, item in enumerate(scenario.tiers):
+        tier[i]["objective_s"] = item.objective_s
+        tier[i]["ttft"] = int(item.objective == "ttft")
+        tier[i]["interactive"] = int(item.interactive)
+        tier[i]["priority"] = item.priority
+    return tier
+
+
+def _profiles(scenario: Scenario, theta: NDArray[np.float64]) -> Array:
+    g = len(scenario.gpus)
+    profile = np.zeros(len(scenario.models) * g, dtype=PROFILE)
+    for i, spec in enumerate(scenario.model_specs):
+        for j, gpu in enumerate(scenario.gpus):
+            if gpu not in spec.profiles:
+                continue
+            p, source = profile[i * g + j], spec.profiles[gpu]
+            p["a"], p["b"] = source.prefill_base_s, source.prefill_per_token_s
+            p["c"] = source.prefill_per_token2_s
+            p["d"], p["e"] = source.decode_base_s, source.decode_per_sequence_s
+            p["f"] = source.decode_per_context_token_s
+            p["theta"] = theta[i, j]
+            p["kv_capacity"] = scenario.kv_capacity_tokens[i, j]
+            p["prefill_points"] = len(source.prefill_table)
+            p["decode_points"] = len(source.decode_table)
+    return profile
+
+
+def _tables(scenario: Scenario) -> Array:
+    g = len(scenario.gpus)
+    pairs = [
+        (i * g + j, spec.profiles[gpu])
+        for i, spec in enumerate(scenario.model_specs)
+        for j, gpu in enumerate(scenario.gpus)
+        if gpu in spec.profiles
+    ]
+    longest = max(max(len(p.prefill_table), len(p.decode_table)) for _, p in pairs)
+    table = np.zeros((len(scenario.models) * g, 4, max(1, longest)))
+    for i, profile in pairs:
+        for row, points in ((0, profile.prefill_table), (2, profile.decode_table)):
+            if points:
+                table[i, row : row + 2, : len(points)] = np.array(points).T
+    return table
+
+
+def _pools(scenario: Scenario) -> Array:
+    """First and spill pool of interactive and of batch work."""
+    none = codes.NONE
+    rows = {
+        "unified": [[0, none], [0, none]],
+        "siloed": [[0, none], [1, none]],
+        "chiron": [[0, 1], [2, 1]],
+    }
+    return np.array(rows[scenario.pooling], dtype=np.int64)

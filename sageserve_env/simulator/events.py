@@ -1,0 +1,150 @@
+"""The event loop: the earliest of the next VM event, the next arrival and the other clocks."""
+
+from __future__ import annotations
+
+from sageserve_env.simulator._jit import jit
+from sageserve_env.simulator.batching import instance_event, is_empty
+from sageserve_env.simulator.codes import (
+    ACTIVE,
+    DONE,
+    DRAINING,
+    INFINITY,
+    NEED_CHUNK,
+    NEED_SLOTS,
+    NONE,
+)
+from sageserve_env.simulator.faults import fault_event, outage_event, publish
+from sageserve_env.simulator.fleet import ready_event, reconcile, retire
+from sageserve_env.simulator.latency import prefill_s
+from sageserve_env.simulator.metrics import bill, book_arrival
+from sageserve_env.simulator.niw import hold, look
+from sageserve_env.simulator.routing import arrive_in_region, route
+from sageserve_env.simulator.slots import pop_transit, take_slot
+from sageserve_env.simulator.state import State
+
+
+@jit
+def _arrive(s: State, c: int, now_s: float) -> None:
+    """Take request ``c`` of the current piece of the trace into a slot and route or hold it."""
+    clock = s.clock[0]
+    i = take_slot(s)
+    request = s.request[i]
+    request.arrival_s = now_s
+    request.id = clock.sequence
+    clock.sequence += 1
+    clock.arrived += 1
+    request.model = s.arrival_model[c]
+    request.region = s.arrival_region[c]
+    request.tier = s.arrival_tier[c]
+    request.prompt = s.arrival_prompt[c]
+    request.output = s.arrival_output[c]
+    request.preference = s.arrival_order[c]
+    request.target = request.prompt
+    request.prefilled = 0
+    request.chunk = 0
+    request.emitted = 0
+    request.escalated = 0
+    request.first_token_s = -1.0
+    request.vm = NONE
+    request.endpoint = NONE
+    tier = s.tier[request.tier]
+    request.objective_s = tier.objective_s
+    if tier.ttft == 1:
+        alone = prefill_s(s, s.model[request.model].reference, float(request.prompt))
+        request.objective_s = max(tier.objective_s, s.config[0].slo_scale * alone)
+    book_arrival(s, i, now_s)
+    if tier.interactive == 1:
+        route(s, i, now_s)
+    else:
+        hold(s, i, now_s)
+
+
+@jit
+def _next_other(s: State) -> None:
+    """Recompute the earliest of the clocks that are neither VM events nor arrivals."""
+    clock = s.clock[0]
+    nearest = min(min(clock.next_tick_s, clock.next_fault_s), clock.next_outage_s)
+    nearest = min(nearest, clock.next_stale_s)
+    if clock.transit_head != NONE:
+        nearest = min(nearest, s.request[clock.transit_head].queued_s)
+    clock.next_other_s = nearest
+
+
+@jit
+def _other_event(s: State, now_s: float) -> None:
+    """Handle one of the rarer events that is due now."""
+    clock = s.clock[0]
+    if clock.transit_head != NONE and s.request[clock.transit_head].queued_s <= now_s:
+        arrive_in_region(s, pop_transit(s), now_s)
+    elif clock.next_stale_s <= now_s:
+        publish(s, now_s)
+    elif clock.next_outage_s <= now_s:
+        outage_event(s, now_s)
+    elif clock.next_fault_s <= now_s:
+        fault_event(s, now_s)
+    else:
+        look(s, now_s)
+    _next_other(s)
+
+
+@jit
+def _vm_event(s: State, v: int, now_s: float) -> None:
+    """Handle the next event of VM ``v``: the end of a run or of a scale-out."""
+    state = s.vm[v].state
+    if state == ACTIVE:
+        instance_event(s, v, now_s)
+    elif state == DRAINING:
+        instance_event(s, v, now_s)
+        if is_empty(s, v):
+            retire(s, v, now_s)
+    else:
+        ready_event(s, v, now_s)
+
+
+@jit
+def advance(s: State, until_s: float) -> int:
+    """Process every event up to and including ``until_s``.
+
+    Simultaneous events are taken in the order VM events, other clocks, arrivals.
+
+    Args:
+        s: The state; changed in place.
+        until_s: End of the interval.
+
+    Returns:
+        ``DONE``, or ``NEED_CHUNK`` / ``NEED_SLOTS`` when the caller has to supply more of either
+        and call again.
+    """
+    clock = s.clock[0]
+    while True:
+        arrival_s = INFINITY
+        if clock.cursor < s.arrival_s.shape[0]:
+            arrival_s = s.arrival_s[clock.cursor]
+        elif clock.exhausted == 0:
+            return NEED_CHUNK
+        vm_s = s.heap_s[0] if clock.heap_size > 0 else INFINITY
+        if vm_s <= arrival_s and vm_s <= clock.next_other_s:
+            if vm_s > until_s:
+                break
+            clock.now_s = vm_s
+            _vm_event(s, s.heap_vm[0], vm_s)
+        elif clock.next_other_s <= arrival_s:
+            if clock.next_other_s > until_s:
+                break
+            clock.now_s = clock.next_other_s
+            _other_event(s, clock.next_other_s)
+        else:
+            if arrival_s > until_s:
+                break
+            if clock.n_free == 0:
+                return NEED_SLOTS
+            clock.now_s = arrival_s
+            _arrive(s, clock.cursor, arrival_s)
+            clock.cursor += 1
+        clock.events += 1
+        if clock.reconcile == 1:
+            reconcile(s, clock.now_s)
+    clock.now_s = until_s
+    for v in range(s.vm.shape[0]):
+        bill(s, v, until_s)
+    return DONE

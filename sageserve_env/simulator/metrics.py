@@ -1,0 +1,138 @@
+"""Counters and histograms, a few operations per event.
+
+A latency histogram has 64 linear buckets per octave from 2^-10 s (1 ms) to 2^20 s (12 days), so a
+bucket is at most 1.6 % wide and a percentile read from bucket middles is within 1 %.
+"""
+
+from __future__ import annotations
+
+import math
+
+from sageserve_env.simulator._jit import jit
+from sageserve_env.simulator.codes import NONE
+from sageserve_env.simulator.state import State
+
+OCTAVE_BUCKETS = 64
+LOWEST_EXPONENT = -10
+OCTAVES = 30
+BUCKETS = OCTAVE_BUCKETS * OCTAVES
+
+RATIO_BUCKETS = 64  # of the TTFT-over-objective windows: 8 per octave from 2^-4 to 2^4
+WINDOW_MINUTES = 5
+
+
+@jit
+def bucket(seconds: float) -> int:
+    """Return the histogram bucket of a latency."""
+    if seconds < 0.0009765625:
+        return 0
+    mantissa, exponent = math.frexp(seconds)  # mantissa in [0.5, 1)
+    i = (exponent - 1 - LOWEST_EXPONENT) * OCTAVE_BUCKETS + int((mantissa - 0.5) * 128.0)
+    return min(i, BUCKETS - 1)
+
+
+@jit
+def ratio_bucket(ratio: float) -> int:
+    """Return the window bucket of a TTFT-over-objective ratio; bucket 32 starts at 1."""
+    if ratio < 0.0625:
+        return 0
+    mantissa, exponent = math.frexp(ratio)
+    i = (exponent + 3) * 8 + int((mantissa - 0.5) * 16.0)
+    return min(i, RATIO_BUCKETS - 1)
+
+
+@jit
+def turn_window(s: State, e: int, now_s: float) -> int:
+    """Clear the minutes of endpoint ``e``'s window that have passed; return the current row."""
+    minute = int(now_s / 60.0)
+    last = s.window_minute[e]
+    if minute > last:
+        for step in range(min(minute - last, WINDOW_MINUTES)):
+            row = (minute - step) % WINDOW_MINUTES
+            for i in range(RATIO_BUCKETS):
+                s.window[e, row, i] = 0
+        s.window_minute[e] = minute
+    return minute % WINDOW_MINUTES
+
+
+@jit
+def book_arrival(s: State, i: int, now_s: float) -> None:
+    """Count an arrival."""
+    request = s.request[i]
+    count = s.count[request.model, request.region, request.tier]
+    count.arrived += 1
+    count.prompt_tokens += request.prompt
+    minute = min(int(now_s / 60.0), s.demand.shape[0] - 1)
+    s.demand[minute, request.model, request.region, request.tier, 0] += 1.0
+    s.demand[minute, request.model, request.region, request.tier, 1] += request.prompt
+
+
+@jit
+def book_first_token(s: State, i: int, now_s: float) -> None:
+    """Count a first token; network latency to the serving region is included."""
+    request = s.request[i]
+    request.first_token_s = now_s
+    e = request.endpoint
+    ttft = now_s - request.arrival_s + s.round_trip[request.region, s.endpoint[e].region]
+    m, r, k = request.model, request.region, request.tier
+    count = s.count[m, r, k]
+    count.ttft_s += ttft
+    s.ttft[m, r, k, bucket(ttft)] += 1
+    if s.tier[k].ttft == 1:
+        if ttft <= request.objective_s:
+            count.attained += 1
+        else:
+            count.missed += 1
+        if ttft <= s.tier[k].objective_s:
+            count.attained_flat += 1
+        row = turn_window(s, e, now_s)
+        s.window[e, row, ratio_bucket(ttft / request.objective_s)] += 1
+    if s.config[0].keep_records == 1:
+        s.record[request.id, 0] = ttft
+
+
+@jit
+def book_completion(s: State, i: int, now_s: float) -> None:
+    """Count a completed request."""
+    request = s.request[i]
+    e = request.endpoint
+    served = s.endpoint[e].region
+    e2e = now_s - request.arrival_s + s.round_trip[request.region, served]
+    m, r, k = request.model, request.region, request.tier
+    count = s.count[m, r, k]
+    count.completed += 1
+    count.output_tokens += request.output
+    count.e2e_s += e2e
+    if served != r:
+        count.remote_tokens += request.prompt + request.output
+    s.e2e[m, r, k, bucket(e2e)] += 1
+    if s.tier[k].ttft == 0:
+        if e2e <= request.objective_s:
+            count.attained += 1
+            count.attained_flat += 1
+        else:
+            count.missed += 1
+    minute = min(int(now_s / 60.0), s.demand.shape[0] - 1)
+    s.demand[minute, m, r, k, 2] += request.output
+    s.clock[0].completed += 1
+    if s.config[0].keep_records == 1:
+        s.record[request.id, 1] = e2e
+        s.record[request.id, 2] = served
+        s.record[request.id, 3] = e
+
+
+@jit
+def bill(s: State, v: int, now_s: float) -> None:
+    """Book the VM-seconds of VM ``v`` since they were last booked."""
+    vm = s.vm[v]
+    span = now_s - vm.since_s
+    vm.since_s = now_s
+    if vm.endpoint != NONE:
+        if vm.state == 3:
+            s.vm_seconds[vm.endpoint, vm.gpu, 1] += span
+        elif vm.state == 4:
+            s.vm_seconds[vm.endpoint, vm.gpu, 2] += span
+        else:
+            s.vm_seconds[vm.endpoint, vm.gpu, 0] += span
+    elif vm.state == 5:
+        s.spot_seconds[vm.model, vm.region, vm.gpu] += span

@@ -1,0 +1,226 @@
+"""The facade: reset, apply, advance, look, snapshot. Everything else is arrays and kernels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sageserve_env.actions import ClusterAction
+from sageserve_env.options import DISCIPLINES, ROUTERS
+from sageserve_env.scenario import Scenario
+from sageserve_env.simulator import codes
+from sageserve_env.simulator.build import ARRIVALS, DEMAND_BIN_S, EMPTY, build_state, grow_slots
+from sageserve_env.simulator.events import advance
+from sageserve_env.simulator.feed import Feed, FeedPosition
+from sageserve_env.simulator.fleet import activate, reconcile
+from sageserve_env.simulator.state import State
+from sageserve_traces.source import TraceSource
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A copy of the whole state of a simulation."""
+
+    state: State
+    position: FeedPosition
+
+
+class Simulator:
+    """A request-level, event-driven simulation of one cluster.
+
+    Args:
+        scenario: The cluster.
+        theta: Sustained prompt tokens per second of one instance, [M, G] (see `capacity`).
+        records: Keep TTFT, E2E and place of every request.
+    """
+
+    def __init__(
+        self, scenario: Scenario, theta: NDArray[np.float64], *, records: bool = False
+    ) -> None:
+        self.scenario = scenario
+        self.theta = np.asarray(theta, dtype=np.float64)
+        self.keep_records = records
+        shape = (len(scenario.models), len(scenario.gpus))
+        if self.theta.shape != shape or not (self.theta[scenario.compatible] > 0).all():
+            raise ValueError(f"theta: expected positive numbers of shape {shape}")
+        self._low = np.full((len(scenario.endpoints), 1), scenario.min_instances)
+        self.state: State
+        self.feed: Feed
+
+    # -- episode --------------------------------------------------------------------------------
+
+    def reset(
+        self,
+        trace: TraceSource,
+        seed: int = 0,
+        *,
+        offset_s: float = 0.0,
+        initial: NDArray[np.int64] | None = None,
+    ) -> None:
+        """Start at time 0 with the initial fleet active and no request in the system.
+
+        Args:
+            trace: Requests; time 0 is ``offset_s`` of the trace.
+            seed: Seed of jitter, faults and randomised balancing.
+            offset_s: Start within the trace.
+            initial: Active instances at the start, [E, G]; default from the scenario.
+
+        Raises:
+            ScenarioError: If the trace does not fit the scenario, or the inventory is too small.
+        """
+        feed = Feed(trace, self.scenario, offset_s)
+        minutes = int(np.ceil(self.scenario.horizon_s / DEMAND_BIN_S)) + 1
+        state = build_state(self.scenario, self.theta, seed, minutes)
+        state.config[0]["keep_records"] = int(self.keep_records)
+        state.routing[:] = self.default_routing(self.scenario.routing.router)
+        self.state, self.feed = state, feed
+        self._start_fleet(self.initial_fleet() if initial is None else np.asarray(initial))
+
+    def initial_fleet(self) -> NDArray[np.int64]:
+        """Return the scenario's initial instances, [E, G], as far as the inventory goes."""
+        s = self.scenario
+        left = s.inventory.copy()
+        fleet = np.zeros((len(s.endpoints), len(s.gpus)), dtype=np.int64)
+        for e, endpoint in enumerate(s.endpoints):
+            share = 1.0 if endpoint.pool == "unified" else s.pool_split.get(endpoint.pool, 0.0)
+            want = round(s.initial_instances * share)
+            r, m = s.region_names.index(endpoint.region), s.models.index(endpoint.model)
+            for g in np.flatnonzero(s.compatible[m]):
+                take = min(want, int(left[r, g]))
+                fleet[e, g] += take
+                left[r, g] -= take
+                want -= take
+        return fleet
+
+    def _start_fleet(self, fleet: NDArray[np.int64]) -> None:
+        state, s = self.state, self.scenario
+        free = state.vm["state"] == codes.COLD
+        for e, endpoint in enumerate(s.endpoints):
+            m, r = s.models.index(endpoint.model), s.region_names.index(endpoint.region)
+            for g in range(len(s.gpus)):
+                here = (state.vm["region"] == r) & (state.vm["gpu"] == g)
+                found = np.flatnonzero(free & here)[: fleet[e, g]]
+                if len(found) < fleet[e, g]:
+                    raise ValueError(f"initial fleet: too few {s.gpus[g]} VMs in {endpoint.region}")
+                free[found] = False
+                for v in found:
+                    vm = state.vm[v]
+                    vm["model"], vm["endpoint"] = m, e
+                    vm["profile"] = m * len(s.gpus) + g
+                    vm["kv_capacity"] = s.kv_capacity_tokens[m, g]
+                    state.weights_s[m, r] = -np.inf
+                    activate(state, int(v), 0.0)
+        state.target[:] = fleet
+
+    # -- control --------------------------------------------------------------------------------
+
+    @property
+    def time_s(self) -> float:
+        """Seconds since the start of the episode."""
+        return float(self.state.clock[0]["now_s"])
+
+    def default_routing(self, router: str) -> NDArray[np.float64]:
+        """Return [M, R, R]: round trips as penalties, or shares that keep all traffic at home."""
+        s = self.scenario
+        one = np.eye(len(s.regions)) if router == "shares" else s.round_trip
+        return np.broadcast_to(one, (len(s.models), *one.shape)).copy()
+
+    def apply(self, action: ClusterAction) -> None:
+        """Put a decision into force now.
+
+        Raises:
+            ValueError: If the action does not fit the scenario; nothing has changed then.
+        """
+        s, state = self.scenario, self.state
+        action = action.validate(s)
+        config = state.config[0]
+        router = action.router or s.routing.router
+        config["router"] = ROUTERS.index(router)
+        if action.routing is None:
+            state.routing[:] = self.default_routing(router)
+        else:
+            state.routing[:] = action.routing
+        discipline = action.discipline or s.batching.discipline
+        config["discipline"] = DISCIPLINES.index(discipline)
+        release = s.niw.pull_below if action.niw_release is None else action.niw_release
+        state.endpoint["release"] = release
+        state.target[:] = self.clip_targets(action.instances)
+        reconcile(state, self.time_s)
+
+    def clip_targets(self, targets: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return targets within the scenario's limits, [E, G]; VM types a model lacks get 0."""
+        s = self.scenario
+        per_model = np.repeat(s.compatible, len(s.endpoints) // len(s.models), axis=0)
+        clipped = np.where(per_model, targets, 0)
+        total = clipped.sum(axis=1)
+        for e in np.flatnonzero(total < s.min_instances):
+            usable = np.flatnonzero(per_model[e])
+            clipped[e, usable[0]] += s.min_instances - total[e]
+        if s.max_instances is not None:
+            for e in np.flatnonzero(total > s.max_instances):
+                excess = int(total[e]) - s.max_instances
+                for g in range(len(s.gpus))[::-1]:
+                    cut = min(excess, int(clipped[e, g]))
+                    clipped[e, g] -= cut
+                    excess -= cut
+        return np.minimum(clipped, 1_000_000)
+
+    def advance(self, until_s: float) -> None:
+        """Simulate up to and including ``until_s``.
+
+        Raises:
+            ValueError: If that is before the current time.
+        """
+        if until_s < self.time_s:
+            raise ValueError(f"advance: {until_s} s is before the current time {self.time_s} s")
+        while True:
+            status = advance(self.state, float(until_s))
+            if status == codes.DONE:
+                return
+            if status == codes.NEED_SLOTS:
+                grow_slots(self.state)
+            else:
+                self._next_chunk()
+
+    def _next_chunk(self) -> None:
+        state = self.state
+        clock = state.clock[0]
+        clock["cursor"] = 0
+        try:
+            chunk = next(self.feed)
+        except StopIteration:
+            chunk = EMPTY
+            clock["exhausted"] = 1
+        for name, column in zip(ARRIVALS, chunk, strict=True):
+            state.put(name, column)
+        need = int(clock["sequence"]) + len(chunk[0])
+        if self.keep_records and need > len(state.record):
+            grown = np.full((max(need, 2 * len(state.record)), 4), np.nan)
+            grown[: len(state.record)] = state.record
+            state.put("record", grown)
+
+    # -- state ----------------------------------------------------------------------------------
+
+    def snapshot(self) -> Snapshot:
+        """Return a copy of the whole state; a restored run continues bit-identically."""
+        return Snapshot(self.state.copy(), self.feed.position())
+
+    def restore(self, snapshot: Snapshot) -> None:
+        """Return to a snapshot of this simulation."""
+        self.state = snapshot.state.copy()
+        if snapshot.position != self.feed.position():
+            self.feed.seek(snapshot.position)
+
+    def records(self) -> dict[str, NDArray[Any]]:
+        """Return per-request results by position in the trace, NaN where not finished.
+
+        Keys: ``ttft_s``, ``e2e_s`` (both with network latency), ``served_region``, ``endpoint``.
+        """
+        if not self.keep_records:
+            raise ValueError("records: build the simulator with records=True")
+        rows = self.state.record[: int(self.state.clock[0]["sequence"])]
+        names = ("ttft_s", "e2e_s", "served_region", "endpoint")
+        return {name: rows[:, i].copy() for i, name in enumerate(names)}

@@ -1,0 +1,314 @@
+"""The whole state of a simulation: every array, its shape and its unit.
+
+Axes: V VMs, E endpoints, G VM types, M models, R regions, K tiers, S request slots, P = M x G
+profiles, B histogram bins, T minutes of the episode. Times are seconds since the start of the
+episode; ``NONE`` (-1) stands for "no such index". Records keep what is used together in one or two
+cache lines. Kernels take the ``State`` tuple; nothing else holds state.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from sageserve_env.simulator._handle import Handle
+
+Array = np.ndarray[Any, Any]
+
+
+def _record(*fields: tuple[Any, ...]) -> np.dtype[Any]:
+    return np.dtype((np.record, list(fields)), align=True)
+
+
+CONFIG = _record(
+    ("mode", "i8"),  # MIXED, PREFILL_FIRST, WHOLE_PROMPT
+    ("budget_tokens", "i8"),  # prompt tokens per iteration
+    ("max_sequences", "i8"),
+    ("growth", "i8"),  # 1: KV grows token by token, 0: reservation
+    ("late_reserve", "i8"),  # 1: prompt + 1 at admission, the rest at the first decode
+    ("discipline", "i8"),
+    ("utilisation", "i8"),
+    ("balancer", "i8"),
+    ("router", "i8"),
+    ("overhead_s", "f8"),  # added to each iteration
+    ("mixed_factor", "f8"),  # > 0: factor x prefill(tokens + decodes); 0: additive rule
+    ("threshold", "f8"),
+    ("spill_threshold", "f8"),
+    ("routing_delay_s", "f8"),
+    ("running_penalty_s", "f8"),
+    ("slo_scale", "f8"),
+    ("escalate_after_s", "f8"),
+    ("pull_gap", "f8"),  # release ceiling minus the ceiling for two
+    ("pull_interval_s", "f8"),
+    ("spot_same_model_s", "f8"),
+    ("redeploy_s", "f8"),
+    ("fetch_weights_s", "f8"),
+    ("jitter", "f8"),
+    ("crash_per_s", "f8"),
+    ("eviction_per_s", "f8"),
+    ("provision_failure", "f8"),
+    ("slow_share", "f8"),
+    ("slow_factor", "f8"),
+    ("outage_region", "i8"),
+    ("outage_start_s", "f8"),
+    ("outage_end_s", "f8"),
+    ("stale_s", "f8"),
+    ("keep_records", "i8"),
+)
+
+CLOCK = _record(
+    ("now_s", "f8"),
+    ("next_other_s", "f8"),  # earliest of the times below
+    ("next_tick_s", "f8"),  # NIW manager; inf while nothing is held
+    ("next_fault_s", "f8"),
+    ("next_outage_s", "f8"),
+    ("next_stale_s", "f8"),
+    ("free_head", "i8"),  # free request slots
+    ("n_free", "i8"),
+    ("heap_size", "i8"),  # VMs with a next event
+    ("transit_head", "i8"),  # requests between region and instance, FIFO
+    ("transit_tail", "i8"),
+    ("sequence", "i8"),  # requests taken from the trace; tie-breaker of queue keys
+    ("cursor", "i8"),  # next request of the current chunk
+    ("exhausted", "i8"),  # 1: the trace has no further chunk
+    ("reconcile", "i8"),  # 1: an unmet target may now be met
+    ("rng1", "i8"),  # L'Ecuyer's combined generator
+    ("rng2", "i8"),
+    ("arrived", "i8"),
+    ("completed", "i8"),
+    ("admissions", "i8"),
+    ("preemptions", "i8"),
+    ("requeued", "i8"),  # by crashes and outages
+    ("crashes", "i8"),
+    ("evictions", "i8"),
+    ("failed_scale_outs", "i8"),
+    ("scale_outs", "i8"),
+    ("scale_ins", "i8"),
+    ("drains_cancelled", "i8"),
+    ("unmet_events", "i8"),
+    ("escalated", "i8"),
+    ("events", "i8"),
+)
+
+VM = _record(
+    ("event_s", "f8"),  # next event; inf when idle
+    ("run_start_s", "f8"),
+    ("run_base_s", "f8"),  # time of the run's first iteration
+    ("run_growth_s", "f8"),  # added by each further iteration
+    ("slow", "f8"),  # factor on iteration times
+    ("context_tokens", "i8"),  # KV tokens of the decoding sequences
+    ("kv_used", "i8"),  # tokens reserved or in use
+    ("kv_capacity", "i8"),
+    ("iteration", "i8"),  # decode iterations done
+    ("run_iterations", "i8"),  # planned iterations of the current run; 0 when idle
+    ("queued_tokens", "i8"),  # prompt tokens not yet prefilled
+    ("pending_tokens", "i8"),  # JSQ: prompts until their prefill ends, + 1 per request
+    ("heap_pos", "i8"),
+    ("run_decodes", "i8"),  # 1: the run advances the decoding sequences
+    ("run_prompts", "i8"),  # prompts with a chunk in the run
+    ("n_running", "i8"),  # decoding sequences
+    ("n_prefilling", "i8"),  # admitted, prompt not finished
+    ("n_waiting", "i8"),
+    ("wait_head", "i8"),  # waiting requests in key order
+    ("wait_tail", "i8"),
+    ("pre_head", "i8"),  # admitted prompts in key order
+    ("pre_tail", "i8"),
+    ("profile", "i8"),  # index into profiles; NONE without a model
+    ("endpoint", "i8"),
+    ("member_pos", "i8"),  # place in the endpoint's list of accepting instances
+    ("region", "i8"),
+    ("gpu", "i8"),
+    ("state", "i8"),
+    ("model", "i8"),  # model on the VM, also while spot
+    ("since_s", "f8"),  # start of the unbilled part of the current state
+    ("fault_s", "f8"),  # next crash or eviction
+    ("active_since_s", "f8"),
+)
+
+REQUEST = _record(
+    ("key", "f8"),  # queue order
+    ("arrival_s", "f8"),
+    ("objective_s", "f8"),
+    ("first_token_s", "f8"),  # < 0 until emitted
+    ("queued_s", "f8"),  # when it came to the endpoint (or transit ends)
+    ("id", "i8"),  # position in the trace
+    ("end_iteration", "i8"),  # VM's iteration count at which its output is complete
+    ("admitted", "i8"),  # admission stamp, for newest-first preemption
+    ("prompt", "i8"),
+    ("output", "i8"),
+    ("target", "i8"),  # tokens to prefill (prompt, plus emitted ones after a preemption)
+    ("prefilled", "i8"),
+    ("chunk", "i8"),  # tokens per iteration of the current run
+    ("emitted", "i8"),  # output tokens emitted before the current decode phase
+    ("next", "i8"),
+    ("prev", "i8"),
+    ("vm", "i8"),
+    ("endpoint", "i8"),
+    ("model", "i8"),
+    ("region", "i8"),
+    ("tier", "i8"),
+    ("state", "i8"),
+    ("preference", "i8"),  # row of ``orders``
+    ("escalated", "i8"),
+)
+
+ENDPOINT = _record(
+    ("theta", "f8"),  # prompt tokens per second of the active instances
+    ("kv_used", "i8"),  # over active instances
+    ("kv_capacity", "i8"),
+    ("queued_tokens", "i8"),  # over active instances
+    ("ring_tokens", "i8"),  # routed in the last 60 s
+    ("ring_second", "i8"),
+    ("seen", "f8"),  # utilisation as last published (stale metrics)
+    ("release", "f8"),  # NIW pull ceiling
+    ("model", "i8"),
+    ("region", "i8"),
+    ("pool", "i8"),
+    ("n_members", "i8"),  # accepting instances
+    ("round_robin", "i8"),
+    ("batch", "i8"),  # 1: pulls non-interactive work
+)
+
+MODEL = _record(
+    ("held_head", "i8"),  # NIW manager, FIFO
+    ("held_tail", "i8"),
+    ("n_held", "i8"),
+    ("held_tokens", "i8"),
+    ("global_head", "i8"),  # requests that no endpoint can take, FIFO
+    ("global_tail", "i8"),
+    ("n_global", "i8"),
+    ("reference", "i8"),  # profile whose isolated prefill sets objectives
+)
+
+TIER = _record(
+    ("objective_s", "f8"),
+    ("ttft", "i8"),  # 1: TTFT objective, 0: completion
+    ("interactive", "i8"),
+    ("priority", "i8"),
+)
+
+PROFILE = _record(
+    ("a", "f8"),
+    ("b", "f8"),
+    ("c", "f8"),
+    ("d", "f8"),
+    ("e", "f8"),
+    ("f", "f8"),
+    ("theta", "f8"),
+    ("kv_capacity", "i8"),
+    ("prefill_points", "i8"),  # > 0: table instead of a, b, c
+    ("decode_points", "i8"),  # > 0: table instead of d, e
+)
+
+MEMBER = _record(
+    ("wait_s", "f8"),  # expected wait
+    ("pending", "i8"),  # JSQ key
+    ("vm", "i8"),
+)
+
+COUNT = _record(
+    ("arrived", "i8"),
+    ("completed", "i8"),
+    ("attained", "i8"),
+    ("attained_flat", "i8"),  # within the flat tier objective
+    ("missed", "i8"),  # objective known to be missed
+    ("prompt_tokens", "i8"),
+    ("output_tokens", "i8"),
+    ("remote_tokens", "i8"),  # served outside the origin region
+    ("ttft_s", "f8"),  # sum
+    ("e2e_s", "f8"),  # sum
+)
+
+
+_F8, _I8, _I4 = np.dtype(np.float64), np.dtype(np.int64), np.dtype(np.int32)
+
+
+class State(Handle):
+    """All arrays of one simulation."""
+
+    config: Array  # CONFIG [1]
+    clock: Array  # CLOCK [1]
+    vm: Array  # VM [V]
+    request: Array  # REQUEST [S]
+    endpoint: Array  # ENDPOINT [E]
+    model: Array  # MODEL [M]
+    tier: Array  # TIER [K]
+    profile: Array  # PROFILE [P]
+    table: Array  # f8 [P, 4, L]: prefill tokens, seconds, decode sequences, seconds
+    member: Array  # MEMBER [E, most VMs of an endpoint]
+    ends: Array  # i8 [V, max_sequences]: heap of end_iteration << 24 | slot
+    heap_vm: Array  # i8 [V]: VMs ordered by next event
+    heap_s: Array  # f8 [V]: their keys
+    ring: Array  # i8 [E, 60]: prompt tokens routed per second
+    target: Array  # i8 [E, G]
+    active: Array  # i8 [E, G]
+    pending: Array  # i8 [E, G]
+    draining: Array  # i8 [E, G]
+    unmet: Array  # i8 [E, G]
+    weights_s: Array  # f8 [M, R]: time from which the weights are in the region
+    round_trip: Array  # f8 [R, R]
+    routing: Array  # f8 [M, R, R]: shares or penalties
+    credit: Array  # f8 [M, R, R]: weighted round robin of the shares router
+    orders: Array  # i8 [orders, R]: region preference; row o is that of origin o
+    pools: Array  # i8 [2, 2]: (interactive, batch) x (first pool, spill pool)
+    count: Array  # COUNT [M, R, K]
+    ttft: Array  # i8 [M, R, K, B]
+    e2e: Array  # i8 [M, R, K, B]
+    window: Array  # i8 [E, 5, 64]: TTFT over objective, last five minutes
+    window_minute: Array  # i8 [E]
+    demand: Array  # f8 [T, M, R, K, 3]: requests, prompt tokens; output tokens at completion
+    vm_seconds: Array  # f8 [E, G, 3]: pending, active, draining
+    spot_seconds: Array  # f8 [M, R, G]
+    record: Array  # f8 [requests or 0, 4]: first token, completion, region, endpoint
+    arrival_s: Array  # f8 [N]: the current piece of the trace, read by the kernel
+    arrival_model: Array  # i4 [N]
+    arrival_region: Array  # i4 [N]
+    arrival_tier: Array  # i4 [N]
+    arrival_prompt: Array  # i4 [N]
+    arrival_output: Array  # i4 [N]
+    arrival_order: Array  # i4 [N]: row of ``orders``
+
+    FIELDS = (
+        ("config", CONFIG, 1),
+        ("clock", CLOCK, 1),
+        ("vm", VM, 1),
+        ("request", REQUEST, 1),
+        ("endpoint", ENDPOINT, 1),
+        ("model", MODEL, 1),
+        ("tier", TIER, 1),
+        ("profile", PROFILE, 1),
+        ("table", _F8, 3),
+        ("member", MEMBER, 2),
+        ("ends", _I8, 2),
+        ("heap_vm", _I8, 1),
+        ("heap_s", _F8, 1),
+        ("ring", _I8, 2),
+        ("target", _I8, 2),
+        ("active", _I8, 2),
+        ("pending", _I8, 2),
+        ("draining", _I8, 2),
+        ("unmet", _I8, 2),
+        ("weights_s", _F8, 2),
+        ("round_trip", _F8, 2),
+        ("routing", _F8, 3),
+        ("credit", _F8, 3),
+        ("orders", _I8, 2),
+        ("pools", _I8, 2),
+        ("count", COUNT, 3),
+        ("ttft", _I8, 4),
+        ("e2e", _I8, 4),
+        ("window", _I8, 3),
+        ("window_minute", _I8, 1),
+        ("demand", _F8, 5),
+        ("vm_seconds", _F8, 3),
+        ("spot_seconds", _F8, 3),
+        ("record", _F8, 2),
+        ("arrival_s", _F8, 1),
+        ("arrival_model", _I4, 1),
+        ("arrival_region", _I4, 1),
+        ("arrival_tier", _I4, 1),
+        ("arrival_prompt", _I4, 1),
+        ("arrival_output", _I4, 1),
+        ("arrival_order", _I4, 1),
+    )
