@@ -9,7 +9,8 @@ import numpy as np
 from sageserve_env.view import DEMAND_BIN_S, ClusterView, Floats
 from sageserve_traces.trace import DemandSeries
 
-DAY_S = 86_400.0
+HOUR_S = 3600.0
+DAY_S = 24 * HOUR_S
 FIELDS = ("requests", "prompt_tokens", "output_tokens")
 
 

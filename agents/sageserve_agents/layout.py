@@ -88,14 +88,14 @@ class Layout:
         picked: Floats = np.maximum(theta[np.arange(len(theta)), best], 1.0)
         return picked
 
-    def spread(self, view: ClusterView, totals: Ints) -> Ints:
+    def spread(self, view: ClusterView, totals: Ints, standing: Ints | None = None) -> Ints:
         """Distribute wanted totals [E] over VM types, [E, G].
 
-        What stands is kept. More instances go to the type with the least cost per token that has
+        What stands (``standing`` [E, G], by default the targets in force) is kept. More instances go to the type with the least cost per token that has
         a free VM in the region; fewer are taken from the dearest type first.
         """
         totals = self.clip(totals)
-        standing = view.target
+        standing = view.target if standing is None else standing
         if standing.shape[1] == 1:
             return totals[:, None].astype(np.int64)
         result = standing.copy()

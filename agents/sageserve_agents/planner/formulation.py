@@ -23,7 +23,8 @@ from typing import Any
 import numpy as np
 import pulp
 
-from sageserve_agents.planner.problem import HOUR_S, PlanProblem
+from sageserve_agents.demand import HOUR_S
+from sageserve_agents.planner.problem import PlanProblem
 from sageserve_env.view import Floats
 
 Variables = dict[tuple[int, ...], Any]
@@ -169,7 +170,8 @@ def _counts(p: PlanProblem, model: Model) -> None:
                     limit = float(p.inventory[r, g])
                     _add(model, terms, pulp.LpConstraintLE, limit, f"inventory{t}_{r}_{g}")
             for m in range(m_):
-                kinds = [(v, 1.0) for g in range(g_) if (v := model.x.get((t, m, r, g)))]
+                found = [model.x.get((t, m, r, g)) for g in range(g_)]
+                kinds = [(v, 1.0) for v in found if v is not None]  # a variable may be falsy
                 _limits(p, model, (t, m, r), kinds)
     for (t, m, r, g), y in model.y.items():
         x = model.x[t, m, r, g]

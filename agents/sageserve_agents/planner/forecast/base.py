@@ -7,11 +7,11 @@ from abc import ABC, abstractmethod
 import numpy as np
 from numpy.typing import NDArray
 
-from sageserve_agents.demand import Clock
+from sageserve_agents.demand import HOUR_S, Clock
 from sageserve_env.view import Floats
 from sageserve_traces.trace import DemandSeries
 
-HOUR_S = 3600.0
+
 
 # Rolling-origin backtest behind the quantiles (A): origins every three hours over the last two
 # days, each scored over the coming hour: 16 forecasts, renewed every six hours of new data.

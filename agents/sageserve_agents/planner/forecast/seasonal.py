@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from sageserve_agents.demand import DAY_S, Clock
-from sageserve_agents.planner.forecast.base import HOUR_S, Forecaster
+from sageserve_agents.demand import DAY_S, HOUR_S, Clock
+from sageserve_agents.planner.forecast.base import Forecaster
 from sageserve_env.view import Floats
 
 _WEEKEND = 5.0  # Saturday

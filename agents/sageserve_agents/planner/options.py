@@ -1,0 +1,70 @@
+"""Options shared by the agents that plan."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sageserve_agents.parameters import check_choice
+from sageserve_agents.planner.forecast import FORECASTERS
+from sageserve_agents.planner.solver import SOLVERS, SolverOptions
+from sageserve_env.options import ROUTERS
+
+STAFFING = ("margin", "sqrt")
+
+
+@dataclass(frozen=True)
+class PlannerOptions:
+    """What every planning agent takes.
+
+    Attributes:
+        forecaster: Name of the forecaster.
+        quantile: Quantile of the forecast to plan on; None plans on the point forecast.
+        bin_s: Bins of the forecast.
+        staffing: ``sqrt`` (load + beta sqrt(load)) or ``margin`` (load / rho).
+        beta: Safety of square-root staffing (DOMAIN.md section 9: 1.5).
+        rho: Share of theta that is planned.
+        pool_regions: Whether a region's traffic may be planned for another region.
+        local_share: Least share of the demand that stays in its region.
+        niw_buffer: Share of the last hour's NIW that is planned for (DESIGN.md section 6: 10 %).
+        lead_s: A plan is made this long before it is needed; None takes the scale-out delay.
+        solver: ``highs`` or ``cbc``.
+        time_limit_s: Time limit of the solver.
+        gap: Relative gap at which the solver may stop.
+        router: Router of the requests.
+    """
+
+    forecaster: str = "seasonal-naive"
+    quantile: float | None = None
+    bin_s: float = 300.0
+    staffing: str = "sqrt"
+    beta: float = 1.5
+    rho: float = 1.0
+    pool_regions: bool = True
+    local_share: float = 0.0
+    niw_buffer: float = 0.1
+    lead_s: float | None = None
+    solver: str = "highs"
+    time_limit_s: float = 10.0
+    gap: float = 1e-3
+    router: str = "least_wait"
+
+    def __post_init__(self) -> None:
+        """Check the values."""
+        check_choice(self.forecaster, FORECASTERS, "forecaster")
+        check_choice(self.staffing, STAFFING, "staffing")
+        check_choice(self.solver, SOLVERS, "solver")
+        check_choice(self.router, ROUTERS, "router")
+        if self.quantile is not None and not 0 < self.quantile < 1:
+            raise ValueError(f"quantile must be in (0, 1), got {self.quantile}")
+        if not self.rho > 0:
+            raise ValueError(f"rho must be positive, got {self.rho}")
+        if self.beta < 0:
+            raise ValueError(f"beta must be at least 0, got {self.beta}")
+        if not 0 <= self.local_share <= 1:
+            raise ValueError(f"local_share must be in [0, 1], got {self.local_share}")
+        if self.bin_s < 60 or self.bin_s % 60:
+            raise ValueError(f"bin_s must be a multiple of 60, got {self.bin_s}")
+
+    def solver_options(self) -> SolverOptions:
+        """Return the solver's part."""
+        return SolverOptions(self.solver, self.time_limit_s, self.gap)

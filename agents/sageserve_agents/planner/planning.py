@@ -1,0 +1,156 @@
+"""The common part of agents that plan: what is known, forecast, problem, plan."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import TypeVar
+
+import numpy as np
+
+from sageserve_agents.demand import Clock, DemandTracker
+from sageserve_agents.planner import requirements as need
+from sageserve_agents.planner.forecast import Forecaster, make_forecaster
+from sageserve_agents.planner.options import PlannerOptions
+from sageserve_agents.planner.problem import Plan, PlanProblem
+from sageserve_agents.planner.solver import PlannerError, solve
+from sageserve_agents.rule import RuleAgent, wake
+from sageserve_env.actions import ClusterAction
+from sageserve_env.view import ClusterView, Floats, Ints
+
+OptionsT = TypeVar("OptionsT", bound=PlannerOptions)
+
+
+class PlanningAgent(RuleAgent[OptionsT]):
+    """An agent that keeps a demand history, makes plans and acts on the last one that worked.
+
+    Attributes:
+        plan: The last plan that was solved; None before the first.
+        failure: Why the last failed plan failed.
+        planned: Instances that the plan in force wants, [E, G]; None before the first.
+    """
+
+    def start(self) -> None:
+        """Forget the last episode."""
+        self.tracker = DemandTracker(self.history, self.options.bin_s)
+        self.forecaster: Forecaster | None = None
+        self.plan: Plan | None = None
+        self.planned: Ints | None = None
+        self.failure = ""
+
+    @property
+    def lead_s(self) -> float:
+        """How long before its need a plan is made: the usual scale-out delay, with its jitter."""
+        if self.options.lead_s is not None:
+            return self.options.lead_s
+        lifecycle = self.scenario.lifecycle
+        return lifecycle.redeploy_s * (1.0 + lifecycle.jitter)
+
+    def act(self, view: ClusterView) -> ClusterAction:
+        """Take the new demand, plan if it is time, and return targets."""
+        self.tracker.update(view)
+        self.step(view)
+        planned = view.target if self.planned is None else self.planned
+        wanted = self.desired(view)
+        totals = wake(view, self.layout, wanted)
+        return ClusterAction(
+            self.layout.spread(view, totals, planned),
+            router=self.router,
+            niw_release=self.niw_release(),
+        )
+
+    @abstractmethod
+    def step(self, view: ClusterView) -> None:
+        """Make a plan if it is time; called before `desired`."""
+
+    # -- forecast -------------------------------------------------------------------------------
+
+    @property
+    def informed(self) -> bool:
+        """Whether anything of the demand is known."""
+        return len(self.tracker) > 0
+
+    def make_forecaster(self, view: ClusterView) -> Forecaster:
+        """Return an unfitted forecaster of the chosen kind."""
+        return make_forecaster(
+            self.options.forecaster, Clock.of(view), self.layout.interactive
+        )
+
+    def forecast(self, view: ClusterView, until_s: float) -> Floats:
+        """Forecast interactive prompt tokens per second from now to ``until_s``, [T, M, R, K].
+
+        The first bin starts at the end of the last complete one, which is now or a little before.
+        """
+        if self.forecaster is None:
+            self.forecaster = self.make_forecaster(view)
+        self.forecaster.fit(self.tracker.series())
+        bins = max(1, int(np.ceil((until_s - self.tracker.end_s) / self.options.bin_s - 1e-9)))
+        tokens = self.forecaster.predict(bins, self.options.quantile)
+        rates: Floats = tokens * self.layout.interactive / self.options.bin_s
+        return rates
+
+    def bins_between(self, start_s: float, end_s: float) -> slice:
+        """Return which bins of `forecast` cover ``[start_s, end_s)``."""
+        width = self.options.bin_s
+        low = max(0, int(np.floor((start_s - self.tracker.end_s) / width + 1e-9)))
+        high = max(low + 1, int(np.ceil((end_s - self.tracker.end_s) / width - 1e-9)))
+        return slice(low, high)
+
+    # -- plan -----------------------------------------------------------------------------------
+
+    def staff(self, view: ClusterView, demand: Floats) -> Floats:
+        """Return demand [..., M, R, K] with the safety of the chosen staffing."""
+        if self.options.staffing == "margin":
+            return demand
+        theta = self.layout.best_theta(view.theta) * self.options.rho
+        return need.staffed(demand, theta, self.options.beta, self.options.pool_regions)
+
+    def problem(
+        self,
+        view: ClusterView,
+        demand: Floats,
+        period_s: Floats,
+        ceiling: Ints | None = None,
+        integer_periods: int | None = None,
+    ) -> PlanProblem:
+        """Return the problem for a demand [T, M, R, K] in prompt tokens per second."""
+        scenario, layout = self.scenario, self.layout
+        m, r, _ = layout.shape
+        g = len(scenario.gpus)
+        tokens = need.tokens_per_request(self.tracker)
+        standing = np.minimum(view.active + view.pending, view.target)
+        return PlanProblem(
+            models=scenario.models,
+            regions=scenario.region_names,
+            gpus=scenario.gpus,
+            classes=scenario.tier_names,
+            demand=demand,
+            theta=np.where(layout.compatible, view.theta, 0.0),
+            price_usd_per_hour=layout.price,
+            inventory=view.inventory,
+            current=standing.reshape(m, r, g),
+            low=layout.low.reshape(m, r),
+            high=layout.high.reshape(m, r),
+            start_cost_usd=need.start_cost_usd(layout, view),
+            flow_cost_usd=need.flow_cost_usd(layout, tokens),
+            value_usd=need.value_usd(layout, tokens),
+            period_s=period_s,
+            rho=self.options.rho,
+            local_share=self.options.local_share if self.options.pool_regions else 1.0,
+            ceiling=ceiling,
+            integer_periods=integer_periods,
+        )
+
+    def solve(self, problem: PlanProblem, warm: Ints | None = None) -> Plan | None:
+        """Return a plan, or None when it fails: the last plan stands and the failure is counted."""
+        try:
+            plan = solve(problem, self.options.solver_options(), warm)
+        except PlannerError as error:
+            self.planner_failures += 1
+            self.failure = str(error)
+            return None
+        self.plan = plan
+        return plan
+
+    def explain(self) -> str:
+        """Return the last plan in words."""
+        return "no plan was made yet" if self.plan is None else self.plan.explain()
