@@ -50,32 +50,37 @@ def block_rows(
         Columns of a trace; arrivals in seconds from the start of the block.
     """
     rng = latents.stream(latents.ROWS, seed, block)
-    per_segment = counts.ravel()  # minute-major: each minute has one sorted run per (class, model)
-    arrival, order = _places(rng, counts)
+    # Segment = (class, minute, model), in this order.
+    per_segment = counts.transpose(1, 0, 2).ravel()
+    interactive = int(per_segment[: per_segment.size // _CLASSES].sum())
+    arrival = _places(rng, per_segment, counts.shape[0], interactive)
     n = len(arrival)
-    classes = np.arange(per_segment.size) // _MODELS % _CLASSES
-    models = (np.arange(per_segment.size) % _MODELS).astype(np.int16)
-    interactive = np.repeat(classes == tables.IW, per_segment)
     uniform = rng.random(n)
     region = np.zeros(n, dtype=np.int16)
-    for edge in np.moveaxis(region_cdf, 3, 0):
+    for edge in region_cdf.transpose(3, 1, 0, 2):
         region += uniform >= np.repeat(edge.ravel(), per_segment)
     tier = np.full(n, 2, dtype=np.int16)
-    tier[interactive] = rng.random(int(interactive.sum())) >= tables.IWF_SHARE
+    tier[:interactive] = rng.random(interactive) >= tables.IWF_SHARE
     prompt = rng.standard_normal(n)
     prompt *= tables.PROMPT_SIGMA
-    prompt += np.repeat(tables.PROMPT_MU[classes], per_segment)
+    prompt[:interactive] += tables.PROMPT_MU[tables.IW]
+    prompt[interactive:] += tables.PROMPT_MU[tables.NIW]
     output = rng.standard_normal(n)
     output *= tables.OUTPUT_SIGMA
     output += tables.OUTPUT_MU
+    models = (np.arange(per_segment.size) % _MODELS).astype(np.int16)
     columns = {
+        "arrival_s": arrival,
         "model": np.repeat(models, per_segment),
         "region": region,
         "tier": tier,
         "prompt_tokens": to_tokens(prompt, tables.PROMPT_MAX),
         "output_tokens": to_tokens(output, tables.OUTPUT_MAX),
     }
-    return {"arrival_s": arrival[order], **{key: col[order] for key, col in columns.items()}}
+    # Stable, so that ties (gaps of CV 3 are often tiny) fall the same way on every machine; the
+    # arrivals are a sequence of sorted runs, which the merge sort takes as they are.
+    order = np.argsort(arrival, kind="stable")
+    return {key: column[order] for key, column in columns.items()}
 
 
 def to_tokens(log_tokens: FloatArray, most: int) -> npt.NDArray[np.int32]:
@@ -87,40 +92,37 @@ def to_tokens(log_tokens: FloatArray, most: int) -> npt.NDArray[np.int32]:
 
 
 def _places(
-    rng: np.random.Generator, counts: npt.NDArray[np.int64]
-) -> tuple[FloatArray, npt.NDArray[np.int64]]:
-    """Place the requests of each (minute, class, model) as a gamma renewal process.
+    rng: np.random.Generator,
+    per_segment: npt.NDArray[np.int64],
+    minutes: int,
+    interactive: int,
+) -> FloatArray:
+    """Place the requests of each (class, minute, model) as a gamma renewal process.
 
-    n requests are separated by n + 1 gamma gaps scaled to fill the minute; the shape 1 / CV^2 is
-    that of the class. Returns times in segment order and the order that sorts them.
+    The n gaps of a minute, of shape 1 / CV^2, are scaled to fill it as a circle, which is turned by
+    a uniform angle: so every second of the minute is equally likely. (A process that starts anew
+    with each minute would pile up bursty requests at the full minutes, where decisions fall.)
     """
-    minutes = counts.shape[0]
-    per_segment = counts.ravel()
-    places = np.empty(int(per_segment.sum()))
-    starts = np.concatenate([[0], np.cumsum(per_segment)])
-    is_class = np.broadcast_to(np.arange(_CLASSES)[None, :, None], counts.shape).ravel()
-    minute_s = 60.0 * np.repeat(np.arange(minutes), counts[0].size)
-    for c in range(_CLASSES):
-        segments = np.flatnonzero((is_class == c) & (per_segment > 0))
-        n = per_segment[segments]
-        if not len(n):
-            continue
-        total = rng.standard_gamma(1 / tables.ARRIVAL_CV[c] ** 2, int(n.sum() + len(n)))
-        np.cumsum(total, out=total)
-        last = np.cumsum(n + 1) - 1  # the gap that ends each minute
-        high = total[last]
-        low = np.concatenate([[0.0], high[:-1]])
-        keep = np.ones(len(total), dtype=bool)
-        keep[last] = False
-        inside = total[keep]
-        inside -= np.repeat(low, n)
-        inside *= np.repeat(60.0 / (high - low), n)
-        inside += np.repeat(minute_s[segments], n)
-        rows = np.arange(len(inside)) + np.repeat(starts[segments] - (np.cumsum(n) - n), n)
-        places[rows] = inside
-    # Stable, so that ties (gaps of CV 3 are often tiny) fall the same way on every machine; the
-    # input is a sequence of sorted runs, which the merge sort takes as they are.
-    return places, np.argsort(places, kind="stable")
+    n = int(per_segment.sum())
+    total = np.empty(n)
+    for low, high, cv in (
+        (0, interactive, tables.ARRIVAL_CV[tables.IW]),
+        (interactive, n, tables.ARRIVAL_CV[tables.NIW]),
+    ):
+        total[low:high] = rng.standard_gamma(1 / cv**2, high - low)
+    np.cumsum(total, out=total)
+    ends = np.cumsum(per_segment)
+    edges = np.concatenate([[0.0], total])[np.concatenate([[0], ends])]
+    span = np.maximum(np.diff(edges), np.finfo(np.float64).tiny)
+    total -= np.repeat(edges[:-1], per_segment)
+    total *= np.repeat(1 / span, per_segment)
+    total += np.repeat(rng.random(per_segment.size), per_segment)
+    total -= total >= 1.0
+    np.clip(total, 0.0, np.nextafter(1.0, 0.0), out=total)
+    total *= 60.0
+    minute_s = 60.0 * (np.arange(per_segment.size) // _MODELS % minutes)
+    total += np.repeat(minute_s, per_segment)
+    return total
 
 
 def day_history(

@@ -71,7 +71,8 @@ def plot_o365_comparison(
         axis.set_xlim(0, 7)
         axis.set_ylim(0)
         axis.grid(alpha=0.3)
-    figure.axes[0].legend(fontsize=8)
+    handles, labels = figure.axes[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=len(labels))
     save(figure, path)
 
 

@@ -107,7 +107,11 @@ def write_csv(source: TraceSource, path: str | Path) -> int:
     with_id = getattr(source, "request_id", None) is not None
     names = _table(RequestTrace.empty(source, with_id=with_id), with_id).column_names
     opener: Any = gzip.open if str(path).endswith(".gz") else open
-    options = pa_csv.WriteOptions(include_header=False, quoting_style="needed")
+    texts = "".join((*source.models, *source.regions, *source.tiers))
+    plain_names = not set(texts) & set(',"\r\n')
+    options = pa_csv.WriteOptions(  # "needed" would quote every name
+        include_header=False, quoting_style="none" if plain_names else "needed"
+    )
     total = 0
     with atomic_path(path) as temporary, opener(temporary, "wb") as handle:
         handle.write((",".join(names) + "\n").encode())

@@ -1,0 +1,76 @@
+"""`sageserve trace`: each sub-command from end to end."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from sageserve_bench.commands.trace import trace_app
+from sageserve_traces import RequestTrace, TraceError
+
+AZURE = "TIMESTAMP,ContextTokens,GeneratedTokens\n" + "".join(
+    f"2024-05-10 00:00:{i:02d},{100 + i},{i}\n" for i in range(50)
+)
+
+
+def call(*arguments: object) -> str:
+    result = CliRunner().invoke(trace_app, [str(a) for a in arguments])
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+def test_make_info_convert_plot(tmp_path: Path) -> None:
+    made = tmp_path / "day.parquet"
+    assert "requests" in call("make", "-o", made, "--length", "10min", "--seed", "3")
+    info = json.loads(call("info", made, "--json"))
+    assert info["requests"] == len(RequestTrace.from_parquet(made))
+    assert info["duration_s"] == 600
+    assert sum(info["shares"]["tiers"].values()) == pytest.approx(1)
+    assert info["assumed"] == []
+    call("convert", made, "-o", tmp_path / "day.csv.gz")
+    assert RequestTrace.from_csv(tmp_path / "day.csv.gz").arrival_s[0] > 0
+    call("plot", made, "-o", tmp_path / "day.png", "--bin", "60")
+    assert (tmp_path / "day.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_info_says_what_was_assumed_and_dropped(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text(AZURE + "junk,1,1\n")
+    info = json.loads(call("info", path, "--json", "--on-error", "drop"))
+    assert info["assumed"] == ["model", "region", "tier"]
+    assert info["rows_dropped"] == {"TIMESTAMP is not a time": 1}
+    assert info["tiers"]["IW-F"]["prompt_tokens"]["p50"] > 100
+    table = call("info", path, "--on-error", "drop")
+    assert "assigned by seed" in table
+    with pytest.raises(TraceError, match="row 51, column TIMESTAMP"):
+        call("info", path)
+
+
+def test_bad_input_is_a_trace_error(tmp_path: Path) -> None:
+    for arguments in (
+        ("info", "nothing"),
+        ("info", "o365", "--length", "soon"),
+        ("make", "-o", tmp_path / "day.xlsx", "--length", "60"),
+        ("info", tmp_path, "--column", "arrival"),
+        ("download", "nothing"),
+    ):
+        with pytest.raises(TraceError):
+            call(*arguments)
+
+
+def test_importing_the_package_loads_nothing_heavy() -> None:
+    code = (
+        "import sys, sageserve_traces; "
+        "print(sorted({'pandas', 'pyarrow', 'matplotlib', 'numba'} & set(sys.modules)))"
+    )
+    out = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert out.stdout.strip() == "[]"
