@@ -71,7 +71,9 @@ def _fits(s: State, v: int, i: int) -> bool:
         return False
     request = s.request[i]
     need = request.prompt + request.output
-    if c.growth == 1 or c.late_reserve == 1:
+    if request.prefilled > 0:  # late reservation: it waits for the memory of its output
+        need = request.output - 1
+    elif c.growth == 1 or c.late_reserve == 1:
         need = request.target + 1
     return bool(vm.kv_used + need <= vm.kv_capacity)
 
@@ -92,6 +94,26 @@ def _admit(s: State, v: int, before: int) -> int:
     request.state = PREFILLING
     insert_prefilling(s, v, i, before)
     return i
+
+
+@jit
+def _start_reserved(s: State, v: int) -> None:
+    """Late reservation: reserve the output of the prefilled head of the queue and decode it."""
+    i = pop_waiting(s, v)
+    s.vm[v].kv_used += s.request[i].output - 1
+    _start_decode(s, v, i)
+
+
+@jit
+def _start_decode(s: State, v: int, i: int) -> None:
+    """Let the prefilled request ``i`` decode from the next iteration on."""
+    vm = s.vm[v]
+    request = s.request[i]
+    request.state = RUNNING
+    request.end_iteration = vm.iteration + request.output - request.emitted
+    push_sequence(s, v, vm.n_running, request.end_iteration, i)
+    vm.n_running += 1
+    vm.context_tokens += request.target + 1
 
 
 @jit
@@ -147,6 +169,10 @@ def start_run(s: State, v: int, now_s: float) -> None:
                     break
                 if not _fits(s, v, head):
                     blocked = True
+                    continue
+                if s.request[head].prefilled > 0:
+                    _start_reserved(s, v)
+                    blocked = vm.wait_head == NONE
                     continue
                 last = _admit(s, v, at)
                 blocked = vm.wait_head == NONE
@@ -268,17 +294,13 @@ def _finish_prefill(s: State, v: int, i: int, now_s: float) -> None:
     if request.first_token_s < 0.0:
         book_first_token(s, i, now_s)
     request.emitted += 1
-    left = request.output - request.emitted
-    if c.late_reserve == 1:
-        vm.kv_used += request.output - 1
-    if left == 0:
+    if request.emitted == request.output:
         _complete(s, v, i, now_s)
-        return
-    request.state = RUNNING
-    request.end_iteration = vm.iteration + left
-    push_sequence(s, v, vm.n_running, request.end_iteration, i)
-    vm.n_running += 1
-    vm.context_tokens += request.target + 1
+    elif c.late_reserve == 1:  # back to the queue: its decode needs memory of its own
+        request.state = WAITING
+        insert_waiting(s, v, i)
+    else:
+        _start_decode(s, v, i)
 
 
 @jit

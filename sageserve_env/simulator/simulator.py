@@ -11,12 +11,13 @@ from numpy.typing import NDArray
 from sageserve_env.actions import ClusterAction
 from sageserve_env.options import DISCIPLINES, ROUTERS
 from sageserve_env.scenario import Scenario
-from sageserve_env.simulator import codes
+from sageserve_env.simulator import codes, invariants, summary
 from sageserve_env.simulator.build import ARRIVALS, DEMAND_BIN_S, EMPTY, build_state, grow_slots
 from sageserve_env.simulator.events import advance
 from sageserve_env.simulator.feed import Feed, FeedPosition
 from sageserve_env.simulator.fleet import activate, reconcile
 from sageserve_env.simulator.state import State
+from sageserve_env.view import ClusterView
 from sageserve_traces.source import TraceSource
 
 
@@ -224,3 +225,25 @@ class Simulator:
         rows = self.state.record[: int(self.state.clock[0]["sequence"])]
         names = ("ttft_s", "e2e_s", "served_region", "endpoint")
         return {name: rows[:, i].copy() for i, name in enumerate(names)}
+
+    # -- figures --------------------------------------------------------------------------------
+
+    def view(self, interval_s: float | None = None) -> ClusterView:
+        """Return what a controller may see now."""
+        return summary.view(self, interval_s or self.scenario.decision_interval_s)
+
+    def totals(self) -> summary.Totals:
+        """Return costs and service since the start."""
+        return summary.totals(self)
+
+    def unfinished(self) -> summary.Unfinished:
+        """Return the requests in the system, and those of them that are overdue."""
+        return summary.unfinished(self)
+
+    def episode_metrics(self) -> dict[str, float | int]:
+        """Return the figures of the episode up to now, named as in the result tables."""
+        return summary.episode_metrics(self)
+
+    def check_invariants(self) -> None:
+        """Raise ``AssertionError`` naming the first invariant that does not hold (slow)."""
+        invariants.check(self)

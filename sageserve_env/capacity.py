@@ -1,0 +1,178 @@
+"""The capacity probe: what one instance sustains.
+
+theta[m, g] is the rate of prompt tokens per second that one instance of model m on VM type g
+sustains without a growing queue, loaded with the workload's token pairs. It is measured in the
+simulator: an instance is given a long backlog, and the prompt tokens it completes in the middle of
+the run are divided by the time. Decoding sequences and KV memory take their share, so memory-bound
+models sustain less than half of what their prefill speed suggests (DOMAIN.md section 9). How far
+below theta a fleet must stay to meet its objectives is the margin of a planner, not of the probe.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sageserve_env._config import ScenarioError, stable_hash
+from sageserve_env.options import FaultConfig
+from sageserve_env.scenario import RegionConfig, Scenario
+from sageserve_traces.token_mix import TokenPairs
+from sageserve_traces.trace import RequestTrace
+
+TokenMixOf = Callable[[int], TokenPairs]
+
+PROBE_REQUESTS = 4000  # our assumption (A): repeated probes differ by 1-2 %
+PROBE_SEED = 7
+_FROM, _TO = 0.2, 0.8  # part of the run that counts: the batch has filled, the queue has not emptied
+_LONG_S = 30 * 86_400.0
+_FORMAT = 4  # of the cached values; raise when the simulator's physics change
+
+
+def measure_theta(scenario: Scenario, mix: TokenMixOf | None = None) -> NDArray[np.float64]:
+    """Measure theta for every model and VM type, [M, G], prompt tokens per second.
+
+    Args:
+        scenario: The cluster; only models, profiles, batching and objectives matter.
+        mix: Published (prompt, output) pairs of a model by its index in the scenario; default is
+            the synthetic O365 workload's.
+
+    Returns:
+        float64 [M, G]; 1.0 where a model does not run on a VM type.
+    """
+    pairs = tuple(_pairs(scenario, m, mix) for m in range(len(scenario.models)))
+    key = _key(scenario, pairs)
+    cached = _load(key)
+    if cached is None:
+        cached = [
+            [_probe(scenario, m, g, pairs[m]) for g in range(len(scenario.gpus))]
+            for m in range(len(scenario.models))
+        ]
+        _store(key, cached)
+    return np.array(cached)
+
+
+def _pairs(scenario: Scenario, m: int, mix: TokenMixOf | None) -> TokenPairs:
+    prompt, output = (mix or _default_mix(scenario))(m)
+    limit = int(scenario.max_context_tokens[m])
+    longest = scenario.batching.max_output_tokens
+    return np.minimum(prompt, limit), np.minimum(output, longest)
+
+
+def _default_mix(scenario: Scenario) -> TokenMixOf:
+    from sageserve_traces.synthetic import O365Trace
+
+    source = O365Trace(0)
+    back = {new: old for old, new in scenario.workload.rename_models.items()}
+
+    def mix(m: int) -> TokenPairs:
+        name = back.get(scenario.models[m], scenario.models[m])
+        return source.token_mix(source.models.index(name) if name in source.models else 0)
+
+    return mix
+
+
+def _key(scenario: Scenario, pairs: tuple[TokenPairs, ...]) -> str:
+    digest = [int(p.astype(np.int64) @ np.arange(1, len(p) + 1)) for pair in pairs for p in pair]
+    what = (
+        _FORMAT,
+        scenario.model_specs,
+        scenario.gpu_specs,
+        scenario.batching,
+        digest,
+    )
+    return stable_hash(what, 20)
+
+
+def _probe(scenario: Scenario, m: int, g: int, pairs: TokenPairs) -> float:
+    """Bisect the arrival rate of one instance."""
+    if not scenario.compatible[m, g]:
+        return 1.0
+    model, gpu = scenario.model_specs[m], scenario.gpu_specs[g]
+    alone = scenario.replace(
+        name="probe",
+        regions=(RegionConfig("probe", {gpu.name: 1}),),
+        models=(model.name,),
+        gpus=(gpu.name,),
+        initial_instances=1,
+        min_instances=1,
+        pooling="unified",
+        horizon_s=_LONG_S,
+        faults=FaultConfig(),
+        round_trips_s=((0.0,),),
+        routing={"delay_s": 0.0},
+    )
+    prompt, output = pairs
+    pick = np.random.default_rng(PROBE_SEED).integers(0, len(prompt), PROBE_REQUESTS)
+    return max(1.0, _saturated(alone, prompt[pick], output[pick]))
+
+
+def _saturated(scenario: Scenario, prompt: NDArray[np.int32], output: NDArray[np.int32]) -> float:
+    """Return prompt tokens per second of one instance that always has work waiting."""
+    from sageserve_env.simulator.simulator import Simulator
+
+    n = len(prompt)
+    zeros = np.zeros(n, dtype=np.int16)
+    first = next((i for i, t in enumerate(scenario.tiers) if t.interactive), 0)
+    trace = RequestTrace(
+        arrival_s=np.zeros(n),
+        model=zeros,
+        region=zeros,
+        tier=np.full(n, first, dtype=np.int16),
+        prompt_tokens=prompt.astype(np.int32),
+        output_tokens=output.astype(np.int32),
+        models=scenario.models,
+        regions=scenario.region_names,
+        tiers=scenario.tier_names,
+        duration_s=1.0,
+        name="probe",
+    )
+    sim = Simulator(scenario, np.ones((1, 1)), records=True)
+    sim.reset(trace)
+    sim.advance(_LONG_S)
+    done_s = np.sort(sim.records()["e2e_s"])
+    order = np.argsort(sim.records()["ttft_s"], kind="stable")
+    first_s = sim.records()["ttft_s"][order]
+    if not np.isfinite(done_s).all():
+        raise ScenarioError(f"probe: an instance of {scenario.models[0]} did not finish its work")
+    low, high = int(_FROM * n), int(_TO * n)
+    tokens = float(prompt[order][low:high].sum())
+    return tokens / max(1e-9, float(first_s[high - 1] - first_s[low - 1]))
+
+
+# -- cache ------------------------------------------------------------------------------------------
+
+_memory: dict[str, list[list[float]]] = {}
+
+
+@lru_cache(maxsize=1)
+def _cache_dir() -> Path:
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(base) / "sageserve_env" / "theta"
+
+
+def _load(key: str) -> list[list[float]] | None:
+    if key not in _memory:
+        try:
+            _memory[key] = json.loads((_cache_dir() / f"{key}.json").read_text())
+        except (OSError, ValueError):
+            return None
+    return _memory[key]
+
+
+def _store(key: str, values: list[list[float]]) -> None:
+    """Keep the values in memory and, where the cache folder can be written, on disk."""
+    _memory[key] = values
+    path = _cache_dir() / f"{key}.json"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part = path.with_suffix(f".{os.getpid()}.tmp")
+        part.write_text(json.dumps(values))
+        os.replace(part, path)
+    except OSError:
+        return

@@ -1,0 +1,169 @@
+"""What must hold at any time, checked slowly and in full."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from sageserve_env.simulator import codes
+from sageserve_env.simulator.heaps import SLOT_BITS, SLOT_MASK
+from sageserve_env.simulator.state import State
+
+if TYPE_CHECKING:
+    from sageserve_env.simulator.simulator import Simulator
+
+
+def check(sim: Simulator) -> None:
+    """Raise ``AssertionError`` naming the first invariant of ``sim`` that does not hold."""
+    s = sim.state
+    _requests(s)
+    _lists(s)
+    for v in range(len(s.vm)):
+        _instance(s, v)
+    _fleet(sim)
+    _events(s)
+    _bill(sim)
+
+
+def _require(condition: object, text: str) -> None:
+    if not condition:
+        raise AssertionError(f"invariant: {text}")
+
+
+def _requests(s: State) -> None:
+    clock = s.clock[0]
+    inside = int((s.request["state"] != codes.FREE).sum())
+    _require(int(clock["n_free"]) + inside == len(s.request), "slots are free or in use")
+    _require(
+        int(clock["arrived"]) == int(clock["completed"]) + inside,
+        "every arrived request is waiting, running or completed",
+    )
+    _require(int(s.count["arrived"].sum()) == int(clock["arrived"]), "arrivals are counted once")
+    _require(int(s.count["completed"].sum()) == int(clock["completed"]), "completions counted once")
+    _require(int(s.e2e.sum()) == int(clock["completed"]), "each completion is in a histogram")
+    used = s.request[s.request["state"] != codes.FREE]
+    _require((used["prefilled"] <= used["target"]).all(), "no prompt is prefilled beyond its end")
+    _require((used["emitted"] <= used["output"]).all(), "no output is longer than asked for")
+
+
+def _walk(s: State, head: int, length: int, what: str) -> list[int]:
+    found = []
+    while head != codes.NONE and len(found) <= length:
+        found.append(int(head))
+        head = int(s.request[head]["next"])
+    _require(len(found) == length, f"{what} list has {length} entries")
+    return found
+
+
+def _lists(s: State) -> None:
+    for m in range(len(s.model)):
+        model = s.model[m]
+        held = _walk(s, model["held_head"], int(model["n_held"]), "held")
+        tokens = int(s.request["prompt"][held].sum())
+        _require(tokens == int(model["held_tokens"]), "tokens of the NIW manager add up")
+        _require((s.request["state"][held] == codes.HELD).all(), "held requests are marked so")
+        waiting = _walk(s, model["global_head"], int(model["n_global"]), "global")
+        _require((s.request["state"][waiting] == codes.GLOBAL).all(), "global ones are marked so")
+
+
+def _instance(s: State, v: int) -> None:
+    vm, c = s.vm[v], s.config[0]
+    waiting = _walk(s, vm["wait_head"], int(vm["n_waiting"]), "waiting")
+    prefilling = _walk(s, vm["pre_head"], int(vm["n_prefilling"]), "prefilling")
+    items = s.ends[v, : int(vm["n_running"])]
+    running = [int(i) & SLOT_MASK for i in items]
+    queued = s.request[waiting + prefilling]
+    for group, state in ((waiting, codes.WAITING), (prefilling, codes.PREFILLING)):
+        _require((s.request["state"][group] == state).all(), "queued requests are marked so")
+        _require(_sorted(s, group), "queues are in key order")
+    _require((s.request["state"][running] == codes.RUNNING).all(), "running ones are marked so")
+    _require((s.request["vm"][waiting + prefilling + running] == v).all(), "requests know their VM")
+    tokens = int((queued["target"] - queued["prefilled"]).sum())
+    _require(tokens == int(vm["queued_tokens"]), "queued tokens add up")
+    unfinished = queued[queued["prefilled"] < queued["target"]]
+    pending = int(unfinished["target"].sum()) + len(queued) + len(running)
+    _require(pending == int(vm["pending_tokens"]), "pending tokens add up")
+    active = s.request[running]
+    left = np.array([int(i) >> SLOT_BITS for i in items], dtype=np.int64) - int(vm["iteration"])
+    _require((left > 0).all(), "no running sequence is past its end")
+    present = int((active["prompt"] + active["output"] - left).sum())
+    _require(present == int(vm["context_tokens"]), "context tokens add up")
+    admitted = s.request[prefilling]
+    parked = s.request[[i for i in waiting if s.request[i]["prefilled"] > 0]]
+    if c["growth"] == 1:
+        kv = present + int((admitted["target"] + 1).sum())
+    elif c["late_reserve"] == 1:
+        kv = int((active["prompt"] + active["output"]).sum())
+        kv += int((admitted["target"] + 1).sum()) + int((parked["target"] + 1).sum())
+    else:
+        both = np.concatenate([active, admitted])
+        kv = int((both["prompt"] + both["output"]).sum())
+    _require(kv == int(vm["kv_used"]), "KV tokens add up")
+    _require(0 <= kv <= max(0, int(vm["kv_capacity"])), "KV use is within capacity")
+    _require(len(running) + len(prefilling) <= c["max_sequences"], "batch is within its limit")
+    busy = bool(len(running) or prefilling)
+    late = c["late_reserve"] == 1
+    _require(busy or late or not waiting, "an instance with waiting work is running")
+
+
+def _sorted(s: State, group: list[int]) -> bool:
+    keys = [(float(s.request[i]["key"]), int(s.request[i]["id"])) for i in group]
+    return keys == sorted(keys)
+
+
+def _fleet(sim: Simulator) -> None:
+    s = sim.state
+    vm = s.vm
+    counted = np.zeros_like(sim.scenario.inventory)
+    np.add.at(counted, (vm["region"], vm["gpu"]), 1)
+    _require((counted == sim.scenario.inventory).all(), "VM counts conserve the inventory")
+    groups = (
+        (s.active, (codes.ACTIVE,)),
+        (s.pending, (codes.PROVISIONING, codes.LOADING)),
+        (s.draining, (codes.DRAINING,)),
+    )
+    for counts, states in groups:
+        found = np.zeros_like(counts)
+        here = np.isin(vm["state"], states)
+        np.add.at(found, (vm["endpoint"][here], vm["gpu"][here]), 1)
+        _require((found == counts).all(), "instances per endpoint and state add up")
+    idle = np.isin(vm["state"], (codes.COLD, codes.SPOT, codes.LOST))
+    _require((vm["endpoint"][idle] == codes.NONE).all(), "idle VMs belong to no endpoint")
+    _require((vm["pending_tokens"][idle] == 0).all(), "idle VMs hold no work")
+    for e in range(len(s.endpoint)):
+        endpoint = s.endpoint[e]
+        n = int(endpoint["n_members"])
+        _require(n == int(s.active[e].sum()), "members are the active instances")
+        members = s.member["vm"][e, :n]
+        mine = vm[members]
+        _require((mine["member_pos"] == np.arange(n)).all(), "members know their place")
+        for field in ("kv_used", "kv_capacity", "queued_tokens"):
+            _require(int(mine[field].sum()) == int(endpoint[field]), f"endpoint {field} adds up")
+        _require(
+            (s.member["pending"][e, :n] == mine["pending_tokens"]).all(), "JSQ keys are current"
+        )
+        _require(int(s.ring[e].sum()) == int(endpoint["ring_tokens"]), "routed tokens add up")
+        _require(endpoint["ring_tokens"] >= 0, "routed tokens are not negative")
+
+
+def _events(s: State) -> None:
+    clock = s.clock[0]
+    n = int(clock["heap_size"])
+    order = s.heap_vm[:n]
+    _require(len(set(order.tolist())) == n, "a VM is in the event heap at most once")
+    _require((s.vm["heap_pos"][order] == np.arange(n)).all(), "VMs know their place in the heap")
+    _require((s.heap_s[:n] == s.vm["event_s"][order]).all(), "heap keys are the VMs' events")
+    _require((s.heap_s[:n] >= clock["now_s"]).all(), "no event lies in the past")
+    for i in range(1, n):
+        _require(s.heap_s[(i - 1) // 2] <= s.heap_s[i], "the event heap is ordered")
+    _require(int(np.isfinite(s.vm["event_s"]).sum()) == n, "every VM with an event is in the heap")
+
+
+def _bill(sim: Simulator) -> None:
+    """Booked VM-seconds of all states cannot exceed the time of the inventory."""
+    s = sim.state
+    booked = s.vm_seconds.sum(axis=(0, 2)) + s.spot_seconds.sum(axis=(0, 1))
+    limit = sim.scenario.inventory.sum(axis=0) * sim.time_s
+    _require((booked <= limit + 1e-6 * (1 + limit)).all(), "booked time is within the inventory's")
+    _require((s.vm_seconds >= 0).all(), "booked time is not negative")

@@ -1,0 +1,292 @@
+"""Figures of a simulation: running totals, episode metrics, the view of a controller."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sageserve_env.simulator import codes
+from sageserve_env.simulator._jit import jit
+from sageserve_env.simulator.metrics import (
+    BUCKETS,
+    LOWEST_EXPONENT,
+    OCTAVE_BUCKETS,
+    RATIO_BUCKETS,
+    WINDOW_MINUTES,
+)
+from sageserve_env.simulator.routing import seen_utilisation, turn_ring
+from sageserve_env.simulator.state import State
+from sageserve_env.view import WINDOWS_S, ClusterView
+
+if TYPE_CHECKING:
+    from sageserve_env.simulator.simulator import Simulator
+
+BYTES_PER_TOKEN = 4.0  # our assumption (A): a token is about four characters of text
+
+
+class Totals(NamedTuple):
+    """Sums since the start of the episode."""
+
+    vm_usd: float  # billed VMs: pending, active, draining
+    transfer_usd: float
+    spot_usd: float  # worth of the donated VM-hours, not part of the cost
+    spot_hours: float
+    vm_hours: float
+    pending_vm_hours: float
+    missed: NDArray[np.int64]  # [K] requests known to have missed their objective
+    attained: NDArray[np.int64]  # [K]
+    completed: NDArray[np.int64]  # [K]
+
+    @property
+    def cost_usd(self) -> float:
+        """Return the bill: VMs and transfer."""
+        return self.vm_usd + self.transfer_usd
+
+
+def totals(sim: Simulator) -> Totals:
+    """Return the sums of ``sim`` up to now."""
+    s, scenario = sim.state, sim.scenario
+    price = np.array([g.price_usd_per_hour for g in scenario.gpu_specs])
+    spot_price = np.array([g.spot_price_usd_per_hour for g in scenario.gpu_specs])
+    hours = s.vm_seconds / 3600.0
+    spot = s.spot_seconds / 3600.0
+    gigabytes = float(s.count["remote_tokens"].sum()) * BYTES_PER_TOKEN / 1e9
+    return Totals(
+        vm_usd=float((hours.sum(axis=(0, 2)) * price).sum()),
+        transfer_usd=gigabytes * scenario.routing.transfer_usd_per_gb,
+        spot_usd=float((spot.sum(axis=(0, 1)) * spot_price).sum()),
+        spot_hours=float(spot.sum()),
+        vm_hours=float(hours.sum()),
+        pending_vm_hours=float(hours[:, :, codes.BILL_PENDING].sum()),
+        missed=s.count["missed"].sum(axis=(0, 1)),
+        attained=s.count["attained"].sum(axis=(0, 1)),
+        completed=s.count["completed"].sum(axis=(0, 1)),
+    )
+
+
+class Unfinished(NamedTuple):
+    """Requests in the system, and those of them whose objective has passed."""
+
+    count: int
+    missed: NDArray[np.int64]  # [M, R, K] due but without result
+    work_usd: float  # price of the VM time their prompts still need
+
+
+def unfinished(sim: Simulator) -> Unfinished:
+    """Look at every request that is in the system now."""
+    s, scenario = sim.state, sim.scenario
+    request = s.request[s.request["state"] != codes.FREE]
+    tier = s.tier[request["tier"]]
+    age = sim.time_s - request["arrival_s"]
+    waiting = np.where(tier["ttft"] == 1, request["first_token_s"] < 0, True)
+    due = waiting & (age > request["objective_s"])
+    missed = np.zeros(s.count.shape, dtype=np.int64)
+    np.add.at(missed, (request["model"][due], request["region"][due], request["tier"][due]), 1)
+    reference = s.model["reference"][request["model"]]
+    seconds = (request["target"] - request["prefilled"]) / s.profile["theta"][reference]
+    price = np.array([g.price_usd_per_hour for g in scenario.gpu_specs]) / 3600.0
+    usd = float((seconds * price[reference % len(scenario.gpus)]).sum())
+    return Unfinished(len(request), missed, usd)
+
+
+def percentile(histogram: NDArray[np.int64], q: float) -> float:
+    """Return the ``q`` quantile (0-1) of a latency histogram in seconds, within 1 %; NaN if empty."""
+    total = int(histogram.sum())
+    if total == 0:
+        return float("nan")
+    rank = int(np.searchsorted(np.cumsum(histogram), max(1, int(np.ceil(q * total)))))
+    return float(bucket_middle_s(min(rank, BUCKETS - 1)))
+
+
+def bucket_middle_s(i: int) -> float:
+    """Return the middle of a latency bucket in seconds."""
+    octave, place = divmod(i, OCTAVE_BUCKETS)
+    return float(2.0 ** (octave + LOWEST_EXPONENT) * (1.0 + (place + 0.5) / OCTAVE_BUCKETS))
+
+
+def tier_key(name: str) -> str:
+    """Return a tier name as used in metric names: ``IW-F`` becomes ``iwf``."""
+    return re.sub(r"[^a-z0-9]", "", name.lower())
+
+
+def episode_metrics(sim: Simulator) -> dict[str, float | int]:
+    """Return the figures of an episode up to now, with the names of the result tables.
+
+    ``slo_*`` are fractions of all requests that arrived and fell due; requests without a result
+    whose objective has passed count as missed. Latencies include the network.
+    """
+    s, scenario = sim.state, sim.scenario
+    sums, left = totals(sim), unfinished(sim)
+    gpus = np.array([g.gpus_per_vm for g in scenario.gpu_specs])
+    hours = s.vm_seconds.sum(axis=0) / 3600.0  # [G, 3]
+    clock = s.clock[0]
+    metrics: dict[str, float | int] = {
+        "requests": int(clock["arrived"]),
+        "completed": int(clock["completed"]),
+        "unfinished": left.count,
+        "gpu_hours": float((hours.sum(axis=1) * gpus).sum()),
+        "vm_hours": sums.vm_hours,
+        "cost_usd": sums.cost_usd,
+        "spot_hours": sums.spot_hours,
+        "scaling_waste_gpu_hours": float((hours[:, codes.BILL_PENDING] * gpus).sum()),
+        "scale_outs": int(clock["scale_outs"]),
+        "scale_ins": int(clock["scale_ins"]),
+        "unmet_scale_outs": int(clock["unmet_events"]),
+    }
+    attained = s.count["attained"]
+    missed = s.count["missed"] + left.missed
+    flat = s.count["attained_flat"]
+    worst = 1.0
+    for k, tier in enumerate(scenario.tiers):
+        key = tier_key(tier.name)
+        due = attained[:, :, k].sum(axis=1) + missed[:, :, k].sum(axis=1)  # [M]
+        good = attained[:, :, k].sum(axis=1)
+        metrics[f"slo_{key}"] = float(good.sum() / due.sum()) if due.sum() else 1.0
+        flat_sum = flat[:, :, k].sum()
+        metrics[f"slo_flat_{key}"] = float(flat_sum / due.sum()) if due.sum() else 1.0
+        if tier.interactive and due.sum():
+            worst = min(worst, float((good[due > 0] / due[due > 0]).min()))
+        metrics[f"missed_{key}"] = int(missed[:, :, k].sum())
+    metrics["slo_worst_model"] = worst
+    for k, tier in enumerate(scenario.tiers):
+        key = tier_key(tier.name)
+        ttft, e2e = s.ttft[:, :, k].sum(axis=(0, 1)), s.e2e[:, :, k].sum(axis=(0, 1))
+        for q in (50, 95, 99):
+            metrics[f"ttft_p{q}_{key}"] = percentile(ttft, q / 100)
+        metrics[f"e2e_p95_{key}"] = percentile(e2e, 0.95)
+    metrics["preemptions"] = int(clock["preemptions"])
+    metrics["requeued"] = int(clock["requeued"])
+    metrics["crashes"] = int(clock["crashes"])
+    metrics["truncated_prompts"] = sim.feed.truncated
+    metrics["left_out_requests"] = sim.feed.left_out
+    return metrics
+
+
+@jit
+def _service(s: State, now_s: float, out: NDArray[np.float64]) -> None:
+    """Fill [E, 4]: utilisation as seen, KV utilisation, TTFT p95 ratio, attainment (5 min)."""
+    minute = int(now_s / 60.0)
+    for e in range(s.endpoint.shape[0]):
+        endpoint = s.endpoint[e]
+        turn_ring(s, e, now_s)
+        used = seen_utilisation(s, e, now_s)
+        out[e, 0] = used if used < codes.INFINITY else 0.0
+        out[e, 1] = 0.0
+        if endpoint.kv_capacity > 0:
+            out[e, 1] = endpoint.kv_used / endpoint.kv_capacity
+        total, good = 0, 0
+        fresh = minute - s.window_minute[e] < WINDOW_MINUTES
+        for row in range(WINDOW_MINUTES):
+            age = (s.window_minute[e] - row) % WINDOW_MINUTES + minute - s.window_minute[e]
+            if fresh and age < WINDOW_MINUTES:
+                for i in range(RATIO_BUCKETS):
+                    total += s.window[e, row, i]
+                    if i < 32:
+                        good += s.window[e, row, i]
+        out[e, 2] = 0.0
+        out[e, 3] = good / total if total > 0 else 1.0
+        if total > 0:
+            rest = total - int(total * 0.95)
+            i = RATIO_BUCKETS
+            while rest > 0 and i > 0:
+                i -= 1
+                for row in range(WINDOW_MINUTES):
+                    age = (s.window_minute[e] - row) % WINDOW_MINUTES + minute - s.window_minute[e]
+                    if age < WINDOW_MINUTES:
+                        rest -= s.window[e, row, i]
+            out[e, 2] = 2.0 ** (i // 8 - 4) * (1.0 + (i % 8 + 0.5) / 8.0)
+
+
+def view(sim: Simulator, interval_s: float) -> ClusterView:
+    """Return what a controller may see now."""
+    s, scenario = sim.state, sim.scenario
+    now = sim.time_s
+    e_count, g_count = s.target.shape
+    m_count, r_count, k_count = s.count.shape
+    service = np.zeros((e_count, 4))
+    _service(s, now, service)
+    vm = s.vm
+    endpoint_of = vm["endpoint"]
+    has = endpoint_of >= 0
+    queued = np.zeros(e_count, dtype=np.int64)
+    running = np.zeros(e_count, dtype=np.int64)
+    tokens = np.zeros(e_count)
+    np.add.at(queued, endpoint_of[has], vm["n_waiting"][has] + vm["n_prefilling"][has])
+    np.add.at(running, endpoint_of[has], vm["n_running"][has])
+    np.add.at(tokens, endpoint_of[has], vm["queued_tokens"][has])
+    ready = np.full((e_count, g_count), np.inf)
+    coming = (vm["state"] == codes.PROVISIONING) | (vm["state"] == codes.LOADING)
+    np.minimum.at(ready, (endpoint_of[coming], vm["gpu"][coming]), vm["event_s"][coming] - now)
+    idle = np.zeros((r_count, g_count), dtype=np.int64)
+    cold = vm["state"] == codes.COLD
+    np.add.at(idle, (vm["region"][cold], vm["gpu"][cold]), 1)
+    spot = np.zeros((m_count, r_count, g_count), dtype=np.int64)
+    donated = vm["state"] == codes.SPOT
+    np.add.at(spot, (vm["model"][donated], vm["region"][donated], vm["gpu"][donated]), 1)
+    deadline = np.full(m_count, max(t.objective_s for t in scenario.tiers))
+    for m in range(m_count):
+        head = int(s.model[m]["held_head"])
+        if head != codes.NONE:
+            first = s.request[head]
+            deadline[m] = float(first["arrival_s"] + first["objective_s"]) - now
+    bins = min(int(np.ceil(now / 60.0)), len(s.demand))
+    rates = window_rates(s.demand, now)
+    clock_h = sim.feed.source.start_hour_utc + (sim.feed.offset_s + now) / 3600.0
+    return ClusterView(
+        time_s=now,
+        interval_s=interval_s,
+        horizon_s=scenario.horizon_s,
+        hour_of_day=clock_h % 24.0,
+        weekday=(sim.feed.source.start_weekday + clock_h / 24.0) % 7.0,
+        theta=sim.theta.copy(),
+        target=s.target.copy(),
+        active=s.active.copy(),
+        pending=s.pending.copy(),
+        pending_ready_s=np.where(np.isfinite(ready), ready, 0.0),
+        draining=s.draining.copy(),
+        unmet=s.unmet.copy(),
+        idle_vms=idle,
+        spot_vms=spot,
+        inventory=scenario.inventory.copy(),
+        utilisation=service[:, 0],
+        kv_utilisation=service[:, 1],
+        queued_prompt_tokens=tokens,
+        queued_requests=queued,
+        running=running,
+        global_queue=s.model["n_global"].copy(),
+        request_rate=rates[..., 0],
+        prompt_rate=rates[..., 1],
+        output_rate=rates[..., 2],
+        demand_requests=_past(s.demand, bins, 0),
+        demand_prompt_tokens=_past(s.demand, bins, 1),
+        demand_output_tokens=_past(s.demand, bins, 2),
+        ttft_p95_ratio=service[:, 2],
+        slo_attainment=service[:, 3],
+        niw_backlog=s.model["n_held"].copy(),
+        niw_backlog_tokens=s.model["held_tokens"].astype(np.float64),
+        niw_deadline_s=deadline,
+    )
+
+
+def _past(demand: NDArray[np.float64], bins: int, column: int) -> NDArray[np.float64]:
+    past = demand[:bins, ..., column]
+    past.flags.writeable = False
+    return past
+
+
+def window_rates(demand: NDArray[np.float64], now_s: float) -> NDArray[np.float64]:
+    """Return rates per second over the last 1, 5 and 15 minutes, [W, M, R, K, 3].
+
+    The minute that has begun counts with the time it has lasted.
+    """
+    end = min(int(np.ceil(now_s / 60.0)), len(demand))
+    rates = np.zeros((len(WINDOWS_S), *demand.shape[1:]))
+    for w, window_s in enumerate(WINDOWS_S):
+        start = max(0, end - int(window_s / 60.0))
+        span = now_s - 60.0 * start
+        if span > 0:
+            rates[w] = demand[start:end].sum(axis=0) / span
+    return rates
