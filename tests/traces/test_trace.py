@@ -98,6 +98,11 @@ def test_slice_moves_times_and_calendar(small: RequestTrace) -> None:
         small.slice(500.0)
 
 
+def test_slice_keeps_the_mix(small: RequestTrace) -> None:
+    assert small.slice(60.0).token_mix(0)[0].tolist() == [100, 500]
+    assert small.token_mix(3)[0].tolist() == [400]
+
+
 def test_slice_keeps_what_lies_before_as_past(small: RequestTrace) -> None:
     past = DemandSeries.zeros(3, start_s=-180.0, bin_s=60.0)
     cut = small.with_past(past).slice(60.0)

@@ -257,6 +257,7 @@ class RequestTrace:
             aligned = start_s % past.bin_s == 0
             past = self.history(past.bin_s, start_s).shift(-start_s) if aligned else None
         weekday, hour = advance_calendar(self.start_weekday, self.start_hour_utc, start_s)
+        self.token_mix(0)  # the published mix is that of the whole trace
         cut = _take(
             self,
             slice(low, max(low, high)),

@@ -15,7 +15,7 @@ from ..names import MODELS, REGIONS, TIERS
 from . import azure, burstgpt, mooncake, native, sageserve
 from .columns import Checker, LoadReport
 from .schema import KNOWN_MODELS, Names, Parsed, Schema
-from .table import read_header, read_table
+from .table import one_line_errors, read_header, read_table
 
 if TYPE_CHECKING:
     from ..trace import RequestTrace
@@ -126,7 +126,8 @@ def load_rows(
         models_given=bool(models or table.metadata.get("models")),
     )
     checker = Checker(table, rows, drop=drop)
-    parsed = schema.parse(checker, allowed)
+    with one_line_errors(file):
+        parsed = schema.parse(checker, allowed)
     if not checker.good.any():
         raise TraceError(f"{file}: no usable row" + (f" of {rows}" if rows else ""))
     trace = _build(parsed, checker, allowed, name, split, table.metadata)

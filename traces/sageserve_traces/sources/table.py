@@ -41,7 +41,7 @@ def read_header(path: Path) -> tuple[str, tuple[str, ...]]:
     Raises:
         TraceError: If the file is missing, empty, a folder, or neither of the formats.
     """
-    with _one_line_errors(path):
+    with one_line_errors(path):
         if path.is_dir():
             raise TraceError(f"{path}: is a folder, not a trace file")
         with _opened(path) as handle:
@@ -82,7 +82,7 @@ def read_table(path: Path, wanted: Mapping[str, bool], *, drop: bool) -> Table:
     if repeated:
         raise TraceError(f"{path}: column {repeated[0]} occurs twice in the header")
     reader = {"csv": _read_csv, "jsonl": _read_json_lines, "parquet": _read_parquet}[kind]
-    with _one_line_errors(path):
+    with one_line_errors(path):
         return reader(path, header, present, drop)
 
 
@@ -156,6 +156,7 @@ def _read_parquet(path: Path, header: tuple[str, ...], present: list[str], drop:
     import pyarrow.parquet as pq
 
     table = pq.read_table(path, columns=present)
+    table.validate(full=True)  # a damaged file may hold indices out of range
     raw = (table.schema.metadata or {}).get(b"sageserve_trace", b"{}")
     metadata = json.loads(raw)
     if not isinstance(metadata, dict):
@@ -176,7 +177,8 @@ def _opened(path: Path) -> Iterator[IO[bytes]]:
 
 
 @contextmanager
-def _one_line_errors(path: Path) -> Iterator[None]:
+def one_line_errors(path: Path) -> Iterator[None]:
+    """Turn what reading a damaged file can raise into a `TraceError`."""
     import pyarrow as pa
 
     try:
