@@ -130,3 +130,46 @@ def events(
         described = {"reference": reference.name, "fleet": instances, **report["overall"]}
         per_model = {name: f for name, f in report.items() if name != "overall"}
         write_json(json_file, described | {"overall": report["overall"], "models": per_model})
+
+
+@fidelity_app.command("queueing")
+def queueing(
+    json_file: JsonOption = None,
+    samples: Annotated[
+        int, typer.Option("--samples", min=10_000, help="Requests of each random check.")
+    ] = 1_000_000,
+    seed: Annotated[int, typer.Option("--seed", min=0)] = 0,
+) -> None:
+    """Compare limits of the simulator with queueing theory; exit code 1 if one fails."""
+    from rich.progress import track
+
+    from sageserve_bench.fidelity.output import percent, print_table, write_json
+    from sageserve_bench.fidelity.queueing import checks
+
+    done = list(track(checks(samples, seed), description="queues", total=11, transient=True))
+    print_table(
+        f"Queueing limits, {samples} samples",
+        ["check", "figure", "simulated", "theory", "error", "95 % interval", "passed"],
+        [
+            [
+                c.name,
+                c.figure,
+                c.simulated,
+                c.theory,
+                percent(c.relative_error),
+                f"+- {c.half_width:.3g}" if c.half_width else "exact",
+                "yes" if c.passed else "NO",
+            ]
+            for c in done
+        ],
+    )
+    if json_file is not None:
+        report = {
+            "samples": samples,
+            "seed": seed,
+            "passed": all(c.passed for c in done),
+            "checks": [c.to_dict() for c in done],
+        }
+        write_json(json_file, report)
+    if not all(c.passed for c in done):
+        raise typer.Exit(1)
