@@ -2,7 +2,7 @@
 
 Kernels are compiled without the GIL and cached on disk. Numba stamps a cache entry with the file
 of the function itself only; a kernel that calls one in another file would survive an edit there.
-So the entries are stamped with the contents of the whole package instead.
+So the entries are stamped with the contents of all folders that hold kernels instead.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 def _package_stamp() -> str:
     digest = hashlib.sha256(numba.__version__.encode())
-    for path in sorted(Path(__file__).parent.glob("*.py")):
+    here = Path(__file__).parent
+    for path in sorted([*here.glob("*.py"), *here.parent.glob("kernels/*.py")]):
         digest.update(path.read_bytes())
     return digest.hexdigest()
 

@@ -26,6 +26,7 @@ from sageserve_env.simulator.state import (
 
 DEMAND_BIN_S = 60.0
 INITIAL_SLOTS = 4096
+_PADDING = 8  # one cache line, so that rows of a power of two do not share cache sets
 _UNLIMITED_TOKENS = 1 << 40
 
 Chunk = tuple[Array, Array, Array, Array, Array, Array, Array]
@@ -91,9 +92,10 @@ def build_state(scenario: Scenario, theta: NDArray[np.float64], seed: int, minut
         profile=_profiles(scenario, theta),
         table=tables,
         member=np.zeros((e, max(1, most)), dtype=MEMBER),
-        ends=np.zeros((vms, scenario.batching.max_sequences), dtype=np.int64),
+        ends=np.zeros((vms, scenario.batching.max_sequences + _PADDING), dtype=np.int64),
         heap_vm=np.zeros(max(1, vms), dtype=np.int64),
         heap_s=np.full(max(1, vms), np.inf),
+        heap_pos=np.full(max(1, vms), codes.NONE),
         ring=np.zeros((e, 60), dtype=np.int64),
         target=np.zeros((e, g), dtype=np.int64),
         active=np.zeros((e, g), dtype=np.int64),
@@ -187,7 +189,7 @@ def _clock(scenario: Scenario, seed: int) -> Array:
 
 def _vms(scenario: Scenario) -> Array:
     vm = np.zeros(int(scenario.inventory.sum()), dtype=VM)
-    for field in ("heap_pos", "wait_head", "wait_tail", "pre_head", "pre_tail"):
+    for field in ("wait_head", "wait_tail", "pre_head", "pre_tail"):
         vm[field] = codes.NONE
     for field in ("profile", "endpoint", "member_pos", "model"):
         vm[field] = codes.NONE

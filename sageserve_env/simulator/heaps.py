@@ -1,4 +1,4 @@
-"""Two heaps: VMs by their next event, and the sequences of a VM by their last iteration."""
+"""Two heaps: VMs by their next event (four children a node), and the sequences of a VM by their last iteration."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ SLOT_MASK = (1 << SLOT_BITS) - 1
 def _up(s: State, i: int) -> None:
     key, v = s.heap_s[i], s.heap_vm[i]
     while i > 0:
-        parent = (i - 1) >> 1
+        parent = (i - 1) >> 2
         if s.heap_s[parent] <= key:
             break
         s.heap_s[i] = s.heap_s[parent]
         s.heap_vm[i] = s.heap_vm[parent]
-        s.vm[s.heap_vm[i]].heap_pos = i
+        s.heap_pos[s.heap_vm[i]] = i
         i = parent
     s.heap_s[i] = key
     s.heap_vm[i] = v
-    s.vm[v].heap_pos = i
+    s.heap_pos[v] = i
 
 
 @jit
@@ -31,20 +31,23 @@ def _down(s: State, i: int) -> None:
     size = s.clock[0].heap_size
     key, v = s.heap_s[i], s.heap_vm[i]
     while True:
-        child = 2 * i + 1
-        if child >= size:
+        first = 4 * i + 1
+        if first >= size:
             break
-        if child + 1 < size and s.heap_s[child + 1] < s.heap_s[child]:
-            child += 1
-        if s.heap_s[child] >= key:
+        child = first
+        least = s.heap_s[first]
+        for other in range(first + 1, min(first + 4, size)):
+            if s.heap_s[other] < least:
+                child, least = other, s.heap_s[other]
+        if least >= key:
             break
-        s.heap_s[i] = s.heap_s[child]
+        s.heap_s[i] = least
         s.heap_vm[i] = s.heap_vm[child]
-        s.vm[s.heap_vm[i]].heap_pos = i
+        s.heap_pos[s.heap_vm[i]] = i
         i = child
     s.heap_s[i] = key
     s.heap_vm[i] = v
-    s.vm[v].heap_pos = i
+    s.heap_pos[v] = i
 
 
 @jit
@@ -53,7 +56,7 @@ def schedule(s: State, v: int, time_s: float) -> None:
     vm = s.vm[v]
     clock = s.clock[0]
     old = vm.event_s
-    i = vm.heap_pos
+    i = s.heap_pos[v]
     vm.event_s = time_s
     if i == NONE:
         if time_s == INFINITY:
@@ -67,11 +70,11 @@ def schedule(s: State, v: int, time_s: float) -> None:
     if time_s == INFINITY:
         clock.heap_size -= 1
         last = clock.heap_size
-        vm.heap_pos = NONE
+        s.heap_pos[v] = NONE
         if i != last:
             s.heap_s[i] = s.heap_s[last]
             s.heap_vm[i] = s.heap_vm[last]
-            s.vm[s.heap_vm[i]].heap_pos = i
+            s.heap_pos[s.heap_vm[i]] = i
             if s.heap_s[i] < old:
                 _up(s, i)
             else:

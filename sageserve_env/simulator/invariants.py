@@ -152,11 +152,11 @@ def _events(s: State) -> None:
     n = int(clock["heap_size"])
     order = s.heap_vm[:n]
     _require(len(set(order.tolist())) == n, "a VM is in the event heap at most once")
-    _require((s.vm["heap_pos"][order] == np.arange(n)).all(), "VMs know their place in the heap")
+    _require((s.heap_pos[order] == np.arange(n)).all(), "VMs know their place in the heap")
     _require((s.heap_s[:n] == s.vm["event_s"][order]).all(), "heap keys are the VMs' events")
     _require((s.heap_s[:n] >= clock["now_s"]).all(), "no event lies in the past")
     for i in range(1, n):
-        _require(s.heap_s[(i - 1) // 2] <= s.heap_s[i], "the event heap is ordered")
+        _require(s.heap_s[(i - 1) // 4] <= s.heap_s[i], "the event heap is ordered")
     _require(int(np.isfinite(s.vm["event_s"]).sum()) == n, "every VM with an event is in the heap")
 
 

@@ -1,7 +1,7 @@
 """Counters and histograms, a few operations per event.
 
-A latency histogram has 64 linear buckets per octave from 2^-10 s (1 ms) to 2^20 s (12 days), so a
-bucket is at most 1.6 % wide and a percentile read from bucket middles is within 1 %.
+A latency histogram has 32 linear buckets per octave from 2^-10 s (1 ms) to 2^20 s (12 days), so a
+bucket is at most 3.1 % wide and a percentile read from bucket middles is within 1.6 %.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from sageserve_env.simulator._jit import jit
 from sageserve_env.simulator.codes import NONE
 from sageserve_env.simulator.state import State
 
-OCTAVE_BUCKETS = 64
+OCTAVE_BUCKETS = 32
 LOWEST_EXPONENT = -10
 OCTAVES = 30
 BUCKETS = OCTAVE_BUCKETS * OCTAVES
@@ -27,7 +27,7 @@ def bucket(seconds: float) -> int:
     if seconds < 0.0009765625:
         return 0
     mantissa, exponent = math.frexp(seconds)  # mantissa in [0.5, 1)
-    i = (exponent - 1 - LOWEST_EXPONENT) * OCTAVE_BUCKETS + int((mantissa - 0.5) * 128.0)
+    i = (exponent - 1 - LOWEST_EXPONENT) * OCTAVE_BUCKETS + int((mantissa - 0.5) * 64.0)
     return min(i, BUCKETS - 1)
 
 

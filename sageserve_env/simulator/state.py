@@ -104,7 +104,6 @@ VM = _record(
     ("run_iterations", "i8"),  # planned iterations of the current run; 0 when idle
     ("queued_tokens", "i8"),  # prompt tokens not yet prefilled
     ("pending_tokens", "i8"),  # JSQ: prompts until their prefill ends, + 1 per request
-    ("heap_pos", "i8"),
     ("run_decodes", "i8"),  # 1: the run advances the decoding sequences
     ("run_prompts", "i8"),  # prompts with a chunk in the run
     ("n_running", "i8"),  # decoding sequences
@@ -237,9 +236,10 @@ class State(Handle):
     profile: Array  # PROFILE [P]
     table: Array  # f8 [P, 4, L]: prefill tokens, seconds, decode sequences, seconds
     member: Array  # MEMBER [E, most VMs of an endpoint]
-    ends: Array  # i8 [V, max_sequences]: heap of end_iteration << 24 | slot
+    ends: Array  # i8 [V, max_sequences + padding]: heap of end_iteration << 24 | slot
     heap_vm: Array  # i8 [V]: VMs ordered by next event
     heap_s: Array  # f8 [V]: their keys
+    heap_pos: Array  # i8 [V]: place of each VM in the heap, NONE if it has no event
     ring: Array  # i8 [E, 60]: prompt tokens routed per second
     target: Array  # i8 [E, G]
     active: Array  # i8 [E, G]
@@ -283,6 +283,7 @@ class State(Handle):
         ("ends", _I8, 2),
         ("heap_vm", _I8, 1),
         ("heap_s", _F8, 1),
+        ("heap_pos", _I8, 1),
         ("ring", _I8, 2),
         ("target", _I8, 2),
         ("active", _I8, 2),

@@ -93,7 +93,7 @@ def unfinished(sim: Simulator) -> Unfinished:
 
 
 def percentile(histogram: NDArray[np.int64], q: float) -> float:
-    """Return the ``q`` quantile (0-1) of a latency histogram in seconds, within 1 %; NaN if empty."""
+    """Return the ``q`` quantile (0-1) of a latency histogram in seconds, within 2 %; NaN if empty."""
     total = int(histogram.sum())
     if total == 0:
         return float("nan")
