@@ -8,6 +8,7 @@ import random
 import sys
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 
@@ -35,7 +36,7 @@ naive = load("fidelity/naive_events.py")
 PROFILE = LatencyProfile(1.0, 0.01, 1e-4, 0.5, 0.1, 0.001)
 
 
-def serve(batching: BatchingConfig, capacity: int, *jobs: tuple[float, int, int]) -> list[object]:
+def serve(batching: BatchingConfig, capacity: int, *jobs: tuple[float, int, int]) -> list[Any]:
     made = [reference.Job(i, *job) for i, job in enumerate(jobs)]
     reference.simulate(made, PROFILE, batching, capacity)
     return made

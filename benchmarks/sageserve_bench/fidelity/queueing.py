@@ -55,7 +55,7 @@ def checks(samples: int, seed: int = 0) -> Iterator[Check]:
     """Yield every check; each random one simulates `samples` requests."""
     yield from _mg1(samples, seed)
     yield from _priorities(samples, seed + 1)
-    for servers, load in ((2, 0.8), (5, 0.9), (20, 0.95)):
+    for servers, load in ((2, 0.8), (5, 0.9), (20, 0.9)):
         yield _mdn(samples, seed + servers, servers, load)
     yield from _decode_throughput()
     yield _overload(samples, seed + 100)
@@ -132,7 +132,7 @@ def _poisson(rng: np.random.Generator, rate: float, samples: int) -> Floats:
 
 def _waits(check: str, waits: Floats, expected: float) -> Check:
     mean, half = theory.batch_means(waits[int(WARM_UP * len(waits)) :])
-    return Check(check, "mean wait [s]", mean, expected, half)
+    return Check(check, "mean wait, s", mean, expected, half)
 
 
 def _mg1(samples: int, seed: int) -> Iterator[Check]:
@@ -200,7 +200,7 @@ def _decode_throughput() -> Iterator[Check]:
         simulated = n * steps / (float(e2e[0]) - float(ttft.max()))
         context = n * ((prompt + 1) * steps + steps * (steps - 1) / 2) + ahead * steps
         decode_s = steps * LLAMA.decode_s(n, 0.0) + LLAMA.decode_per_context_token_s * context
-        yield Check(f"decode only, {n} sequences", "tokens/s", simulated, n * steps / decode_s)
+        yield Check(f"decode only, batch of {n}", "tokens/s", simulated, n * steps / decode_s)
 
 
 def _overload(samples: int, seed: int) -> Check:
@@ -215,4 +215,4 @@ def _overload(samples: int, seed: int) -> Check:
     growth = float(np.isnan(e2e).sum()) / until_s
     # The number of arrivals until then is given; the time they take varies.
     half = 2.0 * rate / np.sqrt(samples)
-    return Check("overload 1.5", "backlog growth [1/s]", growth, rate - 1.0 / service, half)
+    return Check("overload 1.5", "backlog growth, 1/s", growth, rate - 1.0 / service, half)

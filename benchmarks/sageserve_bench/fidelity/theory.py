@@ -42,8 +42,8 @@ def mdn_wait_s(rate: float, service_s: float, servers: int) -> float:
     load = rate * service_s
     if not load < servers:
         raise ValueError("M/D/n: the load must be below the number of servers")
-    # The tail of N falls geometrically; this many states leave less than 1e-12 out.
-    size = int(servers + 60 + 40 / (1.0 - load / servers))
+    # The tail of N falls geometrically; this many states leave less than 1e-9 of the mean out.
+    size = int(servers + 60 + 60 / (1.0 - load / servers))
     arrivals = np.zeros(size)
     arrivals[0] = np.exp(-load)
     for k in range(1, size):
@@ -53,8 +53,9 @@ def mdn_wait_s(rate: float, service_s: float, servers: int) -> float:
         left = max(n - servers, 0)
         step[n, left:] = arrivals[: size - left]
         step[n, -1] += 1.0 - step[n].sum()
-    equations = np.vstack([step.T - np.eye(size), np.ones(size)])
-    law, *_ = np.linalg.lstsq(equations, np.append(np.zeros(size), 1.0), rcond=None)
+    balance = step.T - np.eye(size)
+    balance[0] = 1.0  # one balance equation follows from the others: the law sums to 1 instead
+    law = np.linalg.solve(balance, np.eye(size)[0])
     waiting = float(np.maximum(np.arange(size) - servers, 0) @ law)
     return waiting / rate
 

@@ -1,0 +1,178 @@
+"""The replay of the authors' simulator: against its results, and against the naive loop."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from sageserve_bench.cli import run
+from sageserve_bench.errors import UserError
+from sageserve_bench.fidelity import events
+from sageserve_bench.fidelity.tables import Measured, default_tables, load_tables
+
+REFERENCES = default_tables().parent / "event_simulator"
+FILES = ("code_static_2_per_region", "conv_static_2_per_region")
+needs_reference = pytest.mark.skipif(
+    not REFERENCES.is_dir(), reason="needs shared/reference/event_simulator"
+)
+
+
+def load_naive() -> ModuleType:
+    """Import the naive loop, which lies among the tests (they are no package)."""
+    name = "_sageserve_naive_events"
+    if name not in sys.modules:
+        path = Path(__file__).with_name("naive_events.py")
+        spec = importlib.util.spec_from_file_location(name, path)
+        assert spec is not None and spec.loader is not None
+        sys.modules[name] = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(sys.modules[name])
+    return sys.modules[name]
+
+
+naive = load_naive()
+
+
+def by_naive_loop(
+    rows: pd.DataFrame, fleet: dict[str, int], tables: list[Measured]
+) -> pd.DataFrame:
+    measured = {m.model: m for m in tables if m.gpu == events.GPU}
+    models = []
+    for name in fleet:
+        own = events.MODELS[name]
+        profile = events.recipe_profile(measured[own.catalogue_name])
+        models.append(
+            naive.NaiveModel(
+                profile.prefill_table,
+                profile.decode_table,
+                own.kv_bytes_per_token,
+                own.kv_pool_bytes,
+            )
+        )
+    requests = [
+        naive.NaiveRequest(
+            row.arrival_s,
+            tuple(map(int, row.region_preference)),
+            list(fleet).index(row.model),
+            row.prompt_tokens,
+            row.output_tokens,
+        )
+        for row in rows.itertuples()
+    ]
+    naive.NaiveCluster(models, list(fleet.values()), 3).replay(requests)
+    return pd.DataFrame(
+        {
+            "ttft_s": [r.first_token_s - r.arrival_s for r in requests],
+            "e2e_s": [r.completed_s - r.arrival_s for r in requests],
+        }
+    )
+
+
+def heavy(seed: int, rate: float, median_prompt: float, requests: int = 1200) -> pd.DataFrame:
+    """Return long prompts at a rate that fills the KV pools."""
+    rng = np.random.default_rng(seed)
+    home = rng.integers(0, 3, requests)
+    others = [rng.permutation([r for r in range(3) if r != h]) for h in home]
+    prompt = np.clip(rng.lognormal(np.log(median_prompt), 1.2, requests), 1, 40_000)
+    return pd.DataFrame(
+        {
+            "arrival_s": np.cumsum(rng.exponential(1 / rate, requests)),
+            "home_region": home,
+            "region_preference": [
+                "".join(map(str, (h, *rest))) for h, rest in zip(home, others, strict=True)
+            ],
+            "model": rng.choice(["A", "B"], requests),
+            "prompt_tokens": prompt.astype(int),
+            "output_tokens": np.clip(rng.lognormal(5.3, 1, requests), 1, 4000).astype(int),
+        }
+    )
+
+
+@needs_reference
+@pytest.mark.parametrize("name", FILES)
+def test_the_naive_loop_reproduces_the_authors(name: str) -> None:
+    rows = events.read_reference(REFERENCES / f"{name}.csv.gz", {"A": 2, "B": 2})
+    ours = by_naive_loop(rows, {"A": 2, "B": 2}, load_tables(default_tables()))
+    known = rows["ttft_s"].notna()
+    for column in ("ttft_s", "e2e_s"):
+        error = (ours[column] - rows[column])[known].abs()
+        assert error.max() < 1e-6  # the files are rounded to 1e-6 s
+    assert ours.notna().all(axis=None)
+
+
+@needs_reference
+@pytest.mark.parametrize("name", FILES)
+def test_the_command_reproduces_the_authors(name: str, tmp_path: Path) -> None:
+    path = tmp_path / "events.json"
+    reference = str(REFERENCES / f"{name}.csv.gz")
+    words = ["fidelity", "events", "--reference", reference, "--fleet", "A=2,B=2"]
+    assert run([*words, "--json", str(path)]) == 0
+    report = json.loads(path.read_text())
+    assert set(report["models"]) == {"A", "B"}
+    for figures in (report["overall"], *report["models"].values()):
+        assert figures["unfinished"] == 0
+        assert figures["ttft_mae_rel"] < 1e-6 and figures["e2e_mae_rel"] < 1e-6
+        for column in ("ttft", "e2e"):
+            for p in (50, 90, 99):
+                assert figures[f"{column}_p{p}_ratio"] == pytest.approx(1.0, abs=1e-6)
+    assert path.with_suffix(".png").stat().st_size > 10_000
+
+
+@pytest.mark.skipif(not default_tables().is_dir(), reason="needs the latency tables")
+@pytest.mark.parametrize(
+    ("fleet", "rate", "median_prompt"),
+    [
+        ({"A": 1, "B": 3}, 2.0, 5000.0),
+        ({"A": 1, "B": 1}, 1.0, 5000.0),
+        ({"A": 1, "B": 2}, 0.5, 11_000.0),
+        ({"A": 2, "B": 2}, 4.0, 3000.0),
+        ({"B": 1, "A": 3}, 6.0, 1500.0),
+    ],
+)
+def test_the_replay_equals_the_naive_loop_under_memory_pressure(
+    fleet: dict[str, int], rate: float, median_prompt: float
+) -> None:
+    tables = load_tables(default_tables())
+    rows = heavy(int(rate * 10), rate, median_prompt)
+    expected = by_naive_loop(rows, fleet, tables)
+    ours = events.replay(rows, fleet, tables)
+    np.testing.assert_allclose(ours, expected, rtol=0, atol=1e-6)
+
+
+@pytest.mark.skipif(not default_tables().is_dir(), reason="needs the latency tables")
+def test_what_locks_up_in_the_recipe_does_so_here() -> None:
+    """Prompts of more than a pool, and prefilled requests that cannot reserve their output."""
+    tables = load_tables(default_tables())
+    rows = heavy(7, 1.0, 30_000.0, requests=300)
+    rows.loc[60, ["model", "prompt_tokens"]] = ["B", 100_000]
+    rows.loc[90, ["model", "prompt_tokens", "output_tokens"]] = ["B", 89_000, 2000]
+    fleet = {"A": 2, "B": 2}
+    expected = by_naive_loop(rows, fleet, tables)
+    assert expected["e2e_s"].isna().sum() > expected["ttft_s"].isna().sum() > 0
+    ours = events.replay(rows, fleet, tables)
+    np.testing.assert_allclose(ours, expected, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("text", ["A", "A=0", "C=2", "A=1,A=2", "A=x", ""])
+def test_a_wrong_fleet_is_an_error(text: str) -> None:
+    with pytest.raises(UserError, match="--fleet"):
+        events.parse_fleet(text)
+
+
+def test_a_wrong_reference_is_an_error(tmp_path: Path) -> None:
+    path = tmp_path / "reference.csv"
+    with pytest.raises(UserError, match="no such"):
+        events.read_reference(path, {"A": 1})
+    path.write_text("request_id,arrival_s\n0,1\n")
+    with pytest.raises(UserError, match="column 'home_region' is missing"):
+        events.read_reference(path, {"A": 1})
+    header = ",".join(events.COLUMNS)
+    path.write_text(f"{header}\n0,0.0,0,012,B,10,5,1.0,2.0\n")
+    with pytest.raises(UserError, match=r"row 0, column model: 'B'.*--fleet"):
+        events.read_reference(path, {"A": 1})
