@@ -87,7 +87,9 @@ def _convert_tuple(args: tuple[Any, ...], value: Any, where: str) -> tuple[Any, 
 def _convert_mapping(args: tuple[Any, ...], value: Any, where: str) -> dict[Any, Any]:
     if not isinstance(value, Mapping):
         raise ScenarioError(f"{where}: expected a mapping, got {value!r}")
-    return {_convert(args[0], k, where): _convert(args[1], v, f"{where}.{k}") for k, v in value.items()}
+    return {
+        _convert(args[0], k, where): _convert(args[1], v, f"{where}.{k}") for k, v in value.items()
+    }
 
 
 def _convert_scalar(hint: Any, value: Any, where: str) -> Any:

@@ -29,7 +29,10 @@ TokenMixOf = Callable[[int], TokenPairs]
 
 PROBE_REQUESTS = 4000  # our assumption (A): repeated probes differ by 1-2 %
 PROBE_SEED = 7
-_FROM, _TO = 0.2, 0.8  # part of the run that counts: the batch has filled, the queue has not emptied
+_FROM, _TO = (
+    0.2,
+    0.8,
+)  # part of the run that counts: the batch has filled, the queue has not emptied
 _LONG_S = 30 * 86_400.0
 _FORMAT = 4  # of the cached values; raise when the simulator's physics change
 
@@ -145,7 +148,7 @@ def _saturated(scenario: Scenario, prompt: NDArray[np.int32], output: NDArray[np
     return tokens / max(1e-9, float(first_s[high - 1] - first_s[low - 1]))
 
 
-# -- cache ------------------------------------------------------------------------------------------
+# -- cache ----------------------------------------------------------------------------------------
 
 _memory: dict[str, list[list[float]]] = {}
 

@@ -225,7 +225,9 @@ class Scenario:
                 raise ScenarioError(unknown_key_message(key, list(data), "scenario.replace"))
             old = data[key]
             if isinstance(value, Mapping) and dataclasses.is_dataclass(old):
-                value = {f.name: getattr(old, f.name) for f in dataclasses.fields(old)} | dict(value)
+                value = {f.name: getattr(old, f.name) for f in dataclasses.fields(old)} | dict(
+                    value
+                )
             data[key] = value
         return build(Scenario, data, f"scenario {self.name!r}")
 
@@ -314,7 +316,9 @@ def _check(s: Scenario) -> None:
         raise ScenarioError(f"model {missing!r} has no latency profile for any of {s.gpus}")
     if s.round_trips_s and s.round_trip.shape != (len(s.regions),) * 2:
         raise ScenarioError("round_trips_s: expected one row and one column per region")
-    if not (0 <= s.min_instances and (s.max_instances is None or s.max_instances >= s.min_instances)):
+    if not (
+        0 <= s.min_instances and (s.max_instances is None or s.max_instances >= s.min_instances)
+    ):
         raise ScenarioError("min_instances must be at least 0 and at most max_instances")
     if s.initial_instances < 0:
         raise ScenarioError("initial_instances must be at least 0")

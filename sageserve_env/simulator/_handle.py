@@ -7,6 +7,9 @@ an array from its table entry; as such arrays own nothing, no reference is count
 (``NUMBA_DISABLE_JIT=1``) ``s.vm`` is simply the attribute.
 """
 
+# Numba's extension interface has no types.
+# mypy: disable-error-code="no-untyped-call, untyped-decorator, attr-defined, override, misc"
+
 from __future__ import annotations
 
 from typing import Any
@@ -16,18 +19,17 @@ import numpy as np
 from llvmlite import ir
 from numba.core import cgutils, types
 from numba.core.datamodel import models, register_default
-from numba.core.extending import lower_getattr_generic, typeof_impl, unbox
+from numba.core.extending import infer_getattr, lower_getattr_generic, typeof_impl, unbox
 from numba.core.pythonapi import NativeValue
 from numba.core.typing.templates import AttributeTemplate
 from numba.core.typing.typeof import Purpose
-from numba.core.extending import infer_getattr
 
 WORDS = 6  # per table entry: data pointer and up to five lengths
 _POINTER = ir.IntType(8).as_pointer()
 _WORD = ir.IntType(64)
 
 
-class HandleType(types.Type):  # type: ignore[misc]
+class HandleType(types.Type):
     """Numba type of a handle: the ordered names, dtypes and dimensions of its arrays."""
 
     def __init__(self, name: str, fields: tuple[tuple[str, np.dtype[Any], int], ...]) -> None:
@@ -39,13 +41,13 @@ class HandleType(types.Type):  # type: ignore[misc]
 
 
 @register_default(HandleType)
-class _HandleModel(models.PrimitiveModel):  # type: ignore[misc]
+class _HandleModel(models.PrimitiveModel):
     def __init__(self, manager: Any, fe_type: HandleType) -> None:
         super().__init__(manager, fe_type, _POINTER)
 
 
 @infer_getattr
-class _HandleAttributes(AttributeTemplate):  # type: ignore[misc]
+class _HandleAttributes(AttributeTemplate):
     key = HandleType
 
     def generic_resolve(self, typ: HandleType, attr: str) -> Any:
@@ -53,7 +55,7 @@ class _HandleAttributes(AttributeTemplate):  # type: ignore[misc]
         return None if entry is None else entry[1]
 
 
-@lower_getattr_generic(HandleType)  # type: ignore[untyped-decorator]
+@lower_getattr_generic(HandleType)
 def _load_array(context: Any, builder: Any, typ: HandleType, value: Any, attr: str) -> Any:
     index, array_type = typ.fields[attr]
     table = builder.bitcast(value, _WORD.as_pointer())
@@ -91,7 +93,7 @@ def _itemsize(dtype: Any, context: Any) -> int:
     return int(context.get_abi_sizeof(context.get_data_type(dtype)))
 
 
-@unbox(HandleType)  # type: ignore[untyped-decorator]
+@unbox(HandleType)
 def _unbox_handle(typ: HandleType, obj: Any, c: Any) -> NativeValue:
     number = c.pyapi.object_getattr_string(obj, "address")
     address = c.pyapi.long_as_voidptr(number)
@@ -112,7 +114,7 @@ class Handle:
         """Create the Numba type of the subclass."""
         cls._numba_type_ = HandleType(cls.__name__, cls.FIELDS)
 
-        @typeof_impl.register(cls)  # type: ignore[untyped-decorator]
+        @typeof_impl.register(cls)
         def _typeof(value: Any, context: Purpose) -> HandleType:
             return cls._numba_type_
 
@@ -135,6 +137,14 @@ class Handle:
         self._table[index, 0] = array.ctypes.data
         self._table[index, 1 : 1 + ndim] = array.shape
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle the arrays, not their addresses."""
+        return _from_arrays, (type(self), {n: getattr(self, n) for n, _, _ in self.FIELDS})
+
     def copy(self) -> Any:
         """Return a handle on copies of all arrays."""
         return type(self)(**{name: getattr(self, name).copy() for name, _, _ in self.FIELDS})
+
+
+def _from_arrays(cls: type[Handle], arrays: dict[str, np.ndarray[Any, Any]]) -> Handle:
+    return cls(**arrays)

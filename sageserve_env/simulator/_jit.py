@@ -34,7 +34,7 @@ def jit(function: F) -> F:
     compiled = numba.njit(cache=True, nogil=True, error_model="numpy")(function)
     cache = getattr(compiled, "_cache", None)  # absent with NUMBA_DISABLE_JIT=1
     if cache is not None and hasattr(cache, "_cache_file"):
-        cache._cache_file = IndexDataCacheFile(
+        cache._cache_file = IndexDataCacheFile(  # type: ignore[no-untyped-call]
             cache_path=cache._cache_path,
             filename_base=cache._impl.filename_base,
             source_stamp=_STAMP,

@@ -41,7 +41,7 @@ ARRIVALS = (
     "arrival_output",
     "arrival_order",
 )
-EMPTY: Chunk = (np.zeros(0), *(np.zeros(0, np.int32),) * 6)  # type: ignore[assignment]
+EMPTY: Chunk = (np.zeros(0), *(np.zeros(0, np.int32),) * 6)
 
 
 def new_slots(count: int) -> Array:
@@ -159,6 +159,7 @@ def _config(scenario: Scenario) -> Array:
         "outage_start_s": faults.outage_start_s,
         "outage_end_s": faults.outage_start_s + faults.outage_duration_s,
         "stale_s": faults.stale_metrics_s,
+        "pools": len(scenario.pools),
     }
     for key, value in values.items():
         config[0][key] = value

@@ -130,7 +130,7 @@ def jittered(s: State, delay_s: float) -> float:
     jitter = s.config[0].jitter
     if jitter == 0.0:
         return delay_s
-    return delay_s * (1.0 + jitter * (2.0 * uniform(s) - 1.0))
+    return float(delay_s) * float(1.0 + jitter * (2.0 * uniform(s) - 1.0))
 
 
 @jit
@@ -224,7 +224,11 @@ def scale_in(s: State, e: int, g: int, now_s: float) -> None:
         latest = -INFINITY
         for v in range(s.vm.shape[0]):
             vm = s.vm[v]
-            if vm.endpoint == e and vm.gpu == g and (vm.state == PROVISIONING or vm.state == LOADING):
+            if (
+                vm.endpoint == e
+                and vm.gpu == g
+                and (vm.state == PROVISIONING or vm.state == LOADING)
+            ):
                 if vm.event_s > latest:
                     best, latest = v, vm.event_s
         schedule(s, best, INFINITY)

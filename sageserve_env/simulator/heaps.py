@@ -1,4 +1,4 @@
-"""Two heaps: VMs by their next event (four children a node), and the sequences of a VM by their last iteration."""
+"""Two heaps: VMs by next event (four children a node), sequences of a VM by last iteration."""
 
 from __future__ import annotations
 

@@ -48,7 +48,7 @@ def _requests(s: State) -> None:
 
 
 def _walk(s: State, head: int, length: int, what: str) -> list[int]:
-    found = []
+    found: list[int] = []
     while head != codes.NONE and len(found) <= length:
         found.append(int(head))
         head = int(s.request[head]["next"])

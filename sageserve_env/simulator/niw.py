@@ -19,7 +19,7 @@ from sageserve_env.simulator.state import State
 
 @jit
 def hold(s: State, i: int, now_s: float) -> None:
-    """Take request ``i`` into the manager's queue; the next look is at a multiple of the interval."""
+    """Take request ``i`` into the manager's queue; it looks at multiples of its interval."""
     append_held(s, i)
     clock = s.clock[0]
     if clock.next_tick_s == INFINITY:

@@ -69,12 +69,11 @@ def endpoint_for(s: State, m: int, r: int, batch: int, now_s: float) -> int:
     Work goes to the first pool of its class and spills to the second when the first has no
     accepting instance or is at the spill threshold.
     """
-    n_pools = s.endpoint.shape[0] // (s.model.shape[0] * s.round_trip.shape[0])
-    base = (m * s.round_trip.shape[0] + r) * n_pools
-    e = base + s.pools[batch, 0]
+    base = (m * s.round_trip.shape[0] + r) * s.config[0].pools
+    e = int(base + s.pools[batch, 0])
     if s.pools[batch, 1] == NONE:
         return e if s.endpoint[e].n_members > 0 else NONE
-    spill = base + s.pools[batch, 1]
+    spill = int(base + s.pools[batch, 1])
     if s.endpoint[spill].n_members == 0:
         return e if s.endpoint[e].n_members > 0 else NONE
     if s.endpoint[e].n_members == 0:

@@ -181,10 +181,14 @@ class Simulator:
             status = advance(self.state, float(until_s))
             if status == codes.DONE:
                 return
-            if status == codes.NEED_SLOTS:
-                grow_slots(self.state)
-            else:
-                self._next_chunk()
+            self.supply(status)
+
+    def supply(self, status: int) -> None:
+        """Give the event loop what it stopped for: request slots or the next piece of the trace."""
+        if status == codes.NEED_SLOTS:
+            grow_slots(self.state)
+        else:
+            self._next_chunk()
 
     def _next_chunk(self) -> None:
         state = self.state

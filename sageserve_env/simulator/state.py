@@ -55,6 +55,7 @@ CONFIG = _record(
     ("outage_end_s", "f8"),
     ("stale_s", "f8"),
     ("keep_records", "i8"),
+    ("pools", "i8"),  # pools of each (model, region)
 )
 
 CLOCK = _record(

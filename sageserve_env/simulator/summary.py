@@ -70,7 +70,7 @@ def totals(sim: Simulator) -> Totals:
 class Unfinished(NamedTuple):
     """Requests in the system, and those of them whose objective has passed."""
 
-    count: int
+    requests: int
     missed: NDArray[np.int64]  # [M, R, K] due but without result
     work_usd: float  # price of the VM time their prompts still need
 
@@ -93,7 +93,7 @@ def unfinished(sim: Simulator) -> Unfinished:
 
 
 def percentile(histogram: NDArray[np.int64], q: float) -> float:
-    """Return the ``q`` quantile (0-1) of a latency histogram in seconds, within 2 %; NaN if empty."""
+    """Return the ``q`` quantile (0-1) of a histogram in seconds, within 2 %; NaN if empty."""
     total = int(histogram.sum())
     if total == 0:
         return float("nan")
@@ -126,7 +126,7 @@ def episode_metrics(sim: Simulator) -> dict[str, float | int]:
     metrics: dict[str, float | int] = {
         "requests": int(clock["arrived"]),
         "completed": int(clock["completed"]),
-        "unfinished": left.count,
+        "unfinished": left.requests,
         "gpu_hours": float((hours.sum(axis=1) * gpus).sum()),
         "vm_hours": sums.vm_hours,
         "cost_usd": sums.cost_usd,
@@ -205,7 +205,7 @@ def view(sim: Simulator, interval_s: float) -> ClusterView:
     s, scenario = sim.state, sim.scenario
     now = sim.time_s
     e_count, g_count = s.target.shape
-    m_count, r_count, k_count = s.count.shape
+    m_count, r_count, _ = s.count.shape
     service = np.zeros((e_count, 4))
     _service(s, now, service)
     vm = s.vm
