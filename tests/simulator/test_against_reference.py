@@ -69,10 +69,10 @@ def objective_s(profile: LatencyProfile, tier: int, prompt: int) -> float:
     return max(TIERS[tier].objective_s, SLO_SCALE * profile.prefill_s(prompt))
 
 
-def dpa(profile: LatencyProfile) -> Any:  # noqa: ANN401 - a key function
+def dpa(profile: LatencyProfile) -> Any:
     """Return the key of DPA: arrival + (1 + priority) x objective."""
 
-    def key(job: Any) -> tuple[float, ...]:  # noqa: ANN401
+    def key(job: Any) -> tuple[float, ...]:
         return (job.arrival_s + (1 + job.priority) * (job.deadline_s - job.arrival_s),)
 
     return key
