@@ -60,13 +60,13 @@ EXIT_INTERRUPTED = 130
 class LazyGroup(typer.core.TyperGroup):
     """A group that knows its commands by name and imports each only when it is called."""
 
-    def __init__(self, **attributes: Any) -> None:  # noqa: ANN401 - typer's own signature
+    def __init__(self, **attributes: Any) -> None:
         super().__init__(**attributes)
         for name, help_text in COMMANDS.items():
             if importlib.util.find_spec(f"sageserve_bench.commands.{name}") is not None:
                 self.commands[name] = typer.core.TyperCommand(name, help=help_text)
 
-    def resolve_command(self, ctx: Any, args: list[str]) -> tuple[Any, Any, list[str]]:  # noqa: ANN401
+    def resolve_command(self, ctx: Any, args: list[str]) -> tuple[Any, Any, list[str]]:
         """Swap the placeholder that stands in the help for the real command."""
         name, placeholder, rest = super().resolve_command(ctx, args)
         if name is None or placeholder is None:
@@ -74,7 +74,7 @@ class LazyGroup(typer.core.TyperGroup):
         return name, load_command(name), rest
 
 
-def load_command(name: str) -> Any:  # noqa: ANN401 - a click command, which typer does not export
+def load_command(name: str) -> Any:
     """Import `sageserve_bench.commands.<name>` and return its command.
 
     Raises:

@@ -1,0 +1,122 @@
+"""`sageserve compare`: agents on identical traces and seeds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from sageserve_bench.errors import UserError
+
+
+def compare(
+    agents: Annotated[
+        str,
+        typer.Option(
+            help="Agents, separated by commas; options ride on the name: "
+            "static,ilp:forecaster=seasonal;router=threshold"
+        ),
+    ] = "static,reactive,ilp",
+    scenario: Annotated[str, typer.Option(help="Name or YAML file.")] = "o365-day",
+    trace: Annotated[
+        list[str] | None,
+        typer.Option(help="Name or file; may be repeated. Default: the scenario's workload."),
+    ] = None,
+    tile: Annotated[
+        str | None, typer.Option(help="Repeat a short trace up to this length, such as 6h.")
+    ] = None,
+    rate_scale: Annotated[float, typer.Option(help="Factor on the request rate.")] = 1.0,
+    columns: Annotated[
+        str | None,
+        typer.Option(help="Columns of your own CSV: arrival=NAME,prompt=NAME,output=NAME,..."),
+    ] = None,
+    on_error: Annotated[
+        str, typer.Option(help="raise or drop: what to do with unusable rows of a trace.")
+    ] = "raise",
+    seeds: Annotated[int, typer.Option(help="The first N seeds of the split.")] = 1,
+    seed_list: Annotated[str | None, typer.Option(help="Exactly these seeds, as 7,8.")] = None,
+    split: Annotated[str, typer.Option(help="train, validation or test.")] = "test",
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="Folder; finished runs in it are not repeated.")
+    ] = Path("results/compare"),
+    workers: Annotated[int, typer.Option(help="Processes.")] = 1,
+    backend: Annotated[str, typer.Option(help="process or ray.")] = "process",
+    ray_address: Annotated[
+        str | None, typer.Option(help="Ray cluster to use; auto finds a running one.")
+    ] = None,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Replay the stored decisions and compare every row.")
+    ] = False,
+) -> int:
+    """Compare agents on identical traces and seeds.
+
+    Writes results.csv, summary.json and report.html to the output folder and prints which policy is
+    cheapest at the service targets.
+    """
+    from rich.console import Console
+
+    from sageserve_bench.backends import Backend
+    from sageserve_bench.comparison import make_grid, run_grid, verify_grid
+    from sageserve_bench.outcome import conclude, targets_of, write_outcome
+    from sageserve_bench.progress import Bars
+    from sageserve_bench.store import REPORT, RESULTS, SUMMARY, Store
+    from sageserve_bench.table import show
+
+    chosen = Backend(backend, workers, ray_address)
+    grid = make_grid(
+        agents,
+        scenario=scenario,
+        trace=list(trace) if trace else None,
+        seeds=seeds if seed_list is None else parse_seeds(seed_list),
+        split=split,
+        tile=tile,
+        rate_scale=rate_scale,
+        columns=parse_columns(columns),
+        on_error=on_error,
+    )
+    store = Store(output)
+    console = Console(stderr=True)
+    if verify:
+        with Bars(console) as bars:
+            checked, problems = verify_grid(grid, store, bars)
+        for line in problems[:20]:
+            typer.echo(line)
+        if problems:
+            typer.echo(f"{len(problems)} values differ from the stored rows")
+            return 1
+        typer.echo(f"{checked} rows reproduced exactly from their action logs")
+        return 0
+    with Bars(console) as bars:
+        rows = run_grid(grid, store, chosen, bars)
+    write_outcome(store, rows, grid)
+    files = [str(output / name) for name in (RESULTS, SUMMARY, REPORT)]
+    show(Console(), conclude(rows, targets_of(grid.scenario)), files)
+    return 0
+
+
+def parse_seeds(text: str) -> list[int]:
+    """Return the seeds of a text such as ``7,8``.
+
+    Raises:
+        UserError: If it is not a list of whole numbers.
+    """
+    try:
+        return [int(piece) for piece in text.split(",")]
+    except ValueError:
+        raise UserError(f"--seed-list {text!r}: write whole numbers such as 7,8") from None
+
+
+def parse_columns(text: str | None) -> dict[str, str]:
+    """Return the mapping of a text such as ``arrival=timestamp,prompt=tokens_in``.
+
+    Raises:
+        UserError: If a piece is not of the form ``key=name``, or a key comes twice.
+    """
+    columns: dict[str, str] = {}
+    for piece in filter(None, (text or "").split(",")):
+        key, equals, name = piece.partition("=")
+        if not (equals and key.strip() and name.strip()) or key.strip() in columns:
+            raise UserError(f"--columns {piece!r}: write each key once, as in arrival=timestamp")
+        columns[key.strip()] = name.strip()
+    return columns

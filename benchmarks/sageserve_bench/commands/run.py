@@ -1,0 +1,80 @@
+"""`sageserve run`: one agent on one trace, with live progress."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+
+def run(
+    agent: Annotated[str, typer.Argument(help="Agent, as in ilp:forecaster=seasonal.")],
+    scenario: Annotated[str, typer.Option(help="Name or YAML file.")] = "o365-day",
+    trace: Annotated[str | None, typer.Option(help="Name or file.")] = None,
+    tile: Annotated[str | None, typer.Option(help="Repeat a short trace, such as 6h.")] = None,
+    rate_scale: Annotated[float, typer.Option(help="Factor on the request rate.")] = 1.0,
+    columns: Annotated[
+        str | None, typer.Option(help="Columns of your own CSV: arrival=NAME,prompt=NAME,...")
+    ] = None,
+    on_error: Annotated[str, typer.Option(help="raise or drop unusable rows.")] = "raise",
+    seed: Annotated[int, typer.Option(min=0, help="Seed; 2000 is the first of the tests.")] = 2000,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", help="Write the metrics to this file.")
+    ] = None,
+) -> None:
+    """Run one agent on one trace and print what came out."""
+    import math
+
+    from rich.console import Console
+    from rich.live import Live
+
+    from sageserve_bench.commands.compare import parse_columns
+    from sageserve_bench.comparison import make_grid
+    from sageserve_bench.episode import run_episode, steps_of
+    from sageserve_bench.live import LivePanel
+    from sageserve_bench.rows import write_json
+
+    grid = make_grid(
+        [agent],
+        scenario=scenario,
+        trace=trace,
+        seeds=[seed],
+        tile=tile,
+        rate_scale=rate_scale,
+        columns=parse_columns(columns),
+        on_error=on_error,
+    )
+    task = grid.tasks()[0]
+    workload = task.workload()
+    console = Console(stderr=True)
+    panel = LivePanel(task.agent_label, workload.scenario, steps_of(workload.scenario))
+    if console.is_terminal:
+        with Live(panel, console=console, refresh_per_second=4, transient=True):
+            episode = run_episode(task, workload=workload, on_step=panel.note)
+    else:
+        episode = run_episode(task, workload=workload, on_step=panel.note)
+    out = Console()
+    out.print(metrics_table(episode.row))
+    if json_file is not None:
+        row = {k: v for k, v in episode.row.items() if not isinstance(v, float) or math.isfinite(v)}
+        write_json(json_file, row)
+
+
+def metrics_table(row: dict[str, str | int | float | None]) -> Table:
+    """Return the metrics of one run as a table."""
+    from rich.table import Table
+
+    table = Table("metric", header_style="bold")
+    table.add_column("value", justify="right")
+    for name, value in row.items():
+        if value is None or name == "score":
+            continue
+        shown = f"{value:,.6g}" if isinstance(value, float) else str(value)
+        if isinstance(value, int) and name not in {"seed"}:
+            shown = f"{value:,}"
+        table.add_row(name, shown)
+    return table

@@ -1,0 +1,194 @@
+"""One agent on one trace: the row of the table, what happened over time, and every decision."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sageserve_agents import Agent
+from sageserve_bench.actionlog import ActionLog, Recorder
+from sageserve_bench.rows import COLUMNS, Row, clean
+from sageserve_bench.tasks import Task
+from sageserve_bench.workload import Workload
+from sageserve_env.env import SageServeEnv
+from sageserve_env.scenario import Scenario
+from sageserve_env.view import ClusterView
+
+Series = dict[str, NDArray[Any]]
+OnStep = Callable[[int, ClusterView], None]
+
+PER_ENDPOINT = (
+    "utilisation",
+    "kv_utilisation",
+    "queued_prompt_tokens",
+    "queued_requests",
+    "running",
+    "ttft_p95_ratio",
+    "slo_attainment",
+)
+FLEET = ("target", "active", "pending", "draining", "unmet")
+
+
+@dataclass(frozen=True)
+class Episode:
+    """What an episode leaves behind.
+
+    Attributes:
+        row: The row of the result table, without ``score``.
+        series: Arrays over the decision times (see `Track`), and the sums at the end.
+        actions: Every decision, for replay.
+    """
+
+    row: Row
+    series: Series
+    actions: ActionLog
+
+
+def steps_of(scenario: Scenario) -> int:
+    """Return the number of decisions of an episode."""
+    return math.ceil(scenario.horizon_s / scenario.decision_interval_s - 1e-9)
+
+
+def run_episode(
+    task: Task,
+    *,
+    workload: Workload | None = None,
+    replay: ActionLog | None = None,
+    on_step: OnStep | None = None,
+) -> Episode:
+    """Run one agent on one trace.
+
+    Args:
+        task: Agent, scenario, trace and seed.
+        workload: The task's workload, where it is known already.
+        replay: Decisions to take instead of the agent's; the agent is then never asked.
+        on_step: Called with the number of finished steps and the view before the last one.
+    """
+    began = time.perf_counter()
+    workload = workload or task.workload()
+    agent = task.make_agent()
+    scenario = workload.scenario.replace(pooling=agent.pooling)
+    env = SageServeEnv(scenario=scenario, trace=workload.trace)
+    try:
+        env.reset(seed=task.seed)
+        if replay is None:
+            agent.reset(scenario, task.seed, workload.history(clairvoyant=agent.clairvoyant))
+        track, recorder = Track(scenario), Recorder()
+        reward, deciding_s, truncated = 0.0, 0.0, False
+        info: dict[str, Any] = {}
+        while not truncated:
+            view = env.view()
+            asked = time.perf_counter()
+            action = agent.act(view) if replay is None else replay.action(len(recorder))
+            deciding_s += time.perf_counter() - asked
+            track.note(view)
+            recorder.note(action)
+            _, step_reward, _, truncated, info = env.step_cluster(action)
+            reward += float(step_reward)
+            if on_step is not None:
+                on_step(len(recorder), view)
+        metrics = dict(info["episode_metrics"])
+        metrics["reward"] = reward
+        metrics["decision_ms"] = 1e3 * deciding_s / len(recorder)
+        metrics["planner_failures"] = int(getattr(agent, "planner_failures", 0))
+        series = track.arrays() | _sums(env)
+        metrics["wall_s"] = time.perf_counter() - began
+    finally:
+        env.close()
+    return Episode(_row(task, workload, agent, metrics), series, recorder.log())
+
+
+def _row(task: Task, workload: Workload, agent: Agent, metrics: dict[str, Any]) -> Row:
+    named: dict[str, Any] = {
+        "agent": task.agent_label,
+        "scenario": workload.scenario.name,
+        "trace": workload.trace.name,
+        "seed": task.seed,
+        "config_hash": workload.scenario.config_hash,
+        "score": None,
+    }
+    extras: dict[str, Any] = {
+        "split": workload.trace.split,
+        "trace_hash": workload.trace_hash,
+        "horizon_s": workload.scenario.horizon_s,
+        "pooling": agent.pooling,
+        "clairvoyant": int(agent.clairvoyant),
+    }
+    values = named | metrics | extras
+    missing = [name for name in COLUMNS if name not in values]
+    for name in missing:  # a scenario may lack a tier
+        values[name] = None
+    order = [*COLUMNS, *(name for name in values if name not in COLUMNS)]
+    return {name: clean(values[name]) for name in order}
+
+
+class Track:
+    """What a view showed at each decision time, with T decisions.
+
+    ``time_s`` [T]; fleet counts and load per endpoint [T, E] (VM types summed); ``request_rate``
+    per model and origin region over the last minute [T, M, R]; ``niw_backlog`` [T, M];
+    ``idle_vms`` and ``spot_vms`` [T, R].
+    """
+
+    def __init__(self, scenario: Scenario) -> None:
+        self._lists: dict[str, list[Any]] = {}
+        steps, endpoints = steps_of(scenario), len(scenario.endpoints)
+        self._endpoint = {
+            name: np.zeros((steps, endpoints), dtype=np.float32) for name in PER_ENDPOINT
+        }
+        self._fleet = {name: np.zeros((steps, endpoints), dtype=np.int32) for name in FLEET}
+        self._steps = 0
+
+    def note(self, view: ClusterView) -> None:
+        """Keep what a view shows."""
+        t = self._steps
+        for name, values in self._endpoint.items():
+            values[t] = getattr(view, name)
+        for name, counts in self._fleet.items():
+            counts[t] = getattr(view, name).sum(axis=1)
+        for name, value in (
+            ("time_s", view.time_s),
+            ("request_rate", view.request_rate[0].sum(axis=2).astype(np.float32)),
+            ("niw_backlog", view.niw_backlog),
+            ("idle_vms", view.idle_vms.sum(axis=1)),
+            ("spot_vms", view.spot_vms.sum(axis=(0, 2))),
+        ):
+            self._lists.setdefault(name, []).append(value)
+        self._steps += 1
+
+    def arrays(self) -> Series:
+        """Return everything noted so far."""
+        arrays: Series = {name: np.array(values) for name, values in self._lists.items()}
+        for name, values in (*self._endpoint.items(), *self._fleet.items()):
+            arrays[name] = values[: self._steps]
+        return arrays
+
+
+def _sums(env: SageServeEnv) -> Series:
+    """Return sums at the end: VM-seconds [E, G, 3], histograms and counts by (M, R, K)."""
+    state = env.simulator.state
+    count = state.count
+    return {
+        "vm_seconds": state.vm_seconds.copy(),
+        "ttft_histogram": state.ttft.sum(axis=1),
+        "e2e_histogram": state.e2e.sum(axis=1),
+        "arrived": count["arrived"].copy(),
+        "attained": count["attained"].copy(),
+        "missed": count["missed"].copy(),
+        "prompt_tokens": count["prompt_tokens"].copy(),
+    }
+
+
+def check_replay(stored: Row, replayed: Row, ignore: tuple[str, ...]) -> list[str]:
+    """Return how a replayed row differs from the stored one; empty if it is the same."""
+    return [
+        f"{name}: stored {stored.get(name)!r}, replayed {replayed.get(name)!r}"
+        for name in dict.fromkeys([*stored, *replayed])
+        if name not in ignore and stored.get(name) != replayed.get(name)
+    ]

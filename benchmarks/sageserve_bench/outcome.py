@@ -1,0 +1,316 @@
+"""What rows come to: statistics per agent, who is cheapest at the targets, and how sure that is."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sageserve_bench.rows import Row, write_json
+from sageserve_bench.statistics import Estimate, estimate, improvement, mean, paired, pareto_front
+from sageserve_bench.store import REPORT, SUMMARY, Store
+from sageserve_bench.tasks import code_hash
+from sageserve_env.scenario import Scenario
+from sageserve_env.simulator.summary import tier_key
+
+if TYPE_CHECKING:
+    from sageserve_bench.comparison import Grid
+
+DAY_S = 86_400.0
+DAYS_PER_MONTH = 365.25 / 12
+WORST_MODEL_TARGET = 0.9
+"""No model may be served below this, whatever the tier's average (DESIGN.md section 6)."""
+
+SEED = 20_250_601
+"""Of the bootstrap, so that a report comes out the same when it is rebuilt."""
+
+FIGURES = (
+    "cost_per_day_usd",
+    "gpu_hours",
+    "slo_iwf",
+    "slo_iwn",
+    "slo_niw",
+    "slo_worst_model",
+    "ttft_p95_iwf",
+    "e2e_p95_iwf",
+    "scaling_waste_gpu_hours",
+    "scale_outs",
+    "spot_hours",
+    "reward",
+    "score",
+    "decision_ms",
+    "planner_failures",
+    "unfinished",
+)
+
+
+@dataclass(frozen=True)
+class AgentOutcome:
+    """An agent over all its runs.
+
+    Attributes:
+        agent: Its specification.
+        clairvoyant: Whether it was told the future.
+        runs: How many.
+        figures: Interquartile means with intervals, by metric.
+        means: Plain means, by metric.
+        misses: Targets that the mean misses, as text; empty if it attains all.
+    """
+
+    agent: str
+    clairvoyant: bool
+    runs: int
+    figures: Mapping[str, Estimate]
+    means: Mapping[str, float]
+    misses: tuple[str, ...]
+
+    @property
+    def attains(self) -> bool:
+        """Whether every target is attained on average."""
+        return not self.misses
+
+    @property
+    def cost_per_day_usd(self) -> float:
+        """Mean dollars per day."""
+        return self.means["cost_per_day_usd"]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What the rows of a comparison say.
+
+    Attributes:
+        agents: In the order of the table.
+        targets: Share of requests that must attain, by column.
+        verdict: The answer in plain words.
+        pairs: Statistics of each agent against the cheapest that attains.
+        front: Agents on the cost-service front.
+    """
+
+    agents: tuple[AgentOutcome, ...]
+    targets: Mapping[str, float]
+    verdict: tuple[str, ...]
+    pairs: Mapping[str, Mapping[str, Estimate]]
+    front: tuple[str, ...]
+
+
+def targets_of(scenario: Scenario) -> dict[str, float]:
+    """Return the least share of requests within the objective, by column of the table."""
+    targets = {f"slo_{tier_key(tier.name)}": tier.target for tier in scenario.tiers}
+    return targets | {"slo_worst_model": WORST_MODEL_TARGET}
+
+
+def conclude(rows: Sequence[Row], targets: Mapping[str, float]) -> Outcome:
+    """Return statistics, front and verdict of finished rows."""
+    rng = np.random.default_rng(SEED)
+    names = list(dict.fromkeys(str(row["agent"]) for row in rows))
+    agents = tuple(_agent(name, rows, targets, rng) for name in names)
+    fair = [a for a in agents if not a.clairvoyant]
+    good = sorted((a for a in fair if a.attains), key=lambda a: a.cost_per_day_usd)
+    best = good[0] if good else None
+    pairs = {}
+    if best is not None:
+        for other in agents:
+            if other.agent != best.agent:
+                pairs[other.agent] = _against(best.agent, other.agent, rows, rng)
+    service = [min(a.means.get(c, 1.0) - t for c, t in targets.items()) for a in agents]
+    front = pareto_front([a.cost_per_day_usd for a in agents], service)
+    verdict = tuple(_verdict(agents, good, pairs, targets))
+    return Outcome(agents, targets, verdict, pairs, tuple(agents[i].agent for i in front))
+
+
+def _number(row: Row, name: str) -> float:
+    if name == "cost_per_day_usd":
+        return _number(row, "cost_usd") * DAY_S / (_number(row, "horizon_s") or DAY_S)
+    value = row.get(name)
+    return float(value) if isinstance(value, int | float) else float("nan")
+
+
+def strata_of(rows: Sequence[Row], agent: str, name: str) -> dict[str, dict[int, float]]:
+    """Return a metric of an agent by trace and seed; rows without it are left out."""
+    strata: dict[str, dict[int, float]] = {}
+    for row in rows:
+        if row["agent"] == agent and not np.isnan(value := _number(row, name)):
+            strata.setdefault(str(row["trace"]), {})[int(str(row["seed"]))] = value
+    return strata
+
+
+def _arrays(strata: Mapping[str, Mapping[int, float]]) -> list[NDArray[np.float64]]:
+    return [np.array(list(runs.values())) for runs in strata.values()]
+
+
+def _agent(
+    name: str, rows: Sequence[Row], targets: Mapping[str, float], rng: np.random.Generator
+) -> AgentOutcome:
+    own = [row for row in rows if row["agent"] == name]
+    figures, means = {}, {}
+    for metric in FIGURES:
+        runs = _arrays(strata_of(rows, name, metric))
+        if runs:
+            figures[metric] = estimate(runs, rng)
+            means[metric] = mean(np.concatenate(runs))
+    misses = tuple(
+        f"{_tier_label(column)} {means[column]:.2%} < {target:.1%}"
+        for column, target in targets.items()
+        if column in means and means[column] < target
+    )
+    return AgentOutcome(name, bool(own[0].get("clairvoyant")), len(own), figures, means, misses)
+
+
+def _against(
+    best: str, other: str, rows: Sequence[Row], rng: np.random.Generator
+) -> dict[str, Estimate]:
+    """Return paired differences other - best, and the probability that best costs less."""
+    sides: list[list[NDArray[np.float64]]] = [[], []]
+    ours, theirs = (strata_of(rows, agent, "cost_per_day_usd") for agent in (best, other))
+    for trace in ours:
+        seeds = [seed for seed in ours[trace] if seed in theirs.get(trace, {})]
+        if seeds:
+            sides[0].append(np.array([ours[trace][seed] for seed in seeds]))
+            sides[1].append(np.array([theirs[trace][seed] for seed in seeds]))
+    if not sides[0]:
+        return {}
+    return {
+        "cost_per_day_usd_more": paired(sides[1], sides[0], rng),
+        "probability_cheaper": improvement([-x for x in sides[0]], [-x for x in sides[1]], rng),
+    }
+
+
+def _tier_label(column: str) -> str:
+    labels = {"iwf": "IW-F", "iwn": "IW-N", "niw": "NIW", "worst_model": "worst model"}
+    key = column.removeprefix("slo_")
+    return labels.get(key, key)
+
+
+def _dollars(value: float) -> str:
+    return f"${value:,.0f}" if abs(value) >= 100 else f"${value:,.2f}"
+
+
+def _verdict(
+    agents: Sequence[AgentOutcome],
+    good: Sequence[AgentOutcome],
+    pairs: Mapping[str, Mapping[str, Estimate]],
+    targets: Mapping[str, float],
+) -> list[str]:
+    wanted = ", ".join(f"{_tier_label(c)} {t:.4g}" for c, t in _percent(targets).items())
+    lines = []
+    if not good:
+        fair = [a for a in agents if not a.clairvoyant]
+        if not fair:
+            return [f"Only clairvoyant agents ran; none of them can be deployed ({wanted} %)."]
+        near = min(fair, key=lambda a: len(a.misses) * 1e12 + a.cost_per_day_usd)
+        lines.append(
+            f"No policy attains every service target ({wanted} %). Nearest is {near.agent}, "
+            f"which misses {'; '.join(near.misses)}."
+        )
+        return lines
+    best = good[0]
+    day = best.cost_per_day_usd
+    lines.append(
+        f"Cheapest policy that attains every service target ({wanted} %): {best.agent}, with "
+        f"{best.means['gpu_hours']:,.0f} GPU-hours per run, {_dollars(day)} a day, "
+        f"{_dollars(day * DAYS_PER_MONTH)} a month."
+    )
+    if len(good) > 1:
+        second = good[1]
+        more = second.cost_per_day_usd - day
+        saved = more / second.cost_per_day_usd if second.cost_per_day_usd else 0.0
+        lines.append(
+            f"Next is {second.agent} at {_dollars(second.cost_per_day_usd)} a day: "
+            f"{best.agent} saves {saved:.1%}, {_dollars(more * DAYS_PER_MONTH)} a month."
+        )
+    cheaper = [
+        a for a in agents if not a.attains and not a.clairvoyant and a.cost_per_day_usd < day
+    ]
+    lines += [
+        f"{a.agent} costs less ({_dollars(a.cost_per_day_usd)} a day) but misses "
+        f"{'; '.join(a.misses)}."
+        for a in cheaper
+    ]
+    lines.append(_how_sure(best, good[1] if len(good) > 1 else None, pairs))
+    return lines
+
+
+def _percent(targets: Mapping[str, float]) -> dict[str, float]:
+    return {column: 100 * target for column, target in targets.items()}
+
+
+def _how_sure(
+    best: AgentOutcome,
+    second: AgentOutcome | None,
+    pairs: Mapping[str, Mapping[str, Estimate]],
+) -> str:
+    if best.runs < 2:
+        return "How sure: one run only, so no interval can be given; add --seeds 5 for one."
+    if second is None or not pairs.get(second.agent):
+        return f"How sure: {best.runs} runs, and no other policy attains the targets."
+    difference = pairs[second.agent]["cost_per_day_usd_more"]
+    chance = pairs[second.agent]["probability_cheaper"].value
+    if difference.low is None or difference.high is None:
+        return f"How sure: {best.runs} runs on different traffic, one of each; no interval."
+    clear = "excludes" if difference.low > 0 else "includes"
+    return (
+        f"How sure: on {difference.runs} paired runs {best.agent} is "
+        f"{_dollars(difference.value)} a day cheaper than {second.agent}, 95 % interval "
+        f"{_dollars(difference.low)} to {_dollars(difference.high)}, which {clear} zero; a run of "
+        f"it is cheaper than one of the other with probability {chance:.2f}."
+    )
+
+
+def versions() -> dict[str, str]:
+    """Return the versions that results may depend on."""
+    found = {"python": platform.python_version(), "code": code_hash()}
+    for package in ("sageserve-env", "numpy", "numba", "gymnasium", "pulp", "highspy", "pandas"):
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def summarise(rows: Sequence[Row], grid: Grid) -> dict[str, Any]:
+    """Return ``summary.json``: what was asked, what came out, with which versions."""
+    outcome = conclude(rows, targets_of(grid.scenario))
+    return {
+        "scenario": {"name": grid.scenario.name, "config_hash": grid.scenario.config_hash},
+        "grid": grid.to_dict(),
+        "runs": len(rows),
+        "targets": dict(outcome.targets),
+        "verdict": list(outcome.verdict),
+        "pareto_front": list(outcome.front),
+        "agents": {
+            a.agent: {
+                "runs": a.runs,
+                "clairvoyant": a.clairvoyant,
+                "attains": a.attains,
+                "misses": list(a.misses),
+                "cost_per_day_usd": a.cost_per_day_usd,
+                "cost_per_month_usd": a.cost_per_day_usd * DAYS_PER_MONTH,
+                "mean": dict(a.means),
+                "iqm": {name: figure.to_dict() for name, figure in a.figures.items()},
+                "against_cheapest": {
+                    name: figure.to_dict()
+                    for name, figure in outcome.pairs.get(a.agent, {}).items()
+                },
+            }
+            for a in outcome.agents
+        },
+        "versions": versions(),
+        "configuration": grid.scenario.to_dict(),
+    }
+
+
+def write_outcome(store: Store, rows: Sequence[Row], grid: Grid) -> dict[str, Any]:
+    """Write ``summary.json`` and ``report.html``; return the summary."""
+    from sageserve_bench.report import build_report
+    from sageserve_bench.rows import write_text
+
+    summary = summarise(rows, grid)
+    write_json(store.folder / SUMMARY, summary)
+    write_text(store.folder / REPORT, build_report(store, list(rows), summary))
+    return summary

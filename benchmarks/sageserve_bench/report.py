@@ -1,0 +1,121 @@
+"""`report.html`: one file with everything in it, readable without a server and on a phone."""
+
+from __future__ import annotations
+
+import html
+import json
+from collections.abc import Mapping, Sequence
+from importlib.resources import files
+from typing import Any
+
+from sageserve_bench.errors import UserError
+from sageserve_bench.outcome import Outcome, conclude
+from sageserve_bench.report_data import report_data
+from sageserve_bench.rows import Row, with_scores, write_text
+from sageserve_bench.store import REPORT, Store
+from sageserve_bench.table import COLUMNS, Format
+from sageserve_env.scenario import Scenario
+
+
+def rebuild_report(store: Store) -> None:
+    """Write the report of a folder anew from its rows and runs.
+
+    Raises:
+        UserError: If the folder holds no finished comparison.
+    """
+    rows = with_scores(store.read_rows())
+    summary = store.read_summary()
+    if not rows or "configuration" not in summary:
+        raise UserError(f"{store.folder}: holds no finished comparison; run sageserve compare")
+    write_text(store.folder / REPORT, build_report(store, rows, summary))
+
+
+def build_report(store: Store, rows: Sequence[Row], summary: Mapping[str, Any]) -> str:
+    """Return the report as one HTML document.
+
+    Args:
+        store: Where the runs lie; those without a time series are left out of the time lines.
+        rows: Rows with scores.
+        summary: Content of ``summary.json``.
+    """
+    try:
+        from plotly.offline import get_plotlyjs
+    except ImportError as error:
+        raise ImportError("plotly is not installed: pip install 'sageserve-env[report]'") from error
+    scenario = Scenario.from_dict(dict(summary["configuration"]))
+    outcome = conclude(rows, summary["targets"])
+    data = report_data(store, rows, outcome, scenario)
+    requests = sum(int(str(row["requests"])) for row in rows)
+    seeds = len({row["seed"] for row in rows})
+    text = {
+        "TITLE": html.escape(f"{scenario.name}: {', '.join(data['traces'])}"),
+        "SUBTITLE": html.escape(
+            f"{len(outcome.agents)} agents on identical traffic, {seeds} "
+            f"{'seed' if seeds == 1 else 'seeds'}, {len(rows)} runs, {requests:,} requests served "
+            "one by one in simulation."
+        ),
+        "VERDICT": "".join(f"<p>{html.escape(line)}</p>" for line in outcome.verdict),
+        "TABLE_NOTE": "Interquartile means over runs"
+        + (", with 95 % stratified bootstrap intervals below." if seeds > 1 else ".")
+        + " Red: below the service target.",
+        "TABLE": summary_table(outcome),
+        "VERSIONS": _pretty(summary.get("versions", {})),
+        "GRID": _pretty(summary.get("grid", {})),
+        "CONFIGURATION": _pretty(summary["configuration"]),
+        "DATA": _embedded(data),
+        "CSS": _asset("report.css"),
+        "JS": _asset("report.js"),
+        "PLOTLY": get_plotlyjs(),
+    }
+    pieces = _asset("report.html").split("%")
+    return "".join(
+        text.get(piece, f"%{piece}%") if position % 2 else piece
+        for position, piece in enumerate(pieces)
+    )
+
+
+def _asset(name: str) -> str:
+    return files("sageserve_bench").joinpath("assets", name).read_text(encoding="utf-8")
+
+
+def _pretty(value: object) -> str:
+    return html.escape(json.dumps(value, indent=2))
+
+
+def _embedded(data: Mapping[str, Any]) -> str:
+    """Return JSON that cannot end the script element it stands in."""
+    text = json.dumps(data, separators=(",", ":"), allow_nan=False)
+    return text.replace("<", "\\u003c")
+
+
+def summary_table(outcome: Outcome) -> str:
+    """Return the table of agents as HTML."""
+    present = [c for c in COLUMNS if any(c[0] in a.figures for a in outcome.agents)]
+    good = [a for a in outcome.agents if a.attains and not a.clairvoyant]
+    best = min(good, key=lambda a: a.cost_per_day_usd).agent if good else None
+    head = "".join(f"<th>{html.escape(title)}</th>" for _, title, _ in present)
+    body = []
+    for agent in outcome.agents:
+        cells = []
+        for name, _, shown in present:
+            target = outcome.targets.get(name)
+            bad = target is not None and agent.means.get(name, 1.0) < target
+            cells.append(
+                f"<td{' class=bad' if bad else ''}>{_cell(agent.figures, name, shown)}</td>"
+            )
+        label = html.escape(agent.agent) + (" (clairvoyant)" if agent.clairvoyant else "")
+        mark = " class=best" if agent.agent == best else ""
+        body.append(f"<tr{mark}><td>{label}</td><td>{agent.runs}</td>{''.join(cells)}</tr>")
+    return (
+        f"<table><thead><tr><th>agent</th><th>runs</th>{head}</tr></thead>"
+        f"<tbody>{''.join(body)}</tbody></table>"
+    )
+
+
+def _cell(figures: Mapping[str, Any], name: str, shown: Format) -> str:
+    if name not in figures:
+        return "-"
+    figure = figures[name]
+    if figure.low is None or figure.high is None:
+        return shown(figure.value)
+    return f"{shown(figure.value)}<small>{shown(figure.low)}..{shown(figure.high)}</small>"

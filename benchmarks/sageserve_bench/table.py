@@ -1,0 +1,80 @@
+"""The result table on a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from rich.console import Console
+from rich.table import Table
+
+from sageserve_bench.outcome import AgentOutcome, Outcome
+from sageserve_bench.statistics import Estimate
+
+Format = Callable[[float], str]
+
+
+def _share(value: float) -> str:
+    return f"{100 * value:.2f}"
+
+
+COLUMNS: tuple[tuple[str, str, Format], ...] = (
+    ("cost_per_day_usd", "$ / day", lambda v: f"{v:,.0f}"),
+    ("gpu_hours", "GPU-h", lambda v: f"{v:,.0f}"),
+    ("slo_iwf", "IW-F %", _share),
+    ("slo_iwn", "IW-N %", _share),
+    ("slo_niw", "NIW %", _share),
+    ("slo_worst_model", "worst\nmodel %", _share),
+    ("ttft_p95_iwf", "TTFT\np95 s", lambda v: f"{v:.2f}"),
+    ("scaling_waste_gpu_hours", "waste\nGPU-h", lambda v: f"{v:,.0f}"),
+    ("scale_outs", "scale\nouts", lambda v: f"{v:,.0f}"),
+    ("unfinished", "unfin.", lambda v: f"{v:,.0f}"),
+    ("reward", "reward", lambda v: f"{v:,.1f}"),
+    ("score", "score", lambda v: f"{v:.3f}"),
+    ("decision_ms", "decision\nms", lambda v: f"{v:.2f}"),
+)
+
+
+def interval(figure: Estimate, shown: Format) -> str:
+    """Return a figure, with its interval below it where there is one."""
+    text = shown(figure.value)
+    if figure.low is None or figure.high is None:
+        return text
+    return f"{text}\n[dim]{shown(figure.low)}..{shown(figure.high)}[/dim]"
+
+
+def outcome_table(outcome: Outcome) -> Table:
+    """Return the table: one line per agent, interquartile means with 95 % intervals."""
+    present = [c for c in COLUMNS if any(c[0] in a.figures for a in outcome.agents)]
+    table = Table("agent", "runs", header_style="bold")
+    table.columns[1].justify = "right"
+    for _, title, _ in present:
+        table.add_column(title, justify="right")
+    for agent in outcome.agents:
+        cells = []
+        for name, _, shown in present:
+            text = interval(agent.figures[name], shown) if name in agent.figures else "-"
+            target = outcome.targets.get(name)
+            if target is not None and agent.means.get(name, 1.0) < target:
+                text = f"[red]{text}[/red]"
+            cells.append(text)
+        table.add_row(_label(agent), str(agent.runs), *cells)
+    return table
+
+
+def _label(agent: AgentOutcome) -> str:
+    label = agent.agent.replace("[", "\\[")
+    return f"{label} [dim](clairvoyant)[/dim]" if agent.clairvoyant else label
+
+
+def show(console: Console, outcome: Outcome, files: Sequence[str] = ()) -> None:
+    """Print the table, what it means and where the files are."""
+    if not console.is_terminal:
+        # A file or a pipe has no width of its own; the table needs its columns.
+        console = Console(file=console.file, width=150, force_terminal=False)
+    console.print(outcome_table(outcome))
+    if any(agent.misses for agent in outcome.agents):
+        console.print("[dim]Red: below the target.[/dim]" if console.is_terminal else "", end="\n")
+    for line in outcome.verdict:
+        console.print(line, markup=False, highlight=False)
+    for name in files:
+        console.print(name, markup=False, highlight=False, soft_wrap=True)

@@ -1,0 +1,146 @@
+"""One cell of a comparison: an agent on a trace with a seed, and the names it goes by."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import pickle
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import sageserve_agents
+import sageserve_env
+import sageserve_traces
+from sageserve_agents import Agent, make_agent
+from sageserve_agents.registry import is_file, parse_spec
+from sageserve_bench.errors import UserError
+from sageserve_bench.workload import TraceSpec, Workload, digest, resolve
+from sageserve_env.scenario import Scenario
+from sageserve_traces import TraceSource
+
+
+@dataclass(frozen=True)
+class Task:
+    """An episode to run.
+
+    Attributes:
+        agent: Specification of an agent, or an agent.
+        scenario: The cluster, before the agent's pooling.
+        trace: The trace, before the seed.
+        seed: Fixes the trace, its assignment and all randomness of the simulator.
+    """
+
+    agent: str | Agent
+    scenario: Scenario
+    trace: TraceSpec | TraceSource
+    seed: int
+
+    def workload(self) -> Workload:
+        """Return the scenario and the trace of the seed."""
+        return resolve(self.scenario, self.trace, self.seed)
+
+    def make_agent(self) -> Agent:
+        """Return a fresh agent."""
+        if isinstance(self.agent, str):
+            return make_agent(self.agent)
+        return copy.deepcopy(self.agent)
+
+    @property
+    def agent_label(self) -> str:
+        """Name of the agent in tables: its specification."""
+        return agent_label(self.agent)
+
+    def key(self, workload: Workload) -> str:
+        """Return the name of the run's folder, which changes with everything that matters."""
+        parts = [
+            self.agent_label,
+            _agent_content(self.agent),
+            workload.scenario.config_hash,
+            workload.trace.content_hash,
+            self.seed,
+            code_hash(),
+        ]
+        slug = re.sub(r"[^a-z0-9.]+", "-", self.agent_label.lower()).strip("-.")[:40]
+        return f"{slug}-{self.seed}-{digest(parts)}"
+
+
+def agent_label(agent: str | Agent) -> str:
+    """Return the name of an agent in tables; of a file's path only the name is kept."""
+    if not isinstance(agent, str):
+        return agent.name
+    name, options = parse_spec(agent)
+    if is_file(name):
+        file, _, cls = name.partition(":")
+        name = f"{Path(file).name}:{cls}"
+    tail = ";".join(f"{key}={value}" for key, value in options.items())
+    return f"{name}:{tail}" if tail else name
+
+
+def _agent_content(agent: str | Agent) -> str:
+    """Return what a label does not say: the code of a user's file, the options of an object."""
+    if isinstance(agent, str):
+        name = parse_spec(agent)[0]
+        if not is_file(name):
+            return ""
+        return hashlib.sha256(Path(name.partition(":")[0]).expanduser().read_bytes()).hexdigest()
+    try:
+        return hashlib.sha256(pickle.dumps(agent)).hexdigest()
+    except (pickle.PicklingError, TypeError, AttributeError) as error:
+        raise UserError(f"agent {agent.name!r} cannot be pickled: {error}") from None
+
+
+def split_agents(text: str) -> list[str]:
+    """Split ``static,ilp:forecaster=arima;router=threshold`` into specifications.
+
+    Raises:
+        UserError: If a piece is empty or looks like an option of the piece before it.
+    """
+    pieces = [piece.strip() for piece in text.split(",")]
+    for piece in pieces:
+        if not piece:
+            raise UserError(f"--agents {text!r}: an agent has no name; write static,reactive,ilp")
+        if "=" in piece.partition(":")[0]:
+            raise UserError(
+                f"--agents: {piece!r} is no agent; options of one agent are separated by ';', "
+                "as in ilp:forecaster=seasonal;router=threshold"
+            )
+    return pieces
+
+
+def check_agents(agents: Sequence[str | Agent]) -> None:
+    """Make every agent once, so that a mistake shows before anything runs.
+
+    Raises:
+        ValueError: On an unknown agent or option, a repeated agent, or no agent at all.
+    """
+    if not agents:
+        raise UserError("no agent given; use static,reactive,ilp for a start")
+    labels = [agent_label(agent) for agent in agents]
+    repeated = sorted({label for label in labels if labels.count(label) > 1})
+    if repeated:
+        raise UserError(f"agent {repeated[0]!r} is named twice")
+    for agent in agents:
+        if isinstance(agent, str):
+            make_agent(agent)
+
+
+@lru_cache(maxsize=1)
+def code_hash() -> str:
+    """Return 12 digits that name the code that decides about results.
+
+    A row of older code is not taken for a finished one when a comparison resumes.
+    """
+    packages = (sageserve_env, sageserve_agents, sageserve_traces)
+    roots = [Path(str(package.__file__)).parent for package in packages]
+    files = [(root, path) for root in roots for path in root.rglob("*") if path.is_file()]
+    own = Path(__file__).parent
+    files += [(own, own / name) for name in ("episode.py", "workload.py", "rows.py")]
+    sha = hashlib.sha256()
+    for root, path in sorted(files):
+        if path.suffix in {".py", ".yaml", ".csv", ".json", ".npz", ".zip"}:
+            sha.update(f"{root.name}/{path.relative_to(root)}".encode())
+            sha.update(path.read_bytes())
+    return sha.hexdigest()[:12]

@@ -1,0 +1,183 @@
+"""Which requests an episode serves: the trace of a scenario, or the user's, for one seed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from sageserve_bench.errors import UserError
+from sageserve_env.scenario import Scenario
+from sageserve_traces import (
+    DemandSeries,
+    TraceSource,
+    list_traces,
+    make_trace,
+    read_trace,
+    repeat_first_minutes,
+)
+from sageserve_traces.names import MODELS, REGIONS, SPLIT_SEEDS
+
+HISTORY_BIN_S = 60.0
+
+
+_GENERATED = {"azure-2024-code-week", *(t.name for t in list_traces() if not t.files)}
+
+
+@dataclass(frozen=True)
+class TraceSpec:
+    """A trace and what is done to it, before a seed makes it definite.
+
+    Attributes:
+        name: Name of a trace or path of a file; None takes the scenario's workload.
+        tile_s: Repeat a short trace up to this length.
+        rate_scale: Factor on the rate, on top of the scenario's.
+        columns: Columns of a file with a header of its own.
+        on_error: ``raise``, or ``drop`` unusable rows.
+    """
+
+    name: str | None = None
+    tile_s: float | None = None
+    rate_scale: float = 1.0
+    columns: tuple[tuple[str, str], ...] = ()
+    on_error: str = "raise"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values; a path is reduced to the file's name."""
+        values = asdict(self)
+        if self.name is not None:
+            values["name"] = Path(self.name).name
+        return values
+
+
+@dataclass(frozen=True)
+class Workload:
+    """A scenario and a trace that fit each other."""
+
+    scenario: Scenario
+    trace: TraceSource
+
+    @property
+    def trace_hash(self) -> str:
+        """12 digits that name the trace's content."""
+        return self.trace.content_hash[:12]
+
+    def history(self, *, clairvoyant: bool) -> DemandSeries:
+        """Return what an agent is told before time 0, in the scenario's names.
+
+        Args:
+            clairvoyant: Append the realised demand of the episode.
+        """
+        series = self.trace.history(HISTORY_BIN_S)
+        if clairvoyant:
+            series = series.concat(self.trace.demand(HISTORY_BIN_S, self.scenario.horizon_s))
+        renamed = self.scenario.workload.rename_models
+        names = tuple(renamed.get(name, name) for name in series.models)
+        series = DemandSeries(
+            series.start_s,
+            series.bin_s,
+            series.requests,
+            series.prompt_tokens,
+            series.output_tokens,
+            names,
+            series.regions,
+            series.tiers,
+        )
+        for axis, wanted in (
+            ("models", self.scenario.models),
+            ("regions", self.scenario.region_names),
+            ("tiers", self.scenario.tier_names),
+        ):
+            series = series.reindex(axis, wanted)
+        return series
+
+
+def resolve(scenario: Scenario, spec: TraceSpec | TraceSource, seed: int) -> Workload:
+    """Return the workload of one seed.
+
+    A trace that is shorter than the scenario's horizon shortens the horizon.
+
+    Args:
+        scenario: The cluster, with the user's pooling.
+        spec: What trace, or a trace itself.
+        seed: Fixes generated requests, and the assignment of models, regions and tiers.
+
+    Raises:
+        ValueError: If there is no such trace, or it is shorter than one decision.
+    """
+    trace = _trace(scenario, spec, seed) if isinstance(spec, TraceSpec) else spec
+    length = trace.duration_s
+    if length < scenario.horizon_s:
+        if length < scenario.decision_interval_s:
+            raise UserError(
+                f"trace {trace.name!r} lasts {length:.0f} s, less than one decision interval of "
+                f"{scenario.decision_interval_s:.0f} s; repeat it with --tile 1h"
+            )
+        scenario = scenario.replace(horizon_s=length)
+    return Workload(scenario, trace)
+
+
+def _trace(scenario: Scenario, spec: TraceSpec, seed: int) -> TraceSource:
+    workload = scenario.workload
+    name = spec.name or workload.trace
+    own = name == workload.trace
+    on_error: Literal["raise", "drop"] = "drop" if spec.on_error == "drop" else "raise"
+    columns = dict(spec.columns) or None
+    names: dict[str, Any] = {}
+    if name not in _GENERATED:
+        assumed = read_trace(name, columns=columns, on_error=on_error)[1].assumed
+        # What the file does not say is drawn from what the scenario has.
+        if "model" in assumed and scenario.models != MODELS:
+            names["models"] = scenario.models
+        if "region" in assumed and scenario.region_names != REGIONS:
+            names["regions"] = scenario.region_names
+    horizon_s = scenario.horizon_s
+    if spec.tile_s is not None:
+        horizon_s = min(horizon_s, spec.tile_s)
+    trace = make_trace(
+        name,
+        seed=seed,
+        horizon_s=horizon_s,
+        tile_s=spec.tile_s,
+        scale=spec.rate_scale * (workload.scale if own else 1.0),
+        columns=columns,
+        on_error=on_error,
+        **names,
+    )
+    if workload.bursts:
+        trace = repeat_first_minutes(trace, copies=workload.bursts, seed=seed)
+    return trace
+
+
+def pick_seeds(
+    count: int = 1, *, seed_list: Sequence[int] | None = None, split: str = "test"
+) -> tuple[int, ...]:
+    """Return the first ``count`` seeds of a split, or exactly those of a list.
+
+    Raises:
+        UserError: If the split is unknown, a count out of range or a seed negative or repeated.
+    """
+    if seed_list is not None:
+        seeds = tuple(int(seed) for seed in seed_list)
+        if not seeds:
+            raise UserError("the list of seeds is empty")
+        if min(seeds) < 0:
+            raise UserError(f"seeds must be at least 0, got {min(seeds)}")
+        if len(set(seeds)) < len(seeds):
+            raise UserError(f"a seed is named twice in {', '.join(map(str, seeds))}")
+        return seeds
+    if split not in SPLIT_SEEDS:
+        raise UserError(f"unknown split {split!r}; use {', '.join(SPLIT_SEEDS)}")
+    first, end = SPLIT_SEEDS[split]
+    if not 1 <= count <= end - first:
+        raise UserError(f"the number of seeds must be 1 to {end - first}, got {count}")
+    return tuple(range(first, first + count))
+
+
+def digest(value: object) -> str:
+    """Return 12 digits that name a plain value."""
+    text = json.dumps(value, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
