@@ -1,0 +1,504 @@
+"""`SageServeEnv`: the Gymnasium environment."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+from numpy.typing import NDArray
+
+from sageserve_env._config import unknown_key_message
+from sageserve_env.action_modes import make_action_mode
+from sageserve_env.actions import ClusterAction
+from sageserve_env.episodes import TRAIN_SEEDS, Episode, EpisodeMaker
+from sageserve_env.kernels.buffers import SUMS, build_buffers
+from sageserve_env.kernels.step import IN_FORCE, REJECTED, look
+from sageserve_env.kernels.step import step as step_kernel
+from sageserve_env.observations import Layout, Observation
+from sageserve_env.render import RENDER_MODES, Renderer
+from sageserve_env.rewards import Change, Reward, Vector, make_reward, vector_of
+from sageserve_env.scenario import Scenario, load_scenario
+from sageserve_env.simulator.codes import DONE
+from sageserve_env.simulator.feed import Feed
+from sageserve_env.simulator.simulator import Simulator, Snapshot
+from sageserve_env.view import ClusterView
+from sageserve_traces import TraceSource
+
+RESET_OPTIONS = ("trace_seed",)
+
+
+@dataclass(frozen=True)
+class EnvSnapshot:
+    """A copy of everything that decides how an episode goes on; can be pickled."""
+
+    simulator: Snapshot
+    episode: Episode
+    steps: int
+    totals: list[float]
+    total_reward: float
+    random_state: dict[str, Any]
+
+
+class SageServeEnv(gym.Env[Observation, Any]):
+    """A multi-region, multi-model GPU cluster that serves LLM requests.
+
+    ## Description
+
+    A cloud provider serves several LLMs from GPU VMs in several regions. Requests come in tiers:
+    interactive ones whose first token is due within a second (``IW-F``) or a minute (``IW-N``), and
+    non-interactive ones that are due within a day (``NIW``). At every decision time the agent says
+    how many instances of each model each region should have, how requests are routed between
+    regions, and when non-interactive work may run. A request-level simulator with continuous
+    batching, VM start-up delays and a finite inventory answers with latencies and the bill. The
+    problem is that of SageServe (arXiv 2502.14617).
+
+    ## Action Space
+
+    `action_mode` chooses the form and `control` what is decided; all forms mean a `ClusterAction`.
+    ``env.unwrapped.action_names`` names the entries.
+
+    * ``continuous``: ``Box(-1, 1, float32)``. Targets per endpoint and VM type; with ``joint`` also
+      routing penalties and ceilings for batch work; with ``routing`` only shares.
+    * ``discrete``: ``MultiDiscrete``. Changes of -2 to +2 instances; with ``joint`` also a routing
+      and a batch preset; with ``routing`` a destination per (model, origin).
+    * ``structured``: ``Dict`` of the fields of `ClusterAction`; ``joint`` only.
+
+    The zero action of ``continuous`` is the scenario's own behaviour: initial fleet, round trips as
+    penalties, its own ceilings. The formulas are in `sageserve_env.action_modes`. Discrete actions
+    come with masks: ``env.unwrapped.action_masks()`` and ``info["action_mask"]``, flat bool arrays
+    as in SB3-Contrib; a masked choice is clipped to the limits. An action of the wrong type or
+    shape, with NaN, or outside the space raises ``ValueError`` and changes nothing.
+
+    With ``control="scaling"`` requests are routed by the scenario's router; with
+    ``control="routing"`` the fleet is scaled by the paper's reactive rule (out above 70 %
+    utilisation, in below 30 %).
+
+    ## Observation Space
+
+    ``flat``: one float32 ``Box``, each entry scaled by constants of the scenario and clipped to its
+    bounds; ``env.unwrapped.observation_names`` names the entries. ``endpoints``: the same values as
+    a ``Dict`` of arrays, for networks that share weights over endpoints:
+
+    * ``endpoints`` [E, 6 G + 8]: per VM type target, active, pending and time to ready, draining,
+      unmet; then utilisation, KV, queued work, queued requests, running sequences, TTFT p95 over
+      its objective, attainment, ceiling for batch work.
+    * ``demand`` [M, R, 15]: interactive and batch requests and prompt load, and output tokens, each
+      over 1, 5 and 15 minutes.
+    * ``models`` [M, 4]: batch backlog, its work and earliest deadline; requests that no endpoint can
+      take.
+    * ``regions`` [R, G (1 + M)]: idle VMs, and spot VMs by the model they hold.
+    * ``routing`` [M, R, R]: shares or penalties in force.
+    * ``globals`` [5]: elapsed share, time of day and of week.
+
+    Columns, bounds and scales are in `sageserve_env.observations`. Nothing of the future is in it,
+    and no output length of a request that has not finished. ``env.unwrapped.view()`` gives the same
+    information as a `ClusterView` of named arrays, for agents that are not networks.
+
+    ## Rewards
+
+    ``dollars`` (default): minus dollars over ``scenario.reward.scale_usd``: billed VMs, a charge per
+    tier for each request that is known to have missed its objective, cross-region transfer, and at
+    the end the work that is left at twice its VM price. The terms are in ``info["reward_terms"]``.
+    Others: ``paper``, ``constrained``, ``vector`` or any `sageserve_env.rewards.Reward`;
+    ``vector_reward=True`` returns the terms as a vector in MO-Gymnasium's form. ``info["cost"]`` is
+    the number of requests that became known as missed in the step, ``info["cost_budget"]`` the
+    number that the tiers' targets allow for the requests judged in it.
+
+    ## Starting State
+
+    The scenario's initial fleet is active and no request is in the system. ``reset(seed=s)`` fixes
+    the generated trace, the assignment of models, regions and tiers, and all randomness of the
+    simulator; seeds 0-999 are for training, 1000-1999 for validation, 2000-2999 for tests. Without
+    a seed a training seed is drawn. ``options={"trace_seed": n}`` forces the trace. With
+    ``start="random"`` the episode begins at a random decision time of the trace.
+
+    ## Episode End
+
+    ``terminated`` is always False. ``truncated`` is True at the horizon, which is shortened by a
+    trace that ends earlier; then ``info["episode_metrics"]`` has the figures of the episode: cost,
+    GPU-hours, attainment and latencies per tier.
+
+    ## Arguments
+
+    ```python
+    import gymnasium as gym, sageserve_env
+    env = gym.make("SageServe-v0", scenario="o365-day", trace="azure-2023-conv")
+    ```
+
+    * ``scenario``: name, YAML file or `Scenario`.
+    * ``trace``: name, file or `TraceSource`; default is the scenario's workload.
+    * ``decision_interval_s``, ``horizon_s``: override the scenario's.
+    * ``start``: ``fixed`` or ``random``.
+    * ``action_mode``: ``continuous``, ``discrete`` or ``structured``.
+    * ``control``: ``joint``, ``scaling`` or ``routing``.
+    * ``observation_mode``: ``flat`` or ``endpoints``.
+    * ``reward``: name or object; ``vector_reward``: return its terms as a vector.
+    * ``render_mode``: ``ansi``, ``rgb_array`` or ``human``.
+
+    An unknown or unusable argument raises ``ValueError``.
+
+    ## Version History
+
+    * v0: first version.
+    """
+
+    metadata: dict[str, Any] = {  # noqa: RUF012 - as the base class declares it
+        "render_modes": list(RENDER_MODES),
+        "render_fps": 4,
+    }
+
+    def __init__(
+        self,
+        scenario: str | Path | Scenario = "o365-day",
+        trace: str | Path | TraceSource | None = None,
+        decision_interval_s: float | None = None,
+        horizon_s: float | None = None,
+        start: str = "fixed",
+        action_mode: str = "continuous",
+        control: str = "joint",
+        observation_mode: str = "flat",
+        reward: str | Reward = "dollars",
+        vector_reward: bool = False,
+        render_mode: str | None = None,
+        **unknown: Any,
+    ) -> None:
+        for key in unknown:
+            raise ValueError(unknown_key_message(key, list(KEYWORDS), "SageServeEnv"))
+        self._keywords: dict[str, Any] = {
+            "scenario": scenario,
+            "trace": trace,
+            "decision_interval_s": decision_interval_s,
+            "horizon_s": horizon_s,
+            "start": start,
+            "action_mode": action_mode,
+            "control": control,
+            "observation_mode": observation_mode,
+            "reward": reward,
+            "vector_reward": vector_reward,
+            "render_mode": render_mode,
+        }
+        if render_mode is not None and render_mode not in RENDER_MODES:
+            raise ValueError(
+                f"render_mode: expected one of {', '.join(RENDER_MODES)} or None, "
+                f"got {render_mode!r}"
+            )
+        self.render_mode = render_mode
+        self.scenario = _adjusted(load_scenario(scenario), decision_interval_s, horizon_s)
+
+        self._mode = make_action_mode(self.scenario, action_mode, control)
+        self._layout = Layout(self.scenario, observation_mode)
+        self.action_space = self._mode.space
+        self.observation_space = self._layout.space
+        self.action_names = self._mode.names
+        self.observation_names = self._layout.names
+
+        self.reward = make_reward(reward)
+        if vector_reward and not self.reward.vector:
+            self.reward = Vector(self.reward)
+        self.reward.bind(self.scenario)
+        if self.reward.vector:
+            size = (len(self.reward.names),)
+            self.reward_space = gym.spaces.Box(-np.inf, np.inf, size, np.float32)
+            self.reward_dim = size[0]
+
+        self._episodes = EpisodeMaker(self.scenario, trace, start)
+        self._simulator = Simulator(self.scenario, self._episodes.theta())
+        self._buffers = build_buffers(
+            self.scenario,
+            self._simulator.theta,
+            self._simulator.initial_fleet(),
+            self._simulator.default_routing(self.scenario.routing.router),
+            action_size=self._mode.size,
+            options=self._mode.options,
+            observation_size=self._layout.size,
+        )
+        self._renderer = Renderer(self.scenario, render_mode) if render_mode else None
+        self._interval_s = self.scenario.decision_interval_s
+        self._allowed = [1.0 - tier.target for tier in self.scenario.tiers]
+        self._episode: Episode | None = None
+        self._steps = 0
+        self._time_s = 0.0
+        self._over = True
+        self._totals: list[float] = []
+        self._total_reward = 0.0
+
+    # -- step -----------------------------------------------------------------------------------
+
+    def step(self, action: Any) -> tuple[Observation, Any, bool, bool, dict[str, Any]]:
+        """Put an action into force and simulate to the next decision time.
+
+        Args:
+            action: An element of ``action_space``.
+
+        Raises:
+            ValueError: If the action is not one; nothing has changed then.
+        """
+        self._act(action)
+        return self._outcome()
+
+    def step_cluster(
+        self, action: ClusterAction
+    ) -> tuple[Observation, Any, bool, bool, dict[str, Any]]:
+        """Do the same as `step` with a decision given directly, whatever the action mode.
+
+        Raises:
+            ValueError: If the decision does not fit the scenario; nothing has changed then.
+        """
+        self._require_episode()
+        self._simulator.apply(action)
+        self._advance(IN_FORCE, None)
+        return self._outcome()
+
+    def _act(self, action: Any) -> None:
+        self._require_episode()
+        decision = self._mode.read(action, self._buffers)
+        if decision is None:
+            self._advance(self._mode.form, action)
+        else:
+            self._simulator.apply(decision)
+            self._advance(IN_FORCE, action)
+
+    def _advance(self, form: int, action: Any) -> None:
+        """Simulate one step; nearly all of the time is spent in kernels without the GIL."""
+        assert self._episode is not None
+        simulator, buffers, control = self._simulator, self._buffers, self._mode.control
+        until_s = min((self._steps + 1) * self._interval_s, self._episode.horizon_s)
+        status = step_kernel(simulator.state, buffers, form, control, until_s)
+        while status != DONE:
+            if status == REJECTED:
+                raise ValueError(self._mode.refusal(action))
+            simulator.supply(status)
+            status = step_kernel(simulator.state, buffers, IN_FORCE, control, until_s)
+        self._steps += 1
+        self._time_s = until_s
+        self._over = until_s >= self._episode.horizon_s
+
+    def _outcome(self) -> tuple[Observation, Any, bool, bool, dict[str, Any]]:
+        """Return what `step` returns, after the simulation of the step."""
+        change = self._change()
+        terms = self.reward.terms(change)
+        value: Any = sum(terms.values())
+        self._total_reward += value
+        budget = 0.0
+        for allowed, good, bad in zip(self._allowed, change.attained, change.missed, strict=True):
+            budget += allowed * (good + bad)
+        info: dict[str, Any] = {
+            "reward_terms": terms,
+            "cost": self.reward.cost(change),
+            "cost_budget": budget,
+        }
+        if len(self._buffers.mask):
+            info["action_mask"] = self._buffers.mask.copy()
+        if self._over:
+            info["episode_metrics"] = self.episode_metrics()
+        if self.reward.vector:
+            value = vector_of(terms)
+        if self._renderer is not None:
+            self._renderer.record(self._simulator, change, value)
+        observation = self._layout.present(self._buffers.observation)
+        return observation, value, False, self._over, info
+
+    def _change(self) -> Change:
+        """Return what the step added to the sums, and at the end what is left undone."""
+        now = self._buffers.totals.tolist()
+        added = [a - b for a, b in zip(now, self._totals, strict=True)]
+        self._totals = now
+        n, k = len(SUMS), len(self._allowed)
+        missed, unfinished_usd = added[n + 3 * k :], 0.0
+        if self._over:
+            left = self._simulator.unfinished()
+            unfinished_usd = left.work_usd
+            overdue = left.missed.sum(axis=(0, 1)).tolist()
+            missed = [a + b for a, b in zip(missed, overdue, strict=True)]
+        return Change(
+            added[0],
+            added[1],
+            added[2],
+            unfinished_usd,
+            added[n : n + k],
+            added[n + k : n + 2 * k],
+            added[n + 2 * k : n + 3 * k],
+            missed,
+        )
+
+    # -- reset ----------------------------------------------------------------------------------
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Observation, dict[str, Any]]:
+        """Start an episode.
+
+        Args:
+            seed: Fixes the trace and all randomness of the simulator; None draws a training seed.
+            options: ``{"trace_seed": n}`` forces the seed of the trace.
+
+        Raises:
+            ValueError: If an option is unknown or its value wrong.
+        """
+        trace_seed = _trace_seed(options)
+        super().reset(seed=seed)
+        drawn = int(self.np_random.integers(TRAIN_SEEDS))
+        simulator_seed = drawn if seed is None else seed
+        if trace_seed is None:
+            trace_seed = simulator_seed
+        self._episode = self._episodes.make(trace_seed, self.np_random)
+        source, offset_s, horizon_s = self._episode
+        self._simulator.reset(source, simulator_seed, offset_s=offset_s)
+        settings = self._buffers.settings[0]
+        settings["week_hour"] = source.start_weekday * 24.0 + source.start_hour_utc
+        settings["week_hour"] += offset_s / 3600.0
+        settings["horizon_s"] = horizon_s
+        self._steps, self._time_s, self._over = 0, 0.0, False
+        self._total_reward = 0.0
+        look(self._simulator.state, self._buffers, self._mode.control)
+        self._totals = self._buffers.totals.tolist()
+        info: dict[str, Any] = {"trace_seed": trace_seed, "trace": source.name}
+        if len(self._buffers.mask):
+            info["action_mask"] = self._buffers.mask.copy()
+        if self._renderer is not None:
+            self._renderer.start(self._simulator)
+        return self._layout.present(self._buffers.observation), info
+
+    # -- looking --------------------------------------------------------------------------------
+
+    def view(self) -> ClusterView:
+        """Return what a controller may see, as named arrays."""
+        self._require_episode(over=True)
+        return self._simulator.view(self._interval_s)
+
+    def action_masks(self) -> NDArray[np.bool_]:
+        """Return which discrete choices lead somewhere, flat (the convention of SB3-Contrib).
+
+        Raises:
+            ValueError: If the actions are not discrete.
+        """
+        if not len(self._buffers.mask):
+            raise ValueError("action_masks: needs action_mode='discrete'")
+        return self._buffers.mask.copy()
+
+    def episode_metrics(self) -> dict[str, float | int]:
+        """Return the figures of the episode up to now, named as in the result tables."""
+        self._require_episode(over=True)
+        return {**self._simulator.episode_metrics(), "reward": self._total_reward}
+
+    @property
+    def simulator(self) -> Simulator:
+        """The simulator, for inspection."""
+        return self._simulator
+
+    @property
+    def episode(self) -> Episode:
+        """Trace, start and horizon of the current episode."""
+        self._require_episode(over=True)
+        assert self._episode is not None
+        return self._episode
+
+    def render(self) -> Any:
+        """Return a table (``ansi``) or an image (``rgb_array``), or update the window."""
+        if self._renderer is None:
+            if self.spec is not None:
+                gym.logger.warn(
+                    "render was called without a render mode; "
+                    f'make the environment with gym.make("{self.spec.id}", render_mode="ansi")'
+                )
+            return None
+        self._require_episode(over=True)
+        return self._renderer.render(self._simulator)
+
+    def close(self) -> None:
+        """Close the window, if there is one."""
+        if self._renderer is not None:
+            self._renderer.close()
+
+    # -- going back -----------------------------------------------------------------------------
+
+    def snapshot(self) -> EnvSnapshot:
+        """Return a copy of everything that decides how the episode goes on."""
+        self._require_episode(over=True)
+        assert self._episode is not None
+        return EnvSnapshot(
+            self._simulator.snapshot(),
+            self._episode,
+            self._steps,
+            list(self._totals),
+            self._total_reward,
+            dict(self.np_random.bit_generator.state),
+        )
+
+    def restore(self, snapshot: EnvSnapshot) -> Observation:
+        """Return to a snapshot, of this environment or one made alike; gives the observation."""
+        episode, simulator = snapshot.episode, self._simulator
+        same = self._episode is not None and self._episode == episode
+        if not same:
+            simulator.feed = Feed(episode.source, self.scenario, episode.offset_s)
+        simulator.restore(snapshot.simulator)
+        source, offset_s, horizon_s = self._episode = episode
+        settings = self._buffers.settings[0]
+        settings["week_hour"] = source.start_weekday * 24.0 + source.start_hour_utc
+        settings["week_hour"] += offset_s / 3600.0
+        settings["horizon_s"] = horizon_s
+        self._steps = snapshot.steps
+        self._time_s = simulator.time_s
+        self._over = self._time_s >= horizon_s
+        self._total_reward = snapshot.total_reward
+        self.np_random.bit_generator.state = snapshot.random_state
+        look(simulator.state, self._buffers, self._mode.control)
+        self._totals = list(snapshot.totals)
+        return self._layout.present(self._buffers.observation)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle the arguments and, within an episode, a snapshot."""
+        snapshot = None if self._episode is None else self.snapshot()
+        return _rebuild, (type(self), self._keywords, self.spec, snapshot)
+
+    def _require_episode(self, *, over: bool = False) -> None:
+        if self._episode is None or (self._over and not over):
+            raise gym.error.ResetNeeded("call reset() before step(), and after truncated is True")
+
+
+def _rebuild(
+    cls: Callable[..., SageServeEnv],
+    keywords: dict[str, Any],
+    spec: Any,
+    snapshot: EnvSnapshot | None,
+) -> SageServeEnv:
+    env = cls(**keywords)
+    env.spec = spec
+    if snapshot is not None:
+        env.restore(snapshot)
+    return env
+
+
+def _adjusted(
+    scenario: Scenario, decision_interval_s: float | None, horizon_s: float | None
+) -> Scenario:
+    changes: dict[str, Any] = {}
+    if decision_interval_s is not None:
+        changes["decision_interval_s"] = decision_interval_s
+    if horizon_s is not None:
+        changes["horizon_s"] = horizon_s
+    return scenario.replace(**changes) if changes else scenario
+
+
+def _trace_seed(options: dict[str, Any] | None) -> int | None:
+    for key in options or {}:
+        if key not in RESET_OPTIONS:
+            raise ValueError(unknown_key_message(str(key), list(RESET_OPTIONS), "reset: options"))
+    seed = (options or {}).get("trace_seed")
+    if seed is None:
+        return None
+    if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or seed < 0:
+        raise ValueError(f"reset: trace_seed: expected a whole number >= 0, got {seed!r}")
+    return int(seed)
+
+
+KEYWORDS = tuple(
+    name
+    for name, parameter in inspect.signature(SageServeEnv.__init__).parameters.items()
+    if name != "self" and parameter.kind is not inspect.Parameter.VAR_KEYWORD
+)

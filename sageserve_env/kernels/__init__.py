@@ -1,0 +1,1 @@
+"""What the environment does at every step, compiled: decode, observe, account."""
