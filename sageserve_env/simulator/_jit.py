@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import numba
+from numba.core import types
 from numba.core.caching import IndexDataCacheFile
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -39,4 +40,24 @@ def jit(function: F) -> F:
             filename_base=cache._impl.filename_base,
             source_stamp=_STAMP,
         )
+    if cache is not None:
+        _call_with_wide_numbers(compiled)
     return cast(F, compiled)
+
+
+def _call_with_wide_numbers(compiled: Any) -> None:
+    """Let kernels that call this one pass 64-bit numbers, so that it is compiled once.
+
+    Numba would compile another version for each literal and each narrower integer.
+    """
+    resolve = compiled.get_call_template
+
+    def widened(args: tuple[Any, ...], kws: dict[str, Any]) -> Any:
+        return resolve(tuple(_wide(a) for a in args), kws)
+
+    compiled.get_call_template = widened
+
+
+def _wide(argument: Any) -> Any:
+    plain = types.unliteral(argument)
+    return types.int64 if isinstance(plain, types.Integer) else plain

@@ -73,7 +73,9 @@ def _fits(s: State, v: int, i: int) -> bool:
     need = request.prompt + request.output
     if request.prefilled > 0:  # late reservation: it waits for the memory of its output
         need = request.output - 1
-    elif c.growth == 1 or c.late_reserve == 1:
+    elif c.growth == 1:  # and room for the token that each decode adds in this iteration
+        need = request.target + 1 + vm.n_running
+    elif c.late_reserve == 1:
         need = request.target + 1
     return bool(vm.kv_used + need <= vm.kv_capacity)
 
@@ -164,8 +166,8 @@ def start_run(s: State, v: int, now_s: float) -> None:
             if not first and s.request[head].key == s.request[at].key:
                 first = s.request[head].id < s.request[at].id
             if first:
-                target = s.request[head].target
-                if c.mode == WHOLE_PROMPT and tokens > 0 and tokens + target > budget:
+                whole = c.mode == WHOLE_PROMPT and s.request[head].prefilled == 0
+                if whole and tokens > 0 and tokens + s.request[head].target > budget:
                     break
                 if not _fits(s, v, head):
                     blocked = True

@@ -22,6 +22,7 @@ from sageserve_env.simulator.state import (
     VM,
     Array,
     State,
+    aligned,
 )
 
 DEMAND_BIN_S = 60.0
@@ -46,7 +47,7 @@ EMPTY: Chunk = (np.zeros(0), *(np.zeros(0, np.int32),) * 6)
 
 def new_slots(count: int) -> Array:
     """Return ``count`` free request slots, linked in order."""
-    request = np.zeros(count, dtype=REQUEST)
+    request = aligned(count, REQUEST)
     request["next"] = np.arange(1, count + 1)
     request["next"][-1] = codes.NONE
     request["prev"] = codes.NONE
@@ -64,7 +65,9 @@ def grow_slots(s: State) -> None:
     fresh["next"][-1] = clock.free_head
     clock.free_head = len(old)
     clock.n_free += len(old)
-    s.put("request", np.concatenate([old, fresh]).astype(REQUEST))
+    both = aligned(2 * len(old), REQUEST)
+    both[: len(old)], both[len(old) :] = old, fresh
+    s.put("request", both)
 
 
 def build_state(scenario: Scenario, theta: NDArray[np.float64], seed: int, minutes: int) -> State:
@@ -109,8 +112,8 @@ def build_state(scenario: Scenario, theta: NDArray[np.float64], seed: int, minut
         orders=np.ascontiguousarray(np.argsort(scenario.round_trip, axis=1, kind="stable")),
         pools=_pools(scenario),
         count=np.zeros((m, r, k), dtype=COUNT),
-        ttft=np.zeros((m, r, k, BUCKETS), dtype=np.int64),
-        e2e=np.zeros((m, r, k, BUCKETS), dtype=np.int64),
+        ttft=np.zeros((m, r, k, BUCKETS), dtype=np.int32),
+        e2e=np.zeros((m, r, k, BUCKETS), dtype=np.int32),
         window=np.zeros((e, WINDOW_MINUTES, RATIO_BUCKETS), dtype=np.int64),
         window_minute=np.zeros(e, dtype=np.int64),
         demand=np.zeros((minutes, m, r, k, 3)),
@@ -189,7 +192,7 @@ def _clock(scenario: Scenario, seed: int) -> Array:
 
 
 def _vms(scenario: Scenario) -> Array:
-    vm = np.zeros(int(scenario.inventory.sum()), dtype=VM)
+    vm = aligned(int(scenario.inventory.sum()), VM)
     for field in ("wait_head", "wait_tail", "pre_head", "pre_tail"):
         vm[field] = codes.NONE
     for field in ("profile", "endpoint", "member_pos", "model"):

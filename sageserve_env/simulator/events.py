@@ -66,7 +66,7 @@ def _next_other(s: State) -> None:
     nearest = min(min(clock.next_tick_s, clock.next_fault_s), clock.next_outage_s)
     nearest = min(nearest, clock.next_stale_s)
     if clock.transit_head != NONE:
-        nearest = min(nearest, s.request[clock.transit_head].queued_s)
+        nearest = min(nearest, s.request[clock.transit_head].key)
     clock.next_other_s = nearest
 
 
@@ -74,7 +74,7 @@ def _next_other(s: State) -> None:
 def _other_event(s: State, now_s: float) -> None:
     """Handle one of the rarer events that is due now."""
     clock = s.clock[0]
-    if clock.transit_head != NONE and s.request[clock.transit_head].queued_s <= now_s:
+    if clock.transit_head != NONE and s.request[clock.transit_head].key <= now_s:
         arrive_in_region(s, pop_transit(s), now_s)
     elif clock.next_stale_s <= now_s:
         publish(s, now_s)

@@ -213,10 +213,10 @@ def route(s: State, i: int, now_s: float) -> None:
         append_global(s, i)
     elif c.routing_delay_s > 0.0:
         request.endpoint = e
-        request.queued_s = now_s + c.routing_delay_s
+        request.key = now_s + c.routing_delay_s
         append_transit(s, i)
         if s.clock[0].transit_head == i:
-            s.clock[0].next_other_s = min(s.clock[0].next_other_s, request.queued_s)
+            s.clock[0].next_other_s = min(s.clock[0].next_other_s, request.key)
     else:
         route_into(s, i, choose_instance(s, e), now_s)
 

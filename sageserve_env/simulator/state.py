@@ -16,9 +16,18 @@ from sageserve_env.simulator._handle import Handle
 
 Array = np.ndarray[Any, Any]
 
+CACHE_LINE_BYTES = 64
+
 
 def _record(*fields: tuple[Any, ...]) -> np.dtype[Any]:
-    return np.dtype((np.record, list(fields)), align=True)
+    return np.dtype((np.record, list(fields)))
+
+
+def aligned(length: int, dtype: np.dtype[Any]) -> Array:
+    """Return zeroed records that start at a cache line."""
+    raw = np.zeros(length * dtype.itemsize + CACHE_LINE_BYTES, dtype=np.uint8)
+    start = -raw.ctypes.data % CACHE_LINE_BYTES
+    return raw[start : start + length * dtype.itemsize].view(dtype)
 
 
 CONFIG = _record(
@@ -93,64 +102,65 @@ CLOCK = _record(
 )
 
 VM = _record(
-    ("event_s", "f8"),  # next event; inf when idle
     ("run_start_s", "f8"),
     ("run_base_s", "f8"),  # time of the run's first iteration
     ("run_growth_s", "f8"),  # added by each further iteration
-    ("slow", "f8"),  # factor on iteration times
-    ("context_tokens", "i8"),  # KV tokens of the decoding sequences
-    ("kv_used", "i8"),  # tokens reserved or in use
-    ("kv_capacity", "i8"),
-    ("iteration", "i8"),  # decode iterations done
     ("run_iterations", "i8"),  # planned iterations of the current run; 0 when idle
+    ("iteration", "i8"),  # decode iterations done
+    ("context_tokens", "i8"),  # KV tokens of the decoding sequences
     ("queued_tokens", "i8"),  # prompt tokens not yet prefilled
     ("pending_tokens", "i8"),  # JSQ: prompts until their prefill ends, + 1 per request
-    ("run_decodes", "i8"),  # 1: the run advances the decoding sequences
-    ("run_prompts", "i8"),  # prompts with a chunk in the run
-    ("n_running", "i8"),  # decoding sequences
-    ("n_prefilling", "i8"),  # admitted, prompt not finished
-    ("n_waiting", "i8"),
-    ("wait_head", "i8"),  # waiting requests in key order
-    ("wait_tail", "i8"),
-    ("pre_head", "i8"),  # admitted prompts in key order
-    ("pre_tail", "i8"),
-    ("profile", "i8"),  # index into profiles; NONE without a model
-    ("endpoint", "i8"),
-    ("member_pos", "i8"),  # place in the endpoint's list of accepting instances
-    ("region", "i8"),
-    ("gpu", "i8"),
-    ("state", "i8"),
-    ("model", "i8"),  # model on the VM, also while spot
+    ("kv_used", "i8"),  # tokens reserved or in use
+    ("kv_capacity", "i8"),
+    ("event_s", "f8"),  # next event; inf when idle
+    ("slow", "f8"),  # factor on iteration times
+    ("run_decodes", "i4"),  # 1: the run advances the decoding sequences
+    ("run_prompts", "i4"),  # prompts with a chunk in the run
+    ("n_running", "i4"),  # decoding sequences
+    ("n_prefilling", "i4"),  # admitted, prompt not finished
+    ("n_waiting", "i4"),
+    ("wait_head", "i4"),  # waiting requests in key order
+    ("wait_tail", "i4"),
+    ("pre_head", "i4"),  # admitted prompts in key order
+    ("pre_tail", "i4"),
+    ("profile", "i4"),  # index into profiles; NONE without a model
+    ("endpoint", "i4"),
+    ("member_pos", "i4"),  # place in the endpoint's list of accepting instances
+    ("state", "i4"),
+    ("region", "i4"),
+    ("gpu", "i4"),
+    ("model", "i4"),  # model on the VM, also while spot
     ("since_s", "f8"),  # start of the unbilled part of the current state
     ("fault_s", "f8"),  # next crash or eviction
     ("active_since_s", "f8"),
+    ("spare", "f8"),  # pads the record to three cache lines
 )
 
 REQUEST = _record(
-    ("key", "f8"),  # queue order
+    ("key", "f8"),  # queue order; while in transit: when it reaches the region
     ("arrival_s", "f8"),
     ("objective_s", "f8"),
     ("first_token_s", "f8"),  # < 0 until emitted
-    ("queued_s", "f8"),  # when it came to the endpoint (or transit ends)
     ("id", "i8"),  # position in the trace
     ("end_iteration", "i8"),  # VM's iteration count at which its output is complete
     ("admitted", "i8"),  # admission stamp, for newest-first preemption
-    ("prompt", "i8"),
-    ("output", "i8"),
-    ("target", "i8"),  # tokens to prefill (prompt, plus emitted ones after a preemption)
-    ("prefilled", "i8"),
-    ("chunk", "i8"),  # tokens per iteration of the current run
-    ("emitted", "i8"),  # output tokens emitted before the current decode phase
-    ("next", "i8"),
-    ("prev", "i8"),
-    ("vm", "i8"),
-    ("endpoint", "i8"),
-    ("model", "i8"),
-    ("region", "i8"),
-    ("tier", "i8"),
-    ("state", "i8"),
-    ("preference", "i8"),  # row of ``orders``
-    ("escalated", "i8"),
+    ("prompt", "i4"),
+    ("output", "i4"),
+    ("target", "i4"),  # tokens to prefill (prompt, plus emitted ones after a preemption)
+    ("prefilled", "i4"),
+    ("chunk", "i4"),  # tokens per iteration of the current run
+    ("emitted", "i4"),  # output tokens emitted before the current decode phase
+    ("next", "i4"),
+    ("prev", "i4"),
+    ("vm", "i4"),
+    ("endpoint", "i4"),
+    ("model", "i2"),
+    ("region", "i2"),
+    ("tier", "i2"),
+    ("state", "i2"),
+    ("preference", "i2"),  # row of ``orders``
+    ("escalated", "i2"),
+    ("spare", "i4", (5,)),  # pads the record to two cache lines
 )
 
 ENDPOINT = _record(
@@ -254,8 +264,8 @@ class State(Handle):
     orders: Array  # i8 [orders, R]: region preference; row o is that of origin o
     pools: Array  # i8 [2, 2]: (interactive, batch) x (first pool, spill pool)
     count: Array  # COUNT [M, R, K]
-    ttft: Array  # i8 [M, R, K, B]
-    e2e: Array  # i8 [M, R, K, B]
+    ttft: Array  # i4 [M, R, K, B]
+    e2e: Array  # i4 [M, R, K, B]
     window: Array  # i8 [E, 5, 64]: TTFT over objective, last five minutes
     window_minute: Array  # i8 [E]
     demand: Array  # f8 [T, M, R, K, 3]: requests, prompt tokens; output tokens at completion
@@ -298,8 +308,8 @@ class State(Handle):
         ("orders", _I8, 2),
         ("pools", _I8, 2),
         ("count", COUNT, 3),
-        ("ttft", _I8, 4),
-        ("e2e", _I8, 4),
+        ("ttft", _I4, 4),
+        ("e2e", _I4, 4),
         ("window", _I8, 3),
         ("window_minute", _I8, 1),
         ("demand", _F8, 5),
