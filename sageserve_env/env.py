@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from sageserve_env._config import unknown_key_message
 from sageserve_env.action_modes import make_action_mode
 from sageserve_env.actions import ClusterAction
+from sageserve_env.arguments import adjusted, forced_trace_seed
 from sageserve_env.episodes import TRAIN_SEEDS, Episode, EpisodeMaker
 from sageserve_env.kernels.buffers import SUMS, build_buffers
 from sageserve_env.kernels.step import IN_FORCE, REJECTED, look
@@ -28,8 +29,6 @@ from sageserve_env.simulator.feed import Feed
 from sageserve_env.simulator.simulator import Simulator, Snapshot
 from sageserve_env.view import ClusterView
 from sageserve_traces import TraceSource
-
-RESET_OPTIONS = ("trace_seed",)
 
 
 @dataclass(frozen=True)
@@ -89,8 +88,8 @@ class SageServeEnv(gym.Env[Observation, Any]):
       its objective, attainment, ceiling for batch work.
     * ``demand`` [M, R, 15]: interactive and batch requests and prompt load, and output tokens, each
       over 1, 5 and 15 minutes.
-    * ``models`` [M, 4]: batch backlog, its work and earliest deadline; requests that no endpoint can
-      take.
+    * ``models`` [M, 4]: batch backlog, its work and earliest deadline; requests that no endpoint
+      can take.
     * ``regions`` [R, G (1 + M)]: idle VMs, and spot VMs by the model they hold.
     * ``routing`` [M, R, R]: shares or penalties in force.
     * ``globals`` [5]: elapsed share, time of day and of week.
@@ -101,9 +100,10 @@ class SageServeEnv(gym.Env[Observation, Any]):
 
     ## Rewards
 
-    ``dollars`` (default): minus dollars over ``scenario.reward.scale_usd``: billed VMs, a charge per
-    tier for each request that is known to have missed its objective, cross-region transfer, and at
-    the end the work that is left at twice its VM price. The terms are in ``info["reward_terms"]``.
+    ``dollars`` (default): minus dollars over ``scenario.reward.scale_usd``: billed VMs, a charge
+    per tier for each request that is known to have missed its objective, cross-region transfer,
+    and at the end the work that is left at twice its VM price. ``info["reward_terms"]`` has the
+    terms.
     Others: ``paper``, ``constrained``, ``vector`` or any `sageserve_env.rewards.Reward`;
     ``vector_reward=True`` returns the terms as a vector in MO-Gymnasium's form. ``info["cost"]`` is
     the number of requests that became known as missed in the step, ``info["cost_budget"]`` the
@@ -188,14 +188,14 @@ class SageServeEnv(gym.Env[Observation, Any]):
                 f"got {render_mode!r}"
             )
         self.render_mode = render_mode
-        self.scenario = _adjusted(load_scenario(scenario), decision_interval_s, horizon_s)
+        self.scenario = adjusted(load_scenario(scenario), decision_interval_s, horizon_s)
 
         self._mode = make_action_mode(self.scenario, action_mode, control)
-        self._layout = Layout(self.scenario, observation_mode)
+        self.layout = Layout(self.scenario, observation_mode)
         self.action_space = self._mode.space
-        self.observation_space = self._layout.space
+        self.observation_space = self.layout.space
         self.action_names = self._mode.names
-        self.observation_names = self._layout.names
+        self.observation_names = self.layout.names
 
         self.reward = make_reward(reward)
         if vector_reward and not self.reward.vector:
@@ -215,7 +215,7 @@ class SageServeEnv(gym.Env[Observation, Any]):
             self._simulator.default_routing(self.scenario.routing.router),
             action_size=self._mode.size,
             options=self._mode.options,
-            observation_size=self._layout.size,
+            observation_size=self.layout.size,
         )
         self._renderer = Renderer(self.scenario, render_mode) if render_mode else None
         self._interval_s = self.scenario.decision_interval_s
@@ -300,7 +300,7 @@ class SageServeEnv(gym.Env[Observation, Any]):
             value = vector_of(terms)
         if self._renderer is not None:
             self._renderer.record(self._simulator, change, value)
-        observation = self._layout.present(self._buffers.observation)
+        observation = self.layout.present(self._buffers.observation)
         return observation, value, False, self._over, info
 
     def _change(self) -> Change:
@@ -340,29 +340,33 @@ class SageServeEnv(gym.Env[Observation, Any]):
         Raises:
             ValueError: If an option is unknown or its value wrong.
         """
-        trace_seed = _trace_seed(options)
+        trace_seed = forced_trace_seed(options)
         super().reset(seed=seed)
         drawn = int(self.np_random.integers(TRAIN_SEEDS))
         simulator_seed = drawn if seed is None else seed
         if trace_seed is None:
             trace_seed = simulator_seed
-        self._episode = self._episodes.make(trace_seed, self.np_random)
-        source, offset_s, horizon_s = self._episode
-        self._simulator.reset(source, simulator_seed, offset_s=offset_s)
-        settings = self._buffers.settings[0]
-        settings["week_hour"] = source.start_weekday * 24.0 + source.start_hour_utc
-        settings["week_hour"] += offset_s / 3600.0
-        settings["horizon_s"] = horizon_s
+        episode = self._episodes.make(trace_seed, self.np_random)
+        self._simulator.reset(episode.source, simulator_seed, offset_s=episode.offset_s)
+        self._begin(episode)
         self._steps, self._time_s, self._over = 0, 0.0, False
         self._total_reward = 0.0
         look(self._simulator.state, self._buffers, self._mode.control)
         self._totals = self._buffers.totals.tolist()
-        info: dict[str, Any] = {"trace_seed": trace_seed, "trace": source.name}
+        info: dict[str, Any] = {"trace_seed": trace_seed, "trace": episode.source.name}
         if len(self._buffers.mask):
             info["action_mask"] = self._buffers.mask.copy()
         if self._renderer is not None:
             self._renderer.start(self._simulator)
-        return self._layout.present(self._buffers.observation), info
+        return self.layout.present(self._buffers.observation), info
+
+    def _begin(self, episode: Episode) -> None:
+        """Tell the observation kernel about the calendar of an episode."""
+        self._episode = episode
+        settings, source = self._buffers.settings[0], episode.source
+        settings["week_hour"] = source.start_weekday * 24.0 + source.start_hour_utc
+        settings["week_hour"] += episode.offset_s / 3600.0
+        settings["horizon_s"] = episode.horizon_s
 
     # -- looking --------------------------------------------------------------------------------
 
@@ -385,6 +389,16 @@ class SageServeEnv(gym.Env[Observation, Any]):
         """Return the figures of the episode up to now, named as in the result tables."""
         self._require_episode(over=True)
         return {**self._simulator.episode_metrics(), "reward": self._total_reward}
+
+    @property
+    def flat_observation(self) -> NDArray[np.float32]:
+        """The flat observation in force, whatever the observation mode; not a copy."""
+        return np.asarray(self._buffers.observation)
+
+    @property
+    def unit_rate(self) -> NDArray[np.float64]:
+        """Prompt tokens per second that a load of 1 in the observation stands for, [M, R]."""
+        return np.asarray(self._buffers.unit_rate)
 
     @property
     def simulator(self) -> Simulator:
@@ -437,19 +451,20 @@ class SageServeEnv(gym.Env[Observation, Any]):
         if not same:
             simulator.feed = Feed(episode.source, self.scenario, episode.offset_s)
         simulator.restore(snapshot.simulator)
-        source, offset_s, horizon_s = self._episode = episode
-        settings = self._buffers.settings[0]
-        settings["week_hour"] = source.start_weekday * 24.0 + source.start_hour_utc
-        settings["week_hour"] += offset_s / 3600.0
-        settings["horizon_s"] = horizon_s
+        self._begin(episode)
         self._steps = snapshot.steps
         self._time_s = simulator.time_s
-        self._over = self._time_s >= horizon_s
+        self._over = self._time_s >= episode.horizon_s
         self._total_reward = snapshot.total_reward
         self.np_random.bit_generator.state = snapshot.random_state
         look(simulator.state, self._buffers, self._mode.control)
         self._totals = list(snapshot.totals)
-        return self._layout.present(self._buffers.observation)
+        return self.layout.present(self._buffers.observation)
+
+    def observe_into(self, row: NDArray[np.float32]) -> None:
+        """Keep the flat observation in ``row`` from now on (a row of a vector environment)."""
+        row[:] = self._buffers.observation
+        self._buffers.put("observation", row)
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle the arguments and, within an episode, a snapshot."""
@@ -472,29 +487,6 @@ def _rebuild(
     if snapshot is not None:
         env.restore(snapshot)
     return env
-
-
-def _adjusted(
-    scenario: Scenario, decision_interval_s: float | None, horizon_s: float | None
-) -> Scenario:
-    changes: dict[str, Any] = {}
-    if decision_interval_s is not None:
-        changes["decision_interval_s"] = decision_interval_s
-    if horizon_s is not None:
-        changes["horizon_s"] = horizon_s
-    return scenario.replace(**changes) if changes else scenario
-
-
-def _trace_seed(options: dict[str, Any] | None) -> int | None:
-    for key in options or {}:
-        if key not in RESET_OPTIONS:
-            raise ValueError(unknown_key_message(str(key), list(RESET_OPTIONS), "reset: options"))
-    seed = (options or {}).get("trace_seed")
-    if seed is None:
-        return None
-    if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or seed < 0:
-        raise ValueError(f"reset: trace_seed: expected a whole number >= 0, got {seed!r}")
-    return int(seed)
 
 
 KEYWORDS = tuple(

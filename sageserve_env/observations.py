@@ -177,5 +177,6 @@ class Layout:
             self.present = self.split
 
     def split(self, flat: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
-        """Return the blocks of a flat observation as arrays of their own, copied."""
-        return {name: flat[at].reshape(shape).copy() for name, at, shape in self._slices}
+        """Return the blocks of flat observations [..., N] as arrays of their own, copied."""
+        batch = flat.shape[:-1]
+        return {n: flat[..., at].reshape(batch + shape).copy() for n, at, shape in self._slices}

@@ -1,0 +1,41 @@
+"""Checks of what is given to the environment beside actions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from sageserve_env._config import unknown_key_message
+from sageserve_env.scenario import Scenario
+
+RESET_OPTIONS = ("trace_seed",)
+
+
+def adjusted(
+    scenario: Scenario, decision_interval_s: float | None, horizon_s: float | None
+) -> Scenario:
+    """Return the scenario with another decision interval or horizon."""
+    changes: dict[str, Any] = {}
+    if decision_interval_s is not None:
+        changes["decision_interval_s"] = decision_interval_s
+    if horizon_s is not None:
+        changes["horizon_s"] = horizon_s
+    return scenario.replace(**changes) if changes else scenario
+
+
+def forced_trace_seed(options: dict[str, Any] | None) -> int | None:
+    """Return the trace seed that the options of a reset force, or None.
+
+    Raises:
+        ValueError: If an option is unknown or the seed not a whole number of at least 0.
+    """
+    for key in options or {}:
+        if key not in RESET_OPTIONS:
+            raise ValueError(unknown_key_message(str(key), list(RESET_OPTIONS), "reset: options"))
+    seed = (options or {}).get("trace_seed")
+    if seed is None:
+        return None
+    if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or seed < 0:
+        raise ValueError(f"reset: trace_seed: expected a whole number >= 0, got {seed!r}")
+    return int(seed)

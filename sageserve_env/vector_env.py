@@ -1,0 +1,252 @@
+"""`SageServeVectorEnv`: many environments, stepped by threads in one call."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+from gymnasium.vector import AutoresetMode
+from gymnasium.vector.utils import batch_space, iterate
+from numpy.typing import NDArray
+
+from sageserve_env.env import SageServeEnv
+from sageserve_env.observations import Observation
+
+Result = tuple[Any, Any, bool, bool, dict[str, Any]]
+
+
+class SageServeVectorEnv(gym.vector.VectorEnv[Observation, Any, Any]):
+    """N environments with the same arguments, each with its own seed.
+
+    Simulation runs in kernels without the GIL, so threads use several cores without the cost of
+    processes. Results equal those of N single environments (and of ``SyncVectorEnv``) bit for bit,
+    whatever the number of threads. The autoreset mode is next-step, as is Gymnasium's default: the
+    step after a truncated one ignores the action, resets, and returns reward 0.
+
+    Args:
+        num_envs: Number of environments.
+        threads: Number of threads; default is one per core, at most ``num_envs``.
+        **keywords: Arguments of `SageServeEnv`.
+
+    Raises:
+        ValueError: If an argument is unknown or unusable.
+    """
+
+    metadata: dict[str, Any] = {  # noqa: RUF012 - as the base class declares it
+        **SageServeEnv.metadata,
+        "autoreset_mode": AutoresetMode.NEXT_STEP,
+    }
+
+    def __init__(self, num_envs: int = 1, *, threads: int | None = None, **keywords: Any) -> None:
+        for key, value in (("num_envs", num_envs), ("threads", threads)):
+            if value is not None and (not isinstance(value, int) or value < 1):
+                raise ValueError(f"{key}: expected a whole number of at least 1, got {value!r}")
+        self.envs = [SageServeEnv(**keywords) for _ in range(num_envs)]
+        first = self.envs[0]
+        self.num_envs = num_envs
+        self.threads = min(num_envs, threads or _cores())
+        self.render_mode = first.render_mode
+        self.single_observation_space = first.observation_space
+        self.single_action_space = first.action_space
+        self.observation_space = batch_space(first.observation_space, num_envs)
+        self.action_space = batch_space(first.action_space, num_envs)
+        self.observation_names = first.observation_names
+        self.action_names = first.action_names
+        self._observations = np.zeros((num_envs, first.layout.size), dtype=np.float32)
+        self._ended = np.zeros(num_envs, dtype=np.bool_)
+        self._results: list[Result | None] = [None] * num_envs
+        edges = np.linspace(0, num_envs, self.threads + 1).astype(int).tolist()
+        self._parts = list(pairwise(edges))
+        self._pool: ThreadPoolExecutor | None = None
+        self._share_observations()
+
+    def _share_observations(self) -> None:
+        """Let every environment observe into its row of one array."""
+        for env, row in zip(self.envs, self._observations, strict=True):
+            env.observe_into(row)
+
+    # -- step and reset -------------------------------------------------------------------------
+
+    def step(self, actions: Any) -> tuple[Observation, Any, Any, Any, dict[str, Any]]:
+        """Step every environment.
+
+        Args:
+            actions: An element of ``action_space``.
+
+        Raises:
+            ValueError: If it is not one; nothing has changed then.
+        """
+        self._check(actions)
+        each = list(iterate(self.action_space, actions))
+
+        def run(i: int) -> None:
+            env = self.envs[i]
+            if self._ended[i]:
+                observation, info = env.reset()
+                zero = np.zeros(env.reward_dim, np.float32) if env.reward.vector else 0.0
+                self._results[i] = (observation, zero, False, False, info)
+            else:
+                self._results[i] = env.step(each[i])
+
+        self._run(run)
+        results = [r for r in self._results if r is not None]
+        rewards = np.array([r[1] for r in results])
+        truncated = np.array([r[3] for r in results])
+        self._ended = truncated.copy()
+        terminated = np.zeros(self.num_envs, dtype=np.bool_)
+        infos = self._merge([r[4] for r in results])
+        return self._present(), rewards, terminated, truncated, infos
+
+    def reset(
+        self,
+        *,
+        seed: int | Sequence[int | None] | None = None,
+        options: dict[str, Any] | None = None,
+    ) -> tuple[Observation, dict[str, Any]]:
+        """Reset every environment.
+
+        Args:
+            seed: One per environment, or the first of consecutive ones, or None.
+            options: Options of `SageServeEnv.reset`; ``reset_mask``, bool [num_envs], resets only
+                the environments it marks.
+
+        Raises:
+            ValueError: If seeds or options do not fit.
+        """
+        options = dict(options or {})
+        mask = options.pop("reset_mask", np.ones(self.num_envs, dtype=np.bool_))
+        if not isinstance(mask, np.ndarray) or mask.shape != (self.num_envs,):
+            raise ValueError(f"reset_mask: expected a bool array of shape ({self.num_envs},)")
+        seeds = [seed + i for i in range(self.num_envs)] if isinstance(seed, int) else seed
+        seeds = [None] * self.num_envs if seeds is None else list(seeds)
+        if len(seeds) != self.num_envs:
+            raise ValueError(f"seed: expected {self.num_envs} seeds, got {len(seeds)}")
+        infos: list[dict[str, Any]] = [{} for _ in self.envs]
+
+        def run(i: int) -> None:
+            if mask[i]:
+                infos[i] = self.envs[i].reset(seed=seeds[i], options=dict(options))[1]
+
+        self._run(run)
+        self._ended &= ~mask
+        return self._present(), self._merge(infos)
+
+    def _check(self, actions: Any) -> None:
+        """Refuse actions before any environment has seen them."""
+        if isinstance(self.single_action_space, gym.spaces.Dict):
+            right = isinstance(actions, dict)
+        else:
+            right = isinstance(actions, np.ndarray)
+        if not (right and self.action_space.contains(actions)):
+            shape = getattr(actions, "shape", None)
+            dtype = getattr(actions, "dtype", type(actions).__name__)
+            raise ValueError(
+                f"actions: expected an element of {self.action_space}, got {dtype} of shape "
+                f"{shape}, or with values outside it"
+            )
+
+    def _run(self, work: Callable[[int], None]) -> None:
+        """Do ``work`` for every environment, a part of them in each thread."""
+
+        def part(low: int, high: int) -> None:
+            for i in range(low, high):
+                work(i)
+
+        if len(self._parts) == 1:
+            part(0, self.num_envs)
+            return
+        if self._pool is None:
+            self._pool = ThreadPoolExecutor(self.threads - 1, "sageserve")
+        others = [self._pool.submit(part, *edges) for edges in self._parts[1:]]
+        try:
+            part(*self._parts[0])
+        finally:
+            for other in others:
+                other.exception()  # wait for all, whatever happens in one
+        for other in others:
+            other.result()
+
+    def _present(self) -> Observation:
+        """Return the observations of all environments, copied."""
+        if isinstance(self.single_observation_space, gym.spaces.Dict):
+            return self.envs[0].layout.split(self._observations)
+        return self._observations.copy()
+
+    def _merge(self, infos: list[dict[str, Any]]) -> dict[str, Any]:
+        """Join the infos as Gymnasium does; what every environment has is joined column-wise."""
+        merged: dict[str, Any] = {}
+        if all("reward_terms" in info for info in infos):
+            everywhere = np.ones(self.num_envs, dtype=np.bool_)
+            terms: dict[str, Any] = {}
+            for key in infos[0]["reward_terms"]:
+                terms[key] = np.array([info["reward_terms"][key] for info in infos])
+                terms[f"_{key}"] = everywhere.copy()
+            merged = {"reward_terms": terms, "_reward_terms": everywhere}
+            for key in ("cost", "cost_budget"):
+                merged[key] = np.array([info[key] for info in infos])
+                merged[f"_{key}"] = everywhere.copy()
+            done = {"reward_terms", "cost", "cost_budget"}
+            infos = [{k: v for k, v in info.items() if k not in done} for info in infos]
+        for i, info in enumerate(infos):
+            merged = self._add_info(merged, info, i)
+        return merged
+
+    # -- looking --------------------------------------------------------------------------------
+
+    @property  # type: ignore[misc]
+    def np_random(self) -> Any:
+        """The random generators of the environments."""
+        return tuple(env.np_random for env in self.envs)
+
+    @property
+    def np_random_seed(self) -> Any:
+        """The seeds of the random generators."""
+        return tuple(env.np_random_seed for env in self.envs)
+
+    def call(self, name: str, *args: Any, **kwargs: Any) -> tuple[Any, ...]:
+        """Return ``name`` of every environment, called if it is a method."""
+        found = [getattr(env, name) for env in self.envs]
+        return tuple(f(*args, **kwargs) if callable(f) else f for f in found)
+
+    def get_attr(self, name: str) -> tuple[Any, ...]:
+        """Return an attribute of every environment."""
+        return tuple(getattr(env, name) for env in self.envs)
+
+    def action_masks(self) -> NDArray[np.bool_]:
+        """Return the masks of discrete actions, [num_envs, sum of choices]."""
+        return np.stack([env.action_masks() for env in self.envs])
+
+    def render(self) -> tuple[Any, ...] | None:
+        """Return the frames of all environments."""
+        return tuple(env.render() for env in self.envs)
+
+    def close_extras(self, **kwargs: Any) -> None:
+        """End the threads and close the windows."""
+        if self._pool is not None:
+            self._pool.shutdown()
+            self._pool = None
+        for env in self.envs:
+            env.close()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave the threads out."""
+        return {**self.__dict__, "_pool": None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Share the observations again."""
+        self.__dict__.update(state)
+        rows = self._observations.copy()
+        self._share_observations()
+        self._observations[:] = rows
+
+
+def _cores() -> int:
+    """Return the number of cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
