@@ -95,7 +95,9 @@ def build_options(cls: type[OptionsT], values: Mapping[str, Any], owner: str) ->
         return cls(**converted)
     except ValueError as error:
         text = str(error)
-        raise ValueError(text if text.startswith("agent ") else f"agent {owner!r}: {text}") from None
+        raise ValueError(
+            text if text.startswith("agent ") else f"agent {owner!r}: {text}"
+        ) from None
 
 
 def _convert(hint: Any, value: Any, where: str) -> Any:  # noqa: ANN401 - any option type

@@ -18,7 +18,9 @@ REQUEST_TOKENS = 1_000.0
 
 
 def empty_history(scenario: Scenario, bin_s: float = 60.0) -> DemandSeries:
-    return history_of(scenario, np.zeros((0, len(scenario.models), len(scenario.regions), 3)), bin_s)
+    return history_of(
+        scenario, np.zeros((0, len(scenario.models), len(scenario.regions), 3)), bin_s
+    )
 
 
 def history_of(scenario: Scenario, tokens: Floats, bin_s: float = 60.0) -> DemandSeries:

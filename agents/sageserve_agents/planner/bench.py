@@ -28,8 +28,14 @@ def instance(
     rng = np.random.default_rng(seed)
     speed = np.array([1.0, 2.2, 2.8])[:gpus]
     price = np.array([32.77, 98.0, 130.0])[:gpus]  # catalogue prices of 8-GPU VMs
-    theta = rng.uniform(2_000, 20_000, models)[:, None] * speed * rng.uniform(0.85, 1.15, (models, gpus))
-    demand = rng.lognormal(np.log(12_000), 1.0, (1, models, regions, 1)) * np.array([0.7, 0.15, 0.15])
+    theta = (
+        rng.uniform(2_000, 20_000, models)[:, None]
+        * speed
+        * rng.uniform(0.85, 1.15, (models, gpus))
+    )
+    demand = rng.lognormal(np.log(12_000), 1.0, (1, models, regions, 1)) * np.array(
+        [0.7, 0.15, 0.15]
+    )
     places = rng.uniform(0, 1, (regions, 2))
     distance = np.linalg.norm(places[:, None] - places[None], axis=2)
     flow_cost = np.broadcast_to(2e-8 * distance, (models, regions, regions)).copy()
@@ -66,8 +72,8 @@ def small_instance() -> PlanProblem:
 
 
 def large_instance() -> PlanProblem:
-    """Return a problem with 50 regions, 100 models and 3 VM types; flows to 8 nearest regions."""
-    return instance(100, 50, 3, neighbours=8)
+    """Return a problem with 50 regions, 100 models and 3 VM types; flows to 6 nearest regions."""
+    return instance(100, 50, 3, neighbours=6)
 
 
 def solve_small() -> float:

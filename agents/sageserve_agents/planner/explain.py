@@ -47,7 +47,9 @@ def _counts(plan: Plan, t: int) -> str:
                 if new[g] or len(p.gpus) == 1
             ]
             change = int(new.sum() - now.sum())
-            cells.append(f"{' + '.join(kinds) or '0'} ({change:+d})" if change else " + ".join(kinds))
+            cells.append(
+                f"{' + '.join(kinds) or '0'} ({change:+d})" if change else " + ".join(kinds)
+            )
         lines.append(f"{model:<{width}}  " + "  ".join(f"{c:>22}" for c in cells))
     used = plan.instances[t].sum(axis=0)
     totals = [
@@ -65,8 +67,13 @@ def _flows(plan: Plan, t: int) -> str:
         if o != d:
             rate = plan.flow[t, m, o, d]
             share = rate / max(p.demand[t, m, o].sum(), 1e-9)
-            rows.append((rate, f"  {p.models[m]}: {p.regions[o]} -> {p.regions[d]} "
-                               f"{rate:,.0f} tokens/s ({100 * share:.0f} % of its demand)"))
+            rows.append(
+                (
+                    rate,
+                    f"  {p.models[m]}: {p.regions[o]} -> {p.regions[d]} "
+                    f"{rate:,.0f} tokens/s ({100 * share:.0f} % of its demand)",
+                )
+            )
     rows.sort(key=lambda row: -row[0])
     if not rows:
         return "\nAll traffic is served at home."
@@ -107,8 +114,12 @@ def _binding(plan: Plan, t: int) -> str:
 
 def _costs(plan: Plan) -> str:
     parts = plan.cost_usd()
-    text = ", ".join(f"{name} ${value:,.2f}" for name, value in parts.items() if name != "shortfall")
-    bound = "" if np.isnan(plan.bound_usd) else f"; no plan can cost less than ${plan.bound_usd:,.2f}"
+    text = ", ".join(
+        f"{name} ${value:,.2f}" for name, value in parts.items() if name != "shortfall"
+    )
+    bound = (
+        "" if np.isnan(plan.bound_usd) else f"; no plan can cost less than ${plan.bound_usd:,.2f}"
+    )
     return f"\nCost: {text}{bound if not plan.short else ''}"
 
 

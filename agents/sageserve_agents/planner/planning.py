@@ -71,9 +71,7 @@ class PlanningAgent(RuleAgent[OptionsT]):
 
     def make_forecaster(self, view: ClusterView) -> Forecaster:
         """Return an unfitted forecaster of the chosen kind."""
-        return make_forecaster(
-            self.options.forecaster, Clock.of(view), self.layout.interactive
-        )
+        return make_forecaster(self.options.forecaster, Clock.of(view), self.layout.interactive)
 
     def forecast(self, view: ClusterView, until_s: float) -> Floats:
         """Forecast interactive prompt tokens per second from now to ``until_s``, [T, M, R, K].

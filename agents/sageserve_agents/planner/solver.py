@@ -1,122 +1,29 @@
-"""Solving a plan: HiGHS through PuLP, CBC as the fallback, every outcome checked.
+"""Making a plan: the whole integer program, or relaxation and rounding where it is large.
 
-PuLP reports "Optimal" after a time-out, so the solution status, the gap and the integrality of
-the counts are checked here. `solve` either returns a feasible plan or raises `PlannerError`.
+`solve` either returns a feasible plan whose gap is known or raises `PlannerError`. HiGHS is used
+through PuLP; where it is missing or fails CBC takes its place.
 """
 
 from __future__ import annotations
 
-import math
 import time
-from dataclasses import dataclass
-from typing import Any
 
-import numpy as np
-import pulp
-
-from sageserve_agents.parameters import check_choice
-from sageserve_agents.planner.formulation import Model, build
-from sageserve_agents.planner.problem import Plan, PlanProblem, cost_parts
+from sageserve_agents.planner.backend import (
+    SOLVERS,
+    PlannerError,
+    SolverError,
+    SolverOptions,
+    offer,
+    run,
+)
+from sageserve_agents.planner.formulation import build
+from sageserve_agents.planner.problem import Plan, PlanProblem
+from sageserve_agents.planner.rounding import relax_and_round
 from sageserve_env.view import Ints
 
-SOLVERS = ("highs", "cbc")
-_INTEGRAL = 1e-4
-
-
-class PlannerError(RuntimeError):
-    """No plan could be made; the last one stands."""
-
-
-@dataclass(frozen=True)
-class SolverOptions:
-    """How a plan is solved.
-
-    Attributes:
-        solver: ``highs`` (falls back to ``cbc`` where it cannot be used) or ``cbc``.
-        time_limit_s: Limit of the solver.
-        gap: Relative gap at which the solver may stop.
-        threads: Threads of the solver; 1 keeps runs reproducible and leaves cores to episodes.
-    """
-
-    solver: str = "highs"
-    time_limit_s: float = 10.0
-    gap: float = 1e-4
-    threads: int = 1
-
-    def __post_init__(self) -> None:
-        """Check the values."""
-        check_choice(self.solver, SOLVERS, "solver")
-
-
-def _highs_class() -> type[Any]:
-    """Return PuLP's HiGHS with the model passed in one call, and a warm start."""
-    import highspy
-
-    class BulkHighs(pulp.HiGHS):  # type: ignore[misc]
-        """PuLP's interface adds columns and rows one by one; this hands over arrays."""
-
-        start: dict[int, float] | None = None
-
-        def buildSolverModel(self, lp: Any) -> None:  # noqa: ANN401, N802, D102 - PuLP's name
-            columns = lp.variables()
-            for i, v in enumerate(columns):
-                v.index = i
-            rows = list(lp.constraints.values())
-            for i, row in enumerate(rows):
-                row.index = i
-            sign = -1.0 if lp.sense == pulp.LpMaximize else 1.0
-            inf = highspy.kHighsInf
-            h = highspy.HighsLp()
-            h.num_col_, h.num_row_ = len(columns), len(rows)
-            h.col_cost_ = np.array([sign * lp.objective.get(v, 0.0) for v in columns])
-            lows = [-inf if v.lowBound is None else v.lowBound for v in columns]
-            tops = [inf if v.upBound is None else v.upBound for v in columns]
-            h.col_lower_, h.col_upper_ = np.array(lows), np.array(tops)
-            rhs = np.array([-row.constant for row in rows])
-            sense = np.array([row.sense for row in rows])
-            h.row_lower_ = np.where(sense >= 0, rhs, -inf)
-            h.row_upper_ = np.where(sense <= 0, rhs, inf)
-            sizes = np.fromiter((len(row) for row in rows), np.int32, len(rows))
-            total = int(sizes.sum())
-            index = np.fromiter((v.index for row in rows for v in row), np.int32, total)
-            value = np.fromiter((a for row in rows for a in row.values()), np.float64, total)
-            h.a_matrix_.format_ = highspy.MatrixFormat.kRowwise
-            h.a_matrix_.start_ = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int32)
-            h.a_matrix_.index_, h.a_matrix_.value_ = index, value
-            if self.mip:
-                whole, free = highspy.HighsVarType.kInteger, highspy.HighsVarType.kContinuous
-                h.integrality_ = [whole if v.cat == pulp.LpInteger else free for v in columns]
-            lp.solverModel.passModel(h)
-            self._warm_start(lp, columns)
-
-        def _warm_start(self, lp: Any, columns: list[Any]) -> None:  # noqa: ANN401
-            known = [(v.index, v.varValue) for v in columns if v.varValue is not None]
-            if known:
-                index, value = zip(*known, strict=True)
-                lp.solverModel.setSolution(
-                    len(known), np.array(index, np.int32), np.array(value, np.float64)
-                )
-
-    return BulkHighs
-
-
-_HIGHS: type[Any] | None = None
-
-
-def _solver(name: str, options: SolverOptions) -> Any:  # noqa: ANN401 - a PuLP solver
-    global _HIGHS
-    if name == "highs":
-        if _HIGHS is None:
-            _HIGHS = _highs_class()
-        return _HIGHS(
-            msg=False,
-            timeLimit=options.time_limit_s,
-            gapRel=options.gap,
-            threads=options.threads,
-        )
-    return pulp.PULP_CBC_CMD(
-        msg=False, timeLimit=options.time_limit_s, gapRel=options.gap, threads=options.threads
-    )
+# Above this number of integer variables the relaxation is solved and rounded first; branch and
+# bound follows only if the gap is not met (A: below it HiGHS is done in well under a second).
+LARGE = 1500
 
 
 def solve(
@@ -127,92 +34,33 @@ def solve(
     Args:
         problem: What to plan.
         options: How to solve.
-        warm: Instances [T, M, R, G] of an earlier plan, offered to HiGHS as a start.
+        warm: Instances [T, M, R, G] of an earlier plan, offered to the solver as a start.
 
     Raises:
-        PlannerError: If no solver can be used, none finds a feasible plan within the time limit,
-            or what it returns is not whole.
+        PlannerError: If no solver can be used, none finds a feasible plan within the limits, or
+            what it returns cannot be used.
     """
     options = options or SolverOptions()
     began = time.perf_counter()
     model = build(problem)
     build_s = time.perf_counter() - began
+    if warm is not None:
+        offer(model, warm)
     errors = []
-    for name in dict.fromkeys((options.solver, "cbc")):
-        if warm is not None:
-            _offer(model, warm)
-        began = time.perf_counter()
+    if options.solver == "highs" and len(model.x) > LARGE:
         try:
-            solver = _solver(name, options)
-            model.lp.solve(solver)
-        except Exception as error:
-            errors.append(f"{name}: {type(error).__name__}: {error}")
-            continue
-        solve_s = time.perf_counter() - began
-        return _read(problem, model, name, options, (build_s, solve_s))
-    raise PlannerError("no solver could be used: " + "; ".join(errors))
+            plan = relax_and_round(problem, model, options, build_s)
+            if plan.optimal:
+                return plan
+            offer(model, plan.instances)
+        except PlannerError as error:
+            errors.append(str(error))
+    for name in dict.fromkeys((options.solver, "cbc")):
+        try:
+            return run(problem, model, name, options, build_s)
+        except SolverError as error:
+            errors.append(str(error))
+    raise PlannerError("; ".join(errors))
 
 
-def _offer(model: Model, warm: Ints) -> None:
-    for key, x in model.x.items():
-        value = float(warm[key])
-        x.setInitialValue(min(max(value, x.lowBound), x.upBound))
-
-
-def _read(
-    problem: PlanProblem,
-    model: Model,
-    name: str,
-    options: SolverOptions,
-    seconds: tuple[float, float],
-) -> Plan:
-    lp = model.lp
-    feasible = (pulp.LpSolutionOptimal, pulp.LpSolutionIntegerFeasible)
-    if lp.status != pulp.LpStatusOptimal or lp.sol_status not in feasible:
-        raise PlannerError(
-            f"{name}: {pulp.LpStatus[lp.status]}, {pulp.LpSolution[lp.sol_status]} "
-            f"within {options.time_limit_s:g} s"
-        )
-    t, m, r, g, c = problem.shape
-    x, flow, short = np.zeros((t, m, r, g)), np.zeros((t, m, r, r)), np.zeros((t, m, r, c))
-    for array, variables in ((x, model.x), (flow, model.f), (short, model.s)):
-        for key, variable in variables.items():
-            value = variable.varValue
-            if value is None or not math.isfinite(value):
-                raise PlannerError(f"{name}: no value for {variable.name}")
-            array[key] = max(value, 0.0)
-    whole = t if problem.integer_periods is None else problem.integer_periods
-    if np.abs(x[:whole] - np.rint(x[:whole])).max(initial=0.0) > _INTEGRAL:
-        raise PlannerError(f"{name}: counts of instances are not whole")
-    counts = np.ceil(x - _INTEGRAL).astype(np.int64)
-    _check_capacity(problem, x, flow, name)
-    objective = float(pulp.value(lp.objective) or 0.0)
-    bound, gap = _gap(lp, name, objective)
-    optimal = lp.sol_status == pulp.LpSolutionOptimal and not gap > options.gap + 1e-6
-    if name == "cbc" and lp.sol_status == pulp.LpSolutionOptimal:
-        optimal = seconds[1] < options.time_limit_s
-    return Plan(
-        problem, counts, flow, short, objective, bound, gap, optimal, name, *seconds
-    )
-
-
-def _check_capacity(problem: PlanProblem, x: Any, flow: Any, name: str) -> None:  # noqa: ANN401
-    """Raise PlannerError if flows exceed the capacity by more than rounding explains."""
-    capacity = problem.rho * (x * problem.theta[None, :, None, :]).sum(axis=3)
-    excess = flow.sum(axis=2) - capacity
-    if excess.max(initial=0.0) > 1e-3 * max(float(problem.theta.max(initial=0.0)), 1.0):
-        raise PlannerError(f"{name}: the solution exceeds the capacity")
-
-
-def _gap(lp: Any, name: str, objective: float) -> tuple[float, float]:  # noqa: ANN401
-    """Return the proven bound and the gap; NaN where the solver does not tell."""
-    if name != "highs":
-        return math.nan, math.nan
-    info = lp.solverModel.getInfo()
-    bound = float(info.mip_dual_bound)
-    if not lp.isMIP() or not math.isfinite(bound):
-        return (objective, 0.0) if not lp.isMIP() else (math.nan, math.inf)
-    return bound, max(0.0, objective - bound) / max(abs(objective), 1e-9)
-
-
-__all__ = ["SOLVERS", "PlannerError", "SolverOptions", "cost_parts", "solve"]
+__all__ = ["LARGE", "SOLVERS", "PlannerError", "SolverOptions", "solve"]

@@ -12,7 +12,6 @@ from sageserve_env.view import Floats
 from sageserve_traces.trace import DemandSeries
 
 
-
 # Rolling-origin backtest behind the quantiles (A): origins every three hours over the last two
 # days, each scored over the coming hour: 16 forecasts, renewed every six hours of new data.
 _BACKTEST_SPAN_S = 48 * HOUR_S
@@ -36,7 +35,9 @@ class Forecaster(ABC):
     name: str = ""
     cheap_backtest: bool = True
 
-    def __init__(self, clock: Clock | None = None, interactive: NDArray[np.bool_] | None = None) -> None:
+    def __init__(
+        self, clock: Clock | None = None, interactive: NDArray[np.bool_] | None = None
+    ) -> None:
         self.clock = clock or Clock()
         self._interactive = interactive
         self._history: DemandSeries | None = None
