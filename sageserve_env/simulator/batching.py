@@ -72,7 +72,7 @@ def _fits(s: State, v: int, i: int) -> bool:
     request = s.request[i]
     need = request.prompt + request.output
     if request.prefilled > 0:  # late reservation: it waits for the memory of its output
-        need = request.output - 1
+        need = request.prompt + request.output - request.target - 1
     elif c.growth == 1:  # and room for the token that each decode adds in this iteration
         need = request.target + 1 + vm.n_running
     elif c.late_reserve == 1:
@@ -102,7 +102,8 @@ def _admit(s: State, v: int, before: int) -> int:
 def _start_reserved(s: State, v: int) -> None:
     """Late reservation: reserve the output of the prefilled head of the queue and decode it."""
     i = pop_waiting(s, v)
-    s.vm[v].kv_used += s.request[i].output - 1
+    request = s.request[i]
+    s.vm[v].kv_used += request.prompt + request.output - request.target - 1
     _start_decode(s, v, i)
 
 

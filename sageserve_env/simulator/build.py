@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from sageserve_env.options import BALANCERS, BATCHING_MODES, DISCIPLINES, ROUTERS, UTILISATIONS
 from sageserve_env.scenario import Scenario
 from sageserve_env.simulator import codes
+from sageserve_env.simulator.heaps import SLOT_BITS
 from sageserve_env.simulator.metrics import BUCKETS, RATIO_BUCKETS, WINDOW_MINUTES
 from sageserve_env.simulator.state import (
     CLOCK,
@@ -57,8 +58,14 @@ def new_slots(count: int) -> Array:
 
 
 def grow_slots(s: State) -> None:
-    """Double the number of request slots."""
+    """Double the number of request slots.
+
+    Raises:
+        MemoryError: If more requests are in the system than a heap item can number.
+    """
     old = s.request
+    if 2 * len(old) > 1 << SLOT_BITS:
+        raise MemoryError(f"more than {len(old)} requests are in the system at once")
     fresh = new_slots(len(old))
     fresh["next"][:-1] += len(old)
     clock = s.clock[0]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from sageserve_env.simulator._jit import jit
+from sageserve_env.simulator.batching import cut_run
 from sageserve_env.simulator.codes import (
     ACTIVE,
     COLD,
@@ -31,9 +32,16 @@ def _requeue(s: State, i: int) -> None:
 
 
 @jit
-def lose_work(s: State, v: int) -> None:
-    """Put every request of VM ``v`` into the global queue of its model and empty the VM."""
+def lose_work(s: State, v: int, now_s: float) -> None:
+    """Put every request of VM ``v`` into the global queue of its model and empty the VM.
+
+    The run is cut at the last iteration boundary: the tokens up to there have been streamed.
+    """
     vm = s.vm[v]
+    if vm.run_iterations > 0:
+        cut_run(s, v, now_s)  # ends at the first boundary after now: one iteration too many
+        if vm.run_decodes == 1:
+            vm.iteration += vm.run_iterations - 1
     for j in range(vm.n_running):
         item = s.ends[v, j]
         i = item & SLOT_MASK
@@ -65,7 +73,7 @@ def fail_vm(s: State, v: int, state: int, now_s: float) -> None:
     if vm.member_pos != NONE:
         leave(s, v)
     if vm.state == ACTIVE or vm.state == DRAINING:
-        lose_work(s, v)
+        lose_work(s, v, now_s)
     schedule(s, v, INFINITY)
     become(s, v, state, now_s)
     vm.model = NONE

@@ -16,7 +16,7 @@ from sageserve_traces.source import TraceSource
 
 @dataclass(frozen=True)
 class FeedPosition:
-    """Where a feed stands: the last arrival handed out and how many came at that time."""
+    """Where a feed stands: time of the last row read and how many rows at that time were."""
 
     last_s: float
     count_at_last: int
@@ -52,20 +52,13 @@ class Feed:
         self._known = {"model": renamed, "region": source.regions, "tier": source.tiers}
         self._limit = scenario.max_context_tokens
         self._longest_output = scenario.batching.max_output_tokens
-        self._last_s = -np.inf
+        self._last_s = offset_s
         self._count_at_last = 0
         self._iterator: Iterator[Chunk] = self._read(offset_s, 0)
 
     def __next__(self) -> Chunk:
         """Return the next chunk; raises StopIteration at the end of the trace."""
-        chunk = next(self._iterator)
-        arrival = chunk[0]
-        if len(arrival):
-            last = float(arrival[-1])
-            same = int((arrival == last).sum())
-            self._count_at_last = same + (self._count_at_last if last == self._last_s else 0)
-            self._last_s = last
-        return chunk
+        return next(self._iterator)
 
     def position(self) -> FeedPosition:
         """Return a position for `seek`."""
@@ -75,11 +68,23 @@ class Feed:
         """Continue after ``position``, as if nothing later had been read."""
         self._last_s, self._count_at_last = position.last_s, position.count_at_last
         self.truncated, self.left_out = position.truncated, position.left_out
-        start = max(self.offset_s, position.last_s + self.offset_s)
-        self._iterator = self._read(start, position.count_at_last)
+        self._iterator = self._read(position.last_s, position.count_at_last)
+
+    def _mark(self, arrival_s: Array) -> None:
+        """Note that rows with these times of the trace have been read."""
+        last = float(arrival_s[-1])
+        same = int((arrival_s == last).sum())
+        self._count_at_last = same + (self._count_at_last if last == self._last_s else 0)
+        self._last_s = last
 
     def _read(self, start_s: float, skip: int) -> Iterator[Chunk]:
+        """Yield the chunks from ``start_s`` of the trace on, without the first ``skip`` rows."""
         for part in self.source.chunks(start_s):
+            known = min(skip, len(part))
+            skip -= known
+            if known == len(part):
+                continue
+            self._mark(part.arrival_s[known:])
             index = {}
             keep = np.ones(len(part), dtype=bool)
             for column, table in self._names.items():
@@ -100,6 +105,8 @@ class Feed:
             order = getattr(part, "preference", None)
             order = index["region"] if order is None else order
             columns = [arrival, model, index["region"], index["tier"], prompt, output, order]
+            columns = [c[known:] for c in columns]
+            keep = keep[known:]
             if not keep.all():
                 self.left_out += int((~keep).sum())
                 columns = [c[keep] for c in columns]
@@ -107,9 +114,6 @@ class Feed:
             self.truncated += int((columns[4] > limit).sum())
             columns[4] = np.minimum(columns[4], limit)
             columns[5] = np.minimum(columns[5], self._longest_output)
-            if skip:  # requests at the seek time that had been handed out
-                columns = [c[skip:] for c in columns]
-                skip = 0
             first_column = np.ascontiguousarray(columns[0], dtype=np.float64)
             rest = [np.array(c, dtype=np.int32) for c in columns[1:]]
             yield (first_column.copy(), *rest)  # type: ignore[misc]

@@ -24,7 +24,7 @@ def hold(s: State, i: int, now_s: float) -> None:
     clock = s.clock[0]
     if clock.next_tick_s == INFINITY:
         interval = s.config[0].pull_interval_s
-        clock.next_tick_s = math.ceil(now_s / interval) * interval
+        clock.next_tick_s = max(now_s, math.ceil(now_s / interval) * interval)
         clock.next_other_s = min(clock.next_other_s, clock.next_tick_s)
 
 

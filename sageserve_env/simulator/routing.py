@@ -94,29 +94,37 @@ def _by_threshold(s: State, i: int, batch: int, now_s: float) -> int:
             used = seen_utilisation(s, e, now_s)
             if used < s.config[0].threshold:
                 return e
-            if used < least:
+            if best == NONE or used < least:  # the utilisation seen may be infinite when stale
                 best, least = e, used
     return best
 
 
 @jit
 def _by_shares(s: State, i: int, batch: int, now_s: float) -> int:
-    """Smooth weighted round robin over the shares; skips regions that cannot take the request."""
+    """Smooth weighted round robin over the shares; skips regions that cannot take the request.
+
+    If no region with a share can, the first in the order of preference that can takes it.
+    """
     request = s.request[i]
     m, o = request.model, request.region
-    best, most = NONE, -INFINITY
+    best, most, other = NONE, -INFINITY, NONE
     destination = NONE
     total = 0.0
-    for r in range(s.round_trip.shape[0]):
+    for j in range(s.round_trip.shape[0]):
+        r = s.orders[request.preference, j]
         e = endpoint_for(s, m, r, batch, now_s)
         if e != NONE:
             share = s.routing[m, o, r]
-            s.credit[m, o, r] += share
-            total += share
-            if s.credit[m, o, r] > most and (share > 0.0 or best == NONE):
-                best, most, destination = e, s.credit[m, o, r], r
-    if destination != NONE and total > 0.0:
-        s.credit[m, o, destination] -= total
+            if share > 0.0:
+                s.credit[m, o, r] += share
+                total += share
+                if s.credit[m, o, r] > most:
+                    best, most, destination = e, s.credit[m, o, r], r
+            elif other == NONE:
+                other = e
+    if destination == NONE:
+        return other
+    s.credit[m, o, destination] -= total
     return best
 
 
@@ -223,12 +231,16 @@ def route(s: State, i: int, now_s: float) -> None:
 
 @jit
 def arrive_in_region(s: State, i: int, now_s: float) -> None:
-    """Give request ``i``, whose routing delay is over, to an instance of its endpoint."""
+    """Give request ``i``, whose routing delay is over, to an instance of its endpoint.
+
+    If none is left there it is routed once more: in the global queue it would wait for the next
+    scale-out although another region may accept it.
+    """
     e = s.request[i].endpoint
     if s.endpoint[e].n_members > 0:
         route_into(s, i, choose_instance(s, e), now_s)
     else:
-        append_global(s, i)
+        route(s, i, now_s)
 
 
 @jit

@@ -173,10 +173,13 @@ class Simulator:
         """Simulate up to and including ``until_s``.
 
         Raises:
-            ValueError: If that is before the current time.
+            ValueError: If that is before the current time or not finite.
         """
-        if until_s < self.time_s:
-            raise ValueError(f"advance: {until_s} s is before the current time {self.time_s} s")
+        if not self.time_s <= until_s < np.inf:
+            raise ValueError(
+                f"advance: expected a finite time of at least the current {self.time_s} s, "
+                f"got {until_s}"
+            )
         while True:
             status = advance(self.state, float(until_s))
             if status == codes.DONE:
