@@ -13,6 +13,7 @@ from typing import Any
 
 import gymnasium as gym
 import numpy as np
+from gymnasium.utils import RecordConstructorArgs
 from numpy.typing import NDArray
 
 from sageserve_env.env import SageServeEnv
@@ -22,7 +23,7 @@ StepResult = tuple[Any, Any, bool, bool, dict[str, Any]]
 Floats = NDArray[np.float32]
 
 
-class ActionRepeat(gym.Wrapper[Any, Any, Any, Any]):
+class ActionRepeat(gym.Wrapper[Any, Any, Any, Any], RecordConstructorArgs):
     """Repeat each action for a number of steps; rewards, terms and costs are summed.
 
     With discrete actions the changes of targets are made once: the repeats keep them (choice 2),
@@ -39,6 +40,7 @@ class ActionRepeat(gym.Wrapper[Any, Any, Any, Any]):
     def __init__(self, env: gym.Env[Any, Any], steps: int) -> None:
         if not isinstance(steps, int) or steps < 1:
             raise ValueError(f"ActionRepeat: steps must be a whole number >= 1, got {steps!r}")
+        RecordConstructorArgs.__init__(self, steps=steps)
         super().__init__(env)
         self.steps = steps
         names: tuple[str, ...] = env.get_wrapper_attr("action_names")
@@ -65,7 +67,7 @@ class ActionRepeat(gym.Wrapper[Any, Any, Any, Any]):
         return observation, total, terminated, truncated, info
 
 
-class Forecast(gym.ObservationWrapper[Any, Any, Any]):
+class Forecast(gym.ObservationWrapper[Any, Any, Any], RecordConstructorArgs):
     """Append a forecast of the interactive prompt load per (model, origin) to the observation.
 
     A day-seasonal naive forecast of what is known: the load of the next minutes is that of the
@@ -83,6 +85,7 @@ class Forecast(gym.ObservationWrapper[Any, Any, Any]):
     """
 
     def __init__(self, env: gym.Env[Any, Any], minutes: tuple[int, ...] = (15, 60)) -> None:
+        RecordConstructorArgs.__init__(self, minutes=minutes)
         super().__init__(env)
         base = env.observation_space
         if not isinstance(base, gym.spaces.Box):
@@ -159,7 +162,7 @@ class Forecast(gym.ObservationWrapper[Any, Any, Any]):
         return out
 
 
-class Lagrangian(gym.Wrapper[Any, Any, Any, Any]):
+class Lagrangian(gym.Wrapper[Any, Any, Any, Any], RecordConstructorArgs):
     """Charge SLO violations with a multiplier that adapts until the targets are met.
 
     reward' = reward - multiplier x (misses - misses allowed) / ``scale``; at the end of an episode
@@ -180,6 +183,7 @@ class Lagrangian(gym.Wrapper[Any, Any, Any, Any]):
         rate: float = 0.1,
         scale: float = 500.0,
     ) -> None:
+        RecordConstructorArgs.__init__(self, multiplier=multiplier, rate=rate, scale=scale)
         super().__init__(env)
         self.multiplier, self.rate, self.scale = multiplier, rate, scale
         self._missed = self._allowed = 0.0
@@ -204,7 +208,7 @@ class Lagrangian(gym.Wrapper[Any, Any, Any, Any]):
         return observation, float(reward) - charge, terminated, truncated, info
 
 
-class LinearScalarisation(gym.Wrapper[Any, Any, Any, Any]):
+class LinearScalarisation(gym.Wrapper[Any, Any, Any, Any], RecordConstructorArgs):
     """Weigh the terms of a vector reward to a scalar.
 
     Args:
@@ -216,6 +220,7 @@ class LinearScalarisation(gym.Wrapper[Any, Any, Any, Any]):
     """
 
     def __init__(self, env: gym.Env[Any, Any], weights: Mapping[str, float]) -> None:
+        RecordConstructorArgs.__init__(self, weights=dict(weights))
         super().__init__(env)
         reward = _core(env).reward
         if not reward.vector:

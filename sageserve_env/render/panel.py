@@ -33,6 +33,7 @@ class Panel:
     def __init__(self, scenario: Scenario, *, window: bool = False) -> None:
         self.scenario = scenario
         self._hours = scenario.horizon_s / 3600.0
+        self._window = window
         self._show: Any = None
         if window:
             self._open_window()
@@ -92,7 +93,7 @@ class Panel:
         self.figure.subplots_adjust(0.075, 0.085, 0.985, 0.87, wspace=0.16, hspace=0.22)
 
     def draw(self, history: History) -> NDArray[np.uint8] | None:
-        """Draw a frame; returns its image [height, width, 3], or None if it went to a window."""
+        """Draw a frame; returns its image [height, width, 3], or None for a window."""
         hours = np.asarray(history.hours)
         active, pending = np.asarray(history.active), np.asarray(history.pending)  # [T, M, R]
         load = np.asarray(history.load).reshape(len(hours), -1)
@@ -115,6 +116,7 @@ class Panel:
         if self._show is not None:
             self.figure.canvas.draw_idle()
             self.figure.canvas.flush_events()
+        if self._window:
             return None
         self._canvas.draw()  # type: ignore[no-untyped-call]
         image = np.asarray(self._canvas.buffer_rgba())  # type: ignore[no-untyped-call]

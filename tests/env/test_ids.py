@@ -1,0 +1,133 @@
+"""Every id against the checks of the libraries that use it, with warnings as errors."""
+
+from __future__ import annotations
+
+import copy
+import importlib
+import json
+import pickle
+import subprocess
+import sys
+import warnings
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import pytest
+from gymnasium.envs.registration import EnvSpec
+from gymnasium.utils.env_checker import check_env, data_equivalence
+from gymnasium.utils.performance import benchmark_step
+
+import sageserve_env
+from tests.env.common import IDS, TINY, make, play
+
+pytestmark = pytest.mark.filterwarnings("error")
+
+
+def test_the_table_of_ids_is_registered_once() -> None:
+    assert set(IDS) <= set(gym.registry)
+    before = dict(gym.registry)
+    sageserve_env.register_envs()
+    importlib.reload(sageserve_env)
+    assert gym.registry == before
+    for env_id in IDS:
+        assert isinstance(gym.spec(env_id).entry_point, str)
+        assert isinstance(gym.spec(env_id).vector_entry_point, str)
+
+
+def test_importing_the_package_imports_nothing_heavy() -> None:
+    code = (
+        "import sys, sageserve_env; "
+        "print([m for m in ('numba', 'matplotlib', 'pandas', 'pettingzoo', 'torch') "
+        "if m in sys.modules])"
+    )
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert shown.stdout.strip() == "[]"
+
+
+def test_an_id_can_name_its_module() -> None:
+    env = gym.make(f"sageserve_env:{TINY}")
+    assert env.unwrapped.scenario.name == "tiny"
+
+
+@pytest.mark.parametrize("env_id", IDS)
+def test_gymnasium_check_env(env_id: str) -> None:
+    check_env(make(env_id), skip_render_check=env_id != TINY)
+
+
+@pytest.mark.parametrize("env_id", IDS)
+def test_stable_baselines_check_env(env_id: str) -> None:
+    checker = pytest.importorskip("stable_baselines3.common.env_checker")
+    checker.check_env(make(env_id), warn=True, skip_render_check=True)
+
+
+@pytest.mark.parametrize("keywords", [{"observation_mode": "endpoints"}, {"start": "random"}])
+def test_other_forms_pass_the_checks(keywords: dict[str, Any]) -> None:
+    check_env(make(TINY, **keywords), skip_render_check=True)
+    checker = pytest.importorskip("stable_baselines3.common.env_checker")
+    with warnings.catch_warnings():  # SB3 takes every array of three axes for an image
+        warnings.simplefilter("ignore")
+        checker.check_env(make(TINY, **keywords), skip_render_check=True)
+
+
+def test_structured_actions_pass_check_env() -> None:
+    check_env(make(TINY, action_mode="structured"), skip_render_check=True)
+
+
+@pytest.mark.parametrize("env_id", IDS)
+def test_pickling_in_the_middle_of_an_episode(env_id: str) -> None:
+    env = gym.make(env_id)
+    env.reset(seed=3)
+    env.action_space.seed(0)
+    actions = [env.action_space.sample() for _ in range(3)]
+    env.step(actions[0])
+    for twin in (pickle.loads(pickle.dumps(env)), copy.deepcopy(env)):
+        assert twin.spec == env.spec
+        branch = copy.deepcopy(env)
+        for action in actions[1:]:
+            assert data_equivalence(branch.step(action), twin.step(action), exact=True)
+        again = branch.reset(seed=5)
+        assert data_equivalence(again, twin.reset(seed=5), exact=True)
+        assert data_equivalence(branch.reset(), twin.reset(), exact=True)
+
+
+@pytest.mark.parametrize("env_id", IDS)
+def test_spec_round_trip(env_id: str) -> None:
+    env = gym.make(env_id, horizon_s=600.0)
+    assert env.spec is not None
+    spec = EnvSpec.from_json(env.spec.to_json())
+    assert json.loads(spec.to_json()) == json.loads(env.spec.to_json())
+    twin = gym.make(spec)
+    assert twin.unwrapped.scenario == env.unwrapped.scenario
+    assert data_equivalence(env.reset(seed=1), twin.reset(seed=1), exact=True)
+
+
+@pytest.mark.parametrize("env_id", IDS)
+def test_two_runs_of_a_seed_agree_to_the_last_bit(env_id: str) -> None:
+    assert play(make(env_id), 11, 3) == play(make(env_id), 11, 3)
+    assert play(make(env_id), 11, 3) != play(make(env_id), 12, 3)
+
+
+def test_another_process_agrees_to_the_last_bit() -> None:
+    code = "from tests.env.common import make, play; print(play(make(), 7, 20))"
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert shown.stdout.strip() == play(make(), 7, 20)
+
+
+def test_the_horizon_truncates_and_gives_the_metrics() -> None:
+    env = make(TINY, horizon_s=150.0)
+    env.reset(seed=0)
+    ends = []
+    for _ in range(3):
+        _, _, terminated, truncated, info = env.step(np.zeros(env.action_space.shape, np.float32))
+        ends.append((terminated, truncated, "episode_metrics" in info))
+    assert ends == [(False, False, False), (False, False, False), (False, True, True)]
+    assert env.simulator.time_s == 150.0
+    metrics = info["episode_metrics"]
+    assert metrics["requests"] == metrics["completed"] + metrics["unfinished"] > 0
+    with pytest.raises(gym.error.ResetNeeded):
+        env.step(np.zeros(env.action_space.shape, np.float32))
+
+
+def test_gymnasiums_benchmark_runs() -> None:
+    assert benchmark_step(make(TINY), target_duration=1, seed=0) > 0

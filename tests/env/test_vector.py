@@ -1,0 +1,162 @@
+"""The vector environment equals single ones, bit for bit."""
+
+from __future__ import annotations
+
+import pickle
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import pytest
+from gymnasium.utils.env_checker import data_equivalence
+from gymnasium.vector import AutoresetMode
+
+from sageserve_env import SageServeVectorEnv
+from tests.env.common import IDS, TINY
+
+pytestmark = pytest.mark.filterwarnings("error")
+
+
+def same(a: Any, b: Any) -> bool:
+    return bool(data_equivalence(a, b, exact=True))
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_equals_single_environments_for_a_thousand_steps(threads: int) -> None:
+    seeds = [5, 77, 1003]
+    many = gym.make_vec(TINY, num_envs=3, threads=threads)
+    singles = [gym.make(TINY).unwrapped for _ in seeds]
+    observation, _ = many.reset(seed=seeds)
+    for i, env in enumerate(singles):
+        assert same(observation[i], env.reset(seed=seeds[i])[0])
+    many.action_space.seed(0)
+    over = [False] * len(seeds)
+    for _ in range(1000):
+        actions = many.action_space.sample()
+        observation, reward, _, truncated, _ = many.step(actions)
+        for i, env in enumerate(singles):
+            if over[i]:
+                single: tuple[Any, ...] = (env.reset()[0], 0.0, False, False)
+            else:
+                single = env.step(actions[i])[:4]
+            assert same(observation[i], single[0])
+            assert reward[i] == single[1]
+            over[i] = bool(truncated[i])
+            assert over[i] == single[3]
+    many.close()
+
+
+@pytest.mark.parametrize(
+    "keywords",
+    [
+        {},
+        {"action_mode": "discrete"},
+        {"control": "routing"},
+        {"observation_mode": "endpoints"},
+        {"action_mode": "structured"},
+    ],
+)
+def test_equals_gymnasiums_sync_vector_env_with_its_infos(keywords: dict[str, Any]) -> None:
+    keywords = {**keywords, "horizon_s": 300.0}
+    ours = gym.make_vec(TINY, num_envs=3, threads=2, **keywords)
+    theirs = gym.make_vec(TINY, num_envs=3, vectorization_mode="sync", **keywords)
+    assert ours.metadata["autoreset_mode"] == AutoresetMode.NEXT_STEP
+    assert ours.observation_space == theirs.observation_space
+    assert same(ours.reset(seed=3), theirs.reset(seed=3))
+    ours.action_space.seed(1)
+    for _ in range(12):
+        actions = ours.action_space.sample()
+        a, b = ours.step(actions), theirs.step(actions)
+        for key in ("episode_metrics", "_episode_metrics"):  # may hold NaN
+            for infos in (a[4], b[4]):
+                infos.pop(key, None)
+        assert same(a, b)
+    ours.close()
+
+
+@pytest.mark.parametrize("env_id", IDS)
+def test_make_vec_in_its_own_and_in_sync_mode(env_id: str) -> None:
+    for mode in ("vector_entry_point", "sync"):
+        many = gym.make_vec(env_id, num_envs=2, vectorization_mode=mode, horizon_s=180.0)
+        observation, _ = many.reset(seed=0)
+        assert many.observation_space.contains(observation)
+        many.action_space.seed(0)
+        for _ in range(4):
+            observation, *_ = many.step(many.action_space.sample())
+        assert many.observation_space.contains(observation)
+        many.close()
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("default")
+@pytest.mark.parametrize("env_id", IDS)
+def test_async_vector_env_with_spawn(env_id: str) -> None:
+    many = gym.make_vec(
+        env_id,
+        num_envs=2,
+        vectorization_mode="async",
+        vector_kwargs={"context": "spawn"},
+        horizon_s=180.0,
+    )
+    own = gym.make_vec(env_id, num_envs=2, horizon_s=180.0)
+    try:
+        assert same(many.reset(seed=0)[0], own.reset(seed=0)[0])
+        own.action_space.seed(0)
+        for _ in range(4):
+            actions = own.action_space.sample()
+            assert same(many.step(actions)[:4], own.step(actions)[:4])
+    finally:
+        many.close()
+        own.close()
+
+
+def test_bad_actions_reach_no_environment() -> None:
+    many = gym.make_vec(TINY, num_envs=2)
+    many.reset(seed=0)
+    good = np.zeros(many.action_space.shape, np.float32)
+    bad = good.copy()
+    bad[1, 0] = np.nan
+    for actions in (bad, good[:1], good.astype(np.float64), good.tolist()):
+        with pytest.raises(ValueError, match="actions: expected an element of"):
+            many.step(actions)
+    assert many.call("simulator")[0].time_s == 0.0
+
+
+def test_bad_arguments() -> None:
+    for keywords in ({"num_envs": 0}, {"num_envs": 2, "threads": 0}, {"num_envs": 1, "scen": 1}):
+        with pytest.raises(ValueError):
+            SageServeVectorEnv(**keywords)
+    many = SageServeVectorEnv(2, scenario="tiny")
+    with pytest.raises(ValueError, match="expected 2 seeds"):
+        many.reset(seed=[1])
+    with pytest.raises(ValueError, match="reset_mask"):
+        many.reset(options={"reset_mask": np.ones(3, bool)})
+
+
+def test_some_environments_can_be_reset() -> None:
+    many = SageServeVectorEnv(2, scenario="tiny")
+    first, _ = many.reset(seed=0)
+    many.step(np.zeros(many.action_space.shape, np.float32))
+    again, _ = many.reset(seed=0, options={"reset_mask": np.array([True, False])})
+    assert (again[0] == first[0]).all()
+    assert [env.simulator.time_s for env in many.envs] == [0.0, 60.0]
+
+
+def test_vector_rewards_and_masks() -> None:
+    many = SageServeVectorEnv(2, scenario="tiny", action_mode="discrete", reward="vector")
+    many.reset(seed=0)
+    many.action_space.seed(0)
+    _, reward, _, _, infos = many.step(many.action_space.sample())
+    assert reward.shape == (2, 6)
+    assert (many.action_masks() == infos["action_mask"]).all()
+
+
+def test_pickling() -> None:
+    many = SageServeVectorEnv(2, threads=2, scenario="tiny")
+    many.reset(seed=0)
+    actions = np.full(many.action_space.shape, 0.2, np.float32)
+    many.step(actions)
+    twin = pickle.loads(pickle.dumps(many))
+    assert same(many.step(actions), twin.step(actions))
+    many.close()
+    twin.close()
