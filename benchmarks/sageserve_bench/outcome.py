@@ -205,9 +205,11 @@ def _verdict(
             return [f"Only clairvoyant agents ran; none of them can be deployed ({wanted} %)."]
         near = min(fair, key=lambda a: len(a.misses) * 1e12 + a.cost_per_day_usd)
         lines.append(
-            f"No policy attains every service target ({wanted} %). Nearest is {near.agent}, "
-            f"which misses {'; '.join(near.misses)}."
+            f"No policy attains every service target ({wanted} %). Nearest is {near.agent} "
+            f"at {_dollars(near.cost_per_day_usd)} a day, which misses {'; '.join(near.misses)}."
         )
+        count = "one run" if near.runs == 1 else f"{near.runs} runs"
+        lines.append(f"How sure: {count} of each policy; --seeds 5 or more tell chance from fact.")
         return lines
     best = good[0]
     day = best.cost_per_day_usd

@@ -121,4 +121,5 @@ class Bars:
             f"seed {row['seed']}: {row['requests']:,} requests in {row['wall_s']:.1f} s{rest}",
             markup=False,
             highlight=False,
+            soft_wrap=True,
         )

@@ -57,7 +57,7 @@ def build_report(store: Store, rows: Sequence[Row], summary: Mapping[str, Any]) 
         "VERDICT": "".join(f"<p>{html.escape(line)}</p>" for line in outcome.verdict),
         "TABLE_NOTE": "Interquartile means over runs"
         + (", with 95 % stratified bootstrap intervals below." if seeds > 1 else ".")
-        + " Red: below the service target.",
+        + " Red: the plain mean is below the service target.",
         "TABLE": summary_table(outcome),
         "VERSIONS": _pretty(summary.get("versions", {})),
         "GRID": _pretty(summary.get("grid", {})),

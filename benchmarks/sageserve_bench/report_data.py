@@ -122,7 +122,7 @@ def time_lines(row: Row, series: Series, scenario: Scenario) -> dict[str, Any]:
         ]
         for name in PEAKS
     }
-    hours = int(scenario.horizon_s // 3600) + 1
+    hours = max(1, math.ceil(float(time_s[-1] + 1.0) / 3600)) if len(time_s) else 1
     steps = np.diff(np.asarray(series["target"], dtype=np.int64), axis=0, prepend=0)
     if len(steps):
         steps[0] = 0  # the start fleet is given, not asked for

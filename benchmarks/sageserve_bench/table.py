@@ -34,10 +34,14 @@ COLUMNS: tuple[tuple[str, str, Format], ...] = (
 )
 
 
-def interval(figure: Estimate, shown: Format) -> str:
+WITH_INTERVAL = ("cost_per_day_usd", "slo_iwf", "reward", "score")
+"""A terminal has no room for more; the report shows all intervals."""
+
+
+def interval(figure: Estimate, shown: Format, wanted: bool = True) -> str:
     """Return a figure, with its interval below it where there is one."""
     text = shown(figure.value)
-    if figure.low is None or figure.high is None:
+    if not wanted or figure.low is None or figure.high is None:
         return text
     return f"{text}\n[dim]{shown(figure.low)}..{shown(figure.high)}[/dim]"
 
@@ -48,11 +52,13 @@ def outcome_table(outcome: Outcome) -> Table:
     table = Table("agent", "runs", header_style="bold")
     table.columns[1].justify = "right"
     for _, title, _ in present:
-        table.add_column(title, justify="right")
+        table.add_column(title, justify="right", no_wrap=True)
     for agent in outcome.agents:
         cells = []
         for name, _, shown in present:
-            text = interval(agent.figures[name], shown) if name in agent.figures else "-"
+            text = "-"
+            if name in agent.figures:
+                text = interval(agent.figures[name], shown, name in WITH_INTERVAL)
             target = outcome.targets.get(name)
             if target is not None and agent.means.get(name, 1.0) < target:
                 text = f"[red]{text}[/red]"
@@ -70,11 +76,11 @@ def show(console: Console, outcome: Outcome, files: Sequence[str] = ()) -> None:
     """Print the table, what it means and where the files are."""
     if not console.is_terminal:
         # A file or a pipe has no width of its own; the table needs its columns.
-        console = Console(file=console.file, width=150, force_terminal=False)
+        console = Console(file=console.file, width=180, force_terminal=False)
     console.print(outcome_table(outcome))
-    if any(agent.misses for agent in outcome.agents):
-        console.print("[dim]Red: below the target.[/dim]" if console.is_terminal else "", end="\n")
+    if console.is_terminal and any(agent.misses for agent in outcome.agents):
+        console.print("[dim]Red: below the target.[/dim]")
     for line in outcome.verdict:
-        console.print(line, markup=False, highlight=False)
+        console.print(line, markup=False, highlight=False, soft_wrap=not console.is_terminal)
     for name in files:
         console.print(name, markup=False, highlight=False, soft_wrap=True)

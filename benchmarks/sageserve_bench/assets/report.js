@@ -24,7 +24,8 @@
       automargin: true }, extra);
 
   function draw(id, traces, extra) {
-    const options = Object.assign({}, config, { displayModeBar: narrow() ? false : "hover" });
+    const bar = narrow() || id.startsWith("time") ? false : "hover";
+    const options = Object.assign({}, config, { displayModeBar: bar });
     Plotly.react(byId(id), traces, layout(extra), options);
   }
 
@@ -124,17 +125,34 @@
       line("tokens queued", "queued_prompt_tokens", "y2", "#d55e00"),
       line("% attained", "slo_attainment", "y", "#009e73", 100),
     ];
+    // Both agents are drawn on the same scale, so that they can be compared by eye.
+    const shown = [byId("agent-a").value, byId("agent-b").value].map((a) => a && runOf(a))
+      .filter((r) => r);
+    const top = (...keys) => {
+      let most = 0;
+      shown.forEach((r) => {
+        const columns = keys.map((key) => series(r, key));
+        r.hours.forEach((_, t) => {
+          most = Math.max(most, columns.reduce((sum, column) => sum + column[t], 0));
+        });
+      });
+      return [0, 1.05 * most || 1];
+    };
+    const lowest = Math.min(...shown.map((r) => Math.min(...series(r, "slo_attainment"))));
+    const instances = [0, Math.max(top("active", "pending", "draining")[1], top("target")[1])];
     const small = { tickfont: { size: narrow() ? 10 : 11 } };
     draw(id, traces, {
       title: { text: `<b>${agent}</b>, seed ${run.seed}`, x: 0.02, y: 0.985, font: { size: 13 } },
-      margin: { l: narrow() ? 48 : 60, r: 10, t: 34, b: 40 }, hovermode: "x unified",
+      margin: { l: narrow() ? 48 : 60, r: 10, t: narrow() ? 64 : 34, b: 40 }, hovermode: "x unified",
       legend: { orientation: "h", y: 1.0, yanchor: "bottom", x: 1, xanchor: "right",
-        font: { size: 11 } },
+        font: { size: narrow() ? 10 : 11 } },
       xaxis: axis("hours", { anchor: "y" }),
-      yaxis: axis("attained %", { domain: [0, 0.2], rangemode: "normal", ...small }),
-      yaxis2: axis("queued tokens", { domain: [0.26, 0.44], rangemode: "tozero", ...small }),
-      yaxis3: axis("load", { domain: [0.5, 0.68], rangemode: "tozero", ...small }),
-      yaxis4: axis("instances", { domain: [0.74, 1], rangemode: "tozero", ...small }),
+      yaxis: axis("attained %", { domain: [0, 0.2],
+        range: [Math.max(0, 100 * lowest - 2), 101], ...small }),
+      yaxis2: axis("queued tokens", { domain: [0.26, 0.44],
+        range: top("queued_prompt_tokens"), ...small }),
+      yaxis3: axis("load", { domain: [0.5, 0.68], range: top("utilisation"), ...small }),
+      yaxis4: axis("instances", { domain: [0.74, 1], range: instances, ...small }),
     });
   }
 
@@ -194,12 +212,14 @@
     const usd = (v) => "$" + Math.round(v).toLocaleString("en-US");
     const best = data.agents.filter((a) => a.attains && !a.clairvoyant)
       .sort((a, b) => a.usd_per_request - b.usd_per_request)[0];
-    const cells = [["agent", "$ a day", "$ a month", "more than cheapest, a month"]];
+    const cells = [["agent", "$ a day", "$ a month", "more a month"]];
     if (wanted > 0) {
       data.agents.forEach((a) => {
         const day = a.usd_per_request * wanted, month = day * data.days_per_month;
-        const more = best ? month - best.usd_per_request * wanted * data.days_per_month : NaN;
-        cells.push([a.name, usd(day), usd(month), best ? usd(more) : "-"]);
+        const more = best ? month - best.usd_per_request * wanted * data.days_per_month : 0;
+        const last = !best ? "-" : a === best ? "cheapest" : a.clairvoyant ? "knows the future"
+          : a.attains ? usd(more) : "misses a target";
+        cells.push([a.name, usd(day), usd(month), last]);
       });
     }
     table.replaceChildren(...cells.map((row, i) => {

@@ -1,0 +1,157 @@
+"""Seeds, specifications of agents, and what trace an episode gets."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from sageserve_bench.comparison import make_grid
+from sageserve_bench.errors import UserError
+from sageserve_bench.tasks import Task, agent_label, check_agents, split_agents
+from sageserve_bench.workload import TraceSpec, pick_seeds, resolve
+from sageserve_env.scenario import Scenario, load_scenario
+
+
+def write_trace(path: Path, requests: int = 600, header: str = "arrival_s,in,out") -> Path:
+    lines = [f"{i * 1.0},{100 + i % 50},{10 + i % 7}" for i in range(requests)]
+    path.write_text("\n".join([header, *lines]) + "\n", encoding="utf-8")
+    return path
+
+
+MINE = {"arrival": "arrival_s", "prompt": "in", "output": "out"}
+
+
+def test_seeds_of_a_split() -> None:
+    assert pick_seeds(3) == (2000, 2001, 2002)
+    assert pick_seeds(2, split="validation") == (1000, 1001)
+    assert pick_seeds(seed_list=[8, 7]) == (8, 7)
+
+
+@pytest.mark.parametrize(
+    ("keywords", "message"),
+    [
+        ({"count": 0}, "must be 1 to 1000"),
+        ({"count": 1001}, "must be 1 to 1000"),
+        ({"split": "holdout"}, "unknown split 'holdout'"),
+        ({"seed_list": []}, "empty"),
+        ({"seed_list": [-1]}, "at least 0"),
+        ({"seed_list": [3, 3]}, "named twice"),
+    ],
+)
+def test_bad_seeds(keywords: dict[str, object], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        pick_seeds(**keywords)  # type: ignore[arg-type]
+
+
+def test_options_ride_on_the_name() -> None:
+    text = "static, ilp:forecaster=seasonal;router=threshold,my.py:Mine:a=1"
+    assert split_agents(text) == [
+        "static",
+        "ilp:forecaster=seasonal;router=threshold",
+        "my.py:Mine:a=1",
+    ]
+
+
+@pytest.mark.parametrize("text", ["", "static,,ilp", "ilp:rho=1,beta=2"])
+def test_bad_agent_lists(text: str) -> None:
+    with pytest.raises(UserError, match="--agents"):
+        split_agents(text)
+
+
+def test_labels_hold_no_path() -> None:
+    assert agent_label("/home/me/agents/mine.py:Mine:a=1;b=2") == "mine.py:Mine:a=1;b=2"
+    assert agent_label(" ilp ") == "ilp"
+
+
+@pytest.mark.parametrize(
+    ("agents", "message"),
+    [
+        ([], "no agent given"),
+        (["static", "static"], "named twice"),
+        (["ilq"], "unknown agent 'ilq'"),
+        (["static:target_lod=1"], "target_load"),
+    ],
+)
+def test_agents_are_checked_first(agents: list[str], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        check_agents(agents)
+
+
+def test_scenario_trace_is_the_default(small: Scenario) -> None:
+    workload = resolve(small, TraceSpec(), 2000)
+    assert workload.trace.name == "o365"
+    assert workload.scenario == small
+    assert resolve(small, TraceSpec(), 2001).trace_hash != workload.trace_hash
+
+
+def test_a_short_trace_shortens_the_horizon(tmp_path: Path, small: Scenario) -> None:
+    columns = tuple(MINE.items())
+    file = str(write_trace(tmp_path / "mine.csv"))
+    day = load_scenario("o365-day")
+    assert resolve(day, TraceSpec(file, columns=columns), 1).scenario.horizon_s == 600.0
+    tiled = resolve(day, TraceSpec(file, tile_s=1800.0, columns=columns), 1)
+    assert tiled.scenario.horizon_s == 1800.0
+    assert tiled.scenario.config_hash != day.config_hash
+    assert resolve(small, TraceSpec(file, tile_s=7200.0, columns=columns), 1).scenario == small
+
+
+def test_a_file_is_assigned_to_what_the_scenario_has(tmp_path: Path, small: Scenario) -> None:
+    spec = TraceSpec(str(write_trace(tmp_path / "mine.csv")), columns=tuple(MINE.items()))
+    trace = resolve(small, spec, 1).trace
+    assert trace.models == small.models
+    assert trace.regions == small.region_names
+
+
+def test_rate_scale(tmp_path: Path) -> None:
+    file = str(write_trace(tmp_path / "mine.csv", 3000))
+    columns = tuple(MINE.items())
+    day = load_scenario("o365-day")
+
+    def count(scale: float) -> int:
+        trace = resolve(day, TraceSpec(file, rate_scale=scale, columns=columns), 1).trace
+        return sum(len(chunk) for chunk in trace.chunks())
+
+    assert count(1.0) == 3000
+    assert 1300 < count(0.5) < 1700
+
+
+def test_a_trace_shorter_than_a_decision(tmp_path: Path, small: Scenario) -> None:
+    spec = TraceSpec(str(write_trace(tmp_path / "a.csv", 20)), columns=tuple(MINE.items()))
+    with pytest.raises(UserError, match="less than one decision interval"):
+        resolve(small, spec, 1)
+
+
+def test_history_is_in_the_names_of_the_scenario(small: Scenario) -> None:
+    workload = resolve(small, TraceSpec(), 2000)
+    past = workload.history(clairvoyant=False)
+    assert past.requests.shape[1:] == (1, 2, 3)
+    assert past.end_s == 0.0
+    told = workload.history(clairvoyant=True)
+    assert told.end_s == 900.0
+    assert np.array_equal(told.requests[: len(past)], past.requests)
+    assert told.requests[len(past) :].sum() > 0
+
+
+def test_the_key_changes_with_what_matters(small: Scenario) -> None:
+    def key(agent: str = "static", seed: int = 1, scenario: Scenario = small) -> str:
+        task = Task(agent, scenario, TraceSpec(), seed)
+        return task.key(task.workload())
+
+    keys = {
+        key(),
+        key("static:target_load=0.5"),
+        key(seed=2),
+        key(scenario=small.replace(slo_scale=4.0)),
+    }
+    assert len(keys) == 4
+    assert key() == key()
+
+
+def test_objects_take_no_transforms(small: Scenario) -> None:
+    trace = resolve(small, TraceSpec(), 1).trace
+    with pytest.raises(UserError, match="by name or path"):
+        make_grid(["static"], scenario=small, trace=trace, seeds=1, rate_scale=2.0)
+    grid = make_grid(["static"], scenario=small, trace=[trace], seeds=[4])
+    assert grid.tasks()[0].workload().trace is trace
