@@ -85,8 +85,8 @@ class DemandTracker:
 
     def series(self) -> DemandSeries:
         """Return all complete bins as a series (a view of the buffer, no copy)."""
-        parts = [self._data[row, : self._known] for row in range(3)]
-        return DemandSeries(self.start_s, self.bin_s, *parts, *self._names)
+        requests, prompt, output = self._data[:, : self._known]
+        return DemandSeries(self.start_s, self.bin_s, requests, prompt, output, *self._names)
 
     def recent(self, seconds: float, field: str = "prompt_tokens") -> Floats:
         """Return the mean rate per second over the last whole bins, [M, R, K]; 0 if none."""
@@ -123,5 +123,6 @@ def to_bins(series: DemandSeries, bin_s: float) -> DemandSeries:
 
 
 def _with(series: DemandSeries, start_s: float, bin_s: float, parts: list[Floats]) -> DemandSeries:
+    requests, prompt, output = parts
     names = (series.models, series.regions, series.tiers)
-    return DemandSeries(start_s, bin_s, *parts, *names)
+    return DemandSeries(start_s, bin_s, requests, prompt, output, *names)

@@ -91,8 +91,9 @@ class Layout:
     def spread(self, view: ClusterView, totals: Ints, standing: Ints | None = None) -> Ints:
         """Distribute wanted totals [E] over VM types, [E, G].
 
-        What stands (``standing`` [E, G], by default the targets in force) is kept. More instances go to the type with the least cost per token that has
-        a free VM in the region; fewer are taken from the dearest type first.
+        What stands (``standing`` [E, G], by default the targets in force) is kept. More instances
+        go to the type with the least cost per token that has a free VM in the region; fewer are
+        taken from the dearest type first.
         """
         totals = self.clip(totals)
         standing = view.target if standing is None else standing

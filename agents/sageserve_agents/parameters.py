@@ -100,7 +100,7 @@ def build_options(cls: type[OptionsT], values: Mapping[str, Any], owner: str) ->
         ) from None
 
 
-def _convert(hint: Any, value: Any, where: str) -> Any:  # noqa: ANN401 - any option type
+def _convert(hint: Any, value: Any, where: str) -> Any:
     origin = typing.get_origin(hint)
     if origin in (typing.Union, types.UnionType):
         if value is None or (isinstance(value, str) and value.lower() == "none"):

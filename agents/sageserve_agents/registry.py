@@ -26,7 +26,14 @@ _HEURISTICS = "sageserve_agents.heuristics"
 _PLANNER = "sageserve_agents.planner"
 BUILT_IN: dict[str, str] = {
     "static": f"{_HEURISTICS}.static:Static",
+    "siloed": f"{_HEURISTICS}.siloed:Siloed",
     "reactive": f"{_HEURISTICS}.reactive:Reactive",
+    "chiron": f"{_HEURISTICS}.chiron:Chiron",
+    "reactive-lw": f"{_HEURISTICS}.reactive:ReactiveLw",
+    "hpa": f"{_HEURISTICS}.hpa:Hpa",
+    "kpa": f"{_HEURISTICS}.kpa:Kpa",
+    "ray-serve": f"{_HEURISTICS}.ray_serve:RayServe",
+    "skyserve": f"{_HEURISTICS}.skyserve:SkyServe",
     "ilp": f"{_PLANNER}.agents:Ilp",
 }
 """Name to ``module:Class`` of the agents that come with the package."""
@@ -53,7 +60,7 @@ def agent_class(name: str) -> type[Any]:
     raise nearest(name, list_agents(), "agent")
 
 
-def make_agent(name: str, **options: Any) -> Agent:  # noqa: ANN401 - options of any agent
+def make_agent(name: str, **options: Any) -> Agent:
     """Make an agent from a name or a specification.
 
     Args:
@@ -67,7 +74,7 @@ def make_agent(name: str, **options: Any) -> Agent:  # noqa: ANN401 - options of
     values = {**in_name, **options}
     cls = agent_class(base)
     options_type = getattr(cls, "options_type", None)
-    if options_type is not None and dataclasses.is_dataclass(options_type):
+    if isinstance(options_type, type) and dataclasses.is_dataclass(options_type):
         made = cls(build_options(options_type, values, base))
     else:
         made = _call(cls, values, base)
@@ -156,7 +163,7 @@ def _call(cls: type[Any], values: dict[str, Any], name: str) -> object:
     return cls(**{k: _number(v) for k, v in values.items()})
 
 
-def _number(value: Any) -> Any:  # noqa: ANN401 - an option of unknown type
+def _number(value: Any) -> Any:
     """Return a number where text is one: a user's constructor has no declared types."""
     if not isinstance(value, str):
         return value

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from sageserve_agents.heuristics.thresholds import ThresholdRule
-from sageserve_agents.parameters import Range, ServiceKnob, check_choice
+from sageserve_agents.parameters import Range, ServiceKnob, Tunable, check_choice
 from sageserve_agents.rule import RuleAgent
 from sageserve_env.options import ROUTERS
 from sageserve_env.view import ClusterView, Ints
@@ -58,7 +59,7 @@ class Reactive(RuleAgent[ReactiveOptions]):
     name = "reactive"
     router = "threshold"
     options_type = ReactiveOptions
-    tunable = {
+    tunable: ClassVar[Tunable] = {
         "out_above": Range(0.15, 0.9),
         "in_ratio": Range(0.2, 0.8),
         "cooldown_s": Range(15.0, 960.0, "log"),

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
 from sageserve_agents.demand import DemandTracker
-from sageserve_agents.parameters import Range, ServiceKnob, check_choice
+from sageserve_agents.parameters import Range, ServiceKnob, Tunable, check_choice
 from sageserve_agents.rule import RuleAgent
 from sageserve_env.options import ROUTERS
 from sageserve_env.view import ClusterView, Ints
@@ -53,7 +54,7 @@ class Static(RuleAgent[StaticOptions]):
 
     name = "static"
     options_type = StaticOptions
-    tunable = {"target_load": Range(0.3, 1.2)}
+    tunable: ClassVar[Tunable] = {"target_load": Range(0.3, 1.2)}
     service_knob = ServiceKnob("target_load", stingy=2.0, generous=0.2, log=True)
 
     def start(self) -> None:

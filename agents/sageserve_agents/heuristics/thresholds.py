@@ -41,9 +41,9 @@ class ThresholdRule:
         ready = view.time_s - self._changed_s >= self.cooldown_s - 1e-9
         out = ready & (load > self.out_above) & ~waiting
         rest = np.maximum(active - 1, 0)
-        after = np.where(rest > 0, load * active / np.maximum(rest, 1), load * np.inf)
-        after = np.nan_to_num(after, nan=0.0)
+        last = np.where(load > 0, np.inf, 0.0)  # without the last instance
+        after = np.where(rest > 0, load * active / np.maximum(rest, 1), last)
         into = ready & (load < self.in_below) & (standing > 0) & (after <= self.out_above)
-        change = out.astype(np.int64) - (into & ~out).astype(np.int64)
+        change: Ints = out.astype(np.int64) - (into & ~out).astype(np.int64)
         self._changed_s[change != 0] = view.time_s
         return change

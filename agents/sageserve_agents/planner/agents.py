@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
 from sageserve_agents.demand import HOUR_S
-from sageserve_agents.parameters import Range, ServiceKnob
+from sageserve_agents.parameters import Range, ServiceKnob, Tunable
 from sageserve_agents.planner import requirements as need
 from sageserve_agents.planner.options import PlannerOptions
 from sageserve_agents.planner.planning import PlanningAgent
@@ -53,7 +54,7 @@ class Ilp(PlanningAgent[IlpOptions]):
 
     name = "ilp"
     options_type = IlpOptions
-    tunable = {
+    tunable: ClassVar[Tunable] = {
         "beta": Range(0.0, 3.0),
         "rho": Range(0.6, 1.2),
         "level": Range(0.5, 1.0),
@@ -101,7 +102,8 @@ class Ilp(PlanningAgent[IlpOptions]):
     def desired(self, view: ClusterView) -> Ints:
         """Return the plan's counts, corrected by what is observed, [E]."""
         if self.planned is None:
-            return view.target.sum(axis=1)
+            standing: Ints = view.target.sum(axis=1)
+            return standing
         planned: Ints = self.planned.sum(axis=1)
         if not self.options.refine:
             return planned

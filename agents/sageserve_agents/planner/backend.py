@@ -64,7 +64,7 @@ def _highs_class() -> type[Any]:
 
         start: dict[int, float] | None = None
 
-        def buildSolverModel(self, lp: Any) -> None:  # noqa: ANN401, N802, D102 - PuLP's name
+        def buildSolverModel(self, lp: Any) -> None:
             columns = lp.variables()
             for i, v in enumerate(columns):
                 v.index = i
@@ -96,7 +96,7 @@ def _highs_class() -> type[Any]:
             lp.solverModel.passModel(h)
             self._warm_start(lp, columns)
 
-        def _warm_start(self, lp: Any, columns: list[Any]) -> None:  # noqa: ANN401
+        def _warm_start(self, lp: Any, columns: list[Any]) -> None:
             known = [(v.index, v.varValue) for v in columns if v.varValue is not None]
             if known:
                 index, value = zip(*known, strict=True)
@@ -104,7 +104,7 @@ def _highs_class() -> type[Any]:
                     len(known), np.array(index, np.int32), np.array(value, np.float64)
                 )
 
-        def findSolutionValues(self, lp: Any) -> tuple[int, int]:  # noqa: ANN401, N802, D102
+        def findSolutionValues(self, lp: Any) -> tuple[int, int]:
             highs = lp.solverModel
             solution = highs.getSolution()
             if solution.value_valid:
@@ -115,7 +115,7 @@ def _highs_class() -> type[Any]:
     return BulkHighs
 
 
-def _pulp_status(status: Any, found: bool) -> tuple[int, int]:  # noqa: ANN401
+def _pulp_status(status: Any, found: bool) -> tuple[int, int]:
     """Return PuLP's status and solution status; PuLP's own table lacks the node limit."""
     import highspy
 
@@ -133,7 +133,7 @@ def _pulp_status(status: Any, found: bool) -> tuple[int, int]:  # noqa: ANN401
 _HIGHS: type[Any] | None = None
 
 
-def make_solver(name: str, options: SolverOptions) -> Any:  # noqa: ANN401 - a PuLP solver
+def make_solver(name: str, options: SolverOptions) -> Any:
     """Return a PuLP solver."""
     global _HIGHS
     if name == "highs":
@@ -224,7 +224,7 @@ def read(
     return Plan(problem, counts, flow, short, objective, bound, gap, optimal, name, *seconds)
 
 
-def _check_capacity(problem: PlanProblem, x: Any, flow: Any, name: str) -> None:  # noqa: ANN401
+def _check_capacity(problem: PlanProblem, x: Any, flow: Any, name: str) -> None:
     """Raise PlannerError if flows exceed the capacity by more than rounding explains."""
     capacity = problem.rho * (x * problem.theta[None, :, None, :]).sum(axis=3)
     excess = flow.sum(axis=2) - capacity
@@ -232,7 +232,7 @@ def _check_capacity(problem: PlanProblem, x: Any, flow: Any, name: str) -> None:
         raise PlannerError(f"{name}: the solution exceeds the capacity")
 
 
-def _gap(lp: Any, name: str, objective: float) -> tuple[float, float]:  # noqa: ANN401
+def _gap(lp: Any, name: str, objective: float) -> tuple[float, float]:
     """Return the proven bound and the gap; NaN where the solver does not tell."""
     if name != "highs":
         return math.nan, math.nan

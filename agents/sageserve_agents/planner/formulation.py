@@ -110,7 +110,7 @@ def _minimum_may_not_fit(p: PlanProblem) -> bool:
     return bool((p.low.sum(axis=0) > p.inventory.sum(axis=1)).any())
 
 
-def _objective(p: PlanProblem, model: Model) -> Any:  # noqa: ANN401 - a PuLP expression
+def _objective(p: PlanProblem, model: Model) -> Any:
     hours = (p.period_s / HOUR_S).tolist()
     seconds = p.period_s.tolist()
     price = p.price_usd_per_hour.tolist()

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from sageserve_agents.parameters import check_choice
-from sageserve_agents.planner.forecast import FORECASTERS
 from sageserve_agents.planner.backend import SOLVERS, SolverOptions
+from sageserve_agents.planner.forecast import FORECASTERS
 from sageserve_env.options import ROUTERS
 
 STAFFING = ("margin", "sqrt")

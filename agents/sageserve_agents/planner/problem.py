@@ -12,7 +12,6 @@ import numpy as np
 from sageserve_agents.demand import HOUR_S
 from sageserve_env.view import Floats, Ints
 
-
 # A token rate that stays unserved costs at least this many times what serving it would (A), so
 # that anything above a thousandth of an instance is worth an instance and demand is cut only
 # where no VM is left.

@@ -179,7 +179,8 @@ def _trim(problem: PlanProblem, relaxation: Relaxation, enough_usd: float) -> No
 
     def short() -> Floats:
         values = np.asarray(relaxation.highs.getSolution().col_value)
-        return np.bincount(cut_model, values[cut_index], models)
+        total: Floats = np.bincount(cut_model, values[cut_index], models).astype(np.float64)
+        return total
 
     missed = short()
     for _ in range(_TRIMS):

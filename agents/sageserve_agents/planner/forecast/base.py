@@ -11,7 +11,6 @@ from sageserve_agents.demand import HOUR_S, Clock
 from sageserve_env.view import Floats
 from sageserve_traces.trace import DemandSeries
 
-
 # Rolling-origin backtest behind the quantiles (A): origins every three hours over the last two
 # days, each scored over the coming hour: 16 forecasts, renewed every six hours of new data.
 _BACKTEST_SPAN_S = 48 * HOUR_S
@@ -141,7 +140,7 @@ class Forecaster(ABC):
         return type(self)(self.clock, self._interactive)
 
 
-def _log_errors(actual: Floats, predicted: Floats, classes: list[Floats]) -> Floats:
+def _log_errors(actual: Floats, predicted: Floats, classes: list[NDArray[np.bool_]]) -> Floats:
     """Return log errors of sums over regions and the tiers of each class, [T, M, classes]."""
     columns = []
     for mask in classes:

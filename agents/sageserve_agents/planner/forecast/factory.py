@@ -22,7 +22,7 @@ def make_forecaster(
     name: str,
     clock: Clock | None = None,
     interactive: NDArray[np.bool_] | None = None,
-    **settings: Any,  # noqa: ANN401 - settings of any forecaster
+    **settings: Any,
 ) -> Forecaster:
     """Return an unfitted forecaster.
 

@@ -57,14 +57,16 @@ class SeasonalNaive(Forecaster):
         known = len(history)
         shape = (horizon_bins, *history.prompt_tokens.shape[1:])
         if known == 0:
-            return np.zeros(shape)
+            nothing: Floats = np.zeros(shape)
+            return nothing
         recent = min(known, max(1, round(self.level_s / history.bin_s)))
         day = round(DAY_S / history.bin_s)
         wanted = np.arange(known - recent, known + horizon_bins)
-        profile = self._profile(wanted, day) if known >= day + recent else None
-        if profile is None:
+        if known < day + recent:
             last = history.prompt_tokens[known - recent :].mean(axis=0)
-            return np.broadcast_to(last, shape).copy()
+            flat: Floats = np.broadcast_to(last, shape).copy()
+            return flat
+        profile = self._profile(wanted, day)
         level = self._level(profile[:recent], recent)
         ahead_s = (np.arange(horizon_bins) + 0.5) * history.bin_s
         fade = np.exp(-ahead_s / self.fade_s)[:, None, None, None]
@@ -75,7 +77,7 @@ class SeasonalNaive(Forecaster):
         """Return the mean of past days at bins ``wanted``, [len(wanted), M, R, K]."""
         history = self.history
         half = round(self.smooth_s / history.bin_s)
-        times = history.start_s + wanted * history.bin_s
+        times: Floats = history.start_s + wanted.astype(np.float64) * history.bin_s
         kind = self.clock.weekday(times) >= _WEEKEND
         # The level window lies in the past: its own days start one day before it.
         newest = len(history) - max(1, round(self.level_s / history.bin_s))
@@ -97,7 +99,7 @@ class SeasonalNaive(Forecaster):
         seen = history.prompt_tokens[len(history) - recent :].sum(axis=0)
         requests = history.requests[len(history) - recent :].sum(axis=0)
         expected = profile.sum(axis=0)
-        level = np.ones_like(seen)
+        level: Floats = np.ones_like(seen)
         for mask in self.tier_classes():
             s, e, n = (a[..., mask].sum(axis=-1) for a in (seen, expected, requests))
             per_request = np.maximum(s, e) / np.maximum(n, 1.0)

@@ -1,0 +1,81 @@
+"""`hpa`: the Kubernetes horizontal pod autoscaler, driven by utilisation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from sageserve_agents.heuristics.signals import Window, busy_instances
+from sageserve_agents.parameters import Range, ServiceKnob, Tunable, check_choice
+from sageserve_agents.rule import RuleAgent
+from sageserve_env.options import ROUTERS
+from sageserve_env.view import ClusterView, Ints
+
+
+@dataclass(frozen=True)
+class HpaOptions:
+    """Options of `Hpa`; the defaults are Kubernetes' (DOMAIN.md section 6) but for the target.
+
+    Attributes:
+        target: Utilisation to keep (A: Kubernetes has no default for a custom metric).
+        tolerance: No change while the metric is within this share of the target.
+        stabilisation_s: A scale-in uses the highest recommendation of this time.
+        sync_s: Time between two looks; a decision interval holds several.
+        max_add: Instances added per look at most, or 100 %, whichever is more.
+        router: Router of the requests.
+    """
+
+    target: float = 0.5
+    tolerance: float = 0.1
+    stabilisation_s: float = 300.0
+    sync_s: float = 15.0
+    max_add: int = 4
+    router: str = "least_wait"
+
+    def __post_init__(self) -> None:
+        """Check the values."""
+        check_choice(self.router, ROUTERS, "router")
+        if not self.target > 0:
+            raise ValueError(f"target must be positive, got {self.target}")
+        if not self.sync_s > 0:
+            raise ValueError(f"sync_s must be positive, got {self.sync_s}")
+
+
+class Hpa(RuleAgent[HpaOptions]):
+    """``desired = ceil(n x metric / target)`` with tolerance, stabilisation and a growth limit.
+
+    Instances that are not ready are left out of the metric and counted as idle in a scale-out, so
+    that the desired count depends on the load alone and pending instances do not cascade.
+    """
+
+    name = "hpa"
+    options_type = HpaOptions
+    tunable: ClassVar[Tunable] = {
+        "target": Range(0.2, 1.0),
+        "stabilisation_s": Range(60.0, 1800.0, "log"),
+    }
+    service_knob = ServiceKnob("target", stingy=1.5, generous=0.05, log=True)
+
+    def start(self) -> None:
+        """Forget the recommendations of the last episode."""
+        self._recommended = Window(self.options.stabilisation_s)
+
+    def desired(self, view: ClusterView) -> Ints:
+        """Return the stabilised recommendation, [E]."""
+        o = self.options
+        standing: Ints = view.target.sum(axis=1)
+        wanted = np.ceil(busy_instances(view) / o.target - 1e-9).astype(np.int64)
+        near = np.abs(view.utilisation / o.target - 1.0) <= o.tolerance
+        wanted = np.where(near, standing, wanted)
+        limit = standing.copy()
+        for _ in range(max(1, int(view.interval_s // o.sync_s))):
+            limit = np.maximum(limit + o.max_add, 2 * limit)
+        wanted = np.minimum(wanted, limit)
+        self._recommended.add(view.time_s, wanted.astype(np.float64))
+        highest = self._recommended.max().astype(np.int64)
+        result: Ints = np.where(
+            wanted >= standing, wanted, np.minimum(standing, np.maximum(wanted, highest))
+        )
+        return result

@@ -1,0 +1,38 @@
+"""`siloed`: separate pools for interactive and batch work, each scaled reactively."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from sageserve_agents.heuristics.reactive import Reactive, ReactiveOptions
+from sageserve_env.view import Floats
+
+
+@dataclass(frozen=True)
+class SiloedOptions(ReactiveOptions):
+    """Options of `Siloed`: as `ReactiveOptions`, and one more.
+
+    Attributes:
+        batch_release: Utilisation below which the batch pool takes non-interactive work (A: a
+            pool of its own fills up, so that its backlog shows in its utilisation and scales it).
+    """
+
+    batch_release: float = 1.0
+
+
+class Siloed(Reactive):
+    """The paper's siloed baseline: no pool takes the other's work (DOMAIN.md section 1)."""
+
+    name = "siloed"
+    pooling = "siloed"
+    options_type = SiloedOptions
+
+    def niw_release(self) -> Floats | None:
+        """Return the ceilings, [E]: batch pools only."""
+        assert isinstance(self.options, SiloedOptions)
+        pools = self.scenario.pools
+        limits = np.array([self.options.batch_release if p == "batch" else 0.0 for p in pools])
+        released: Floats = limits[self.layout.pool]
+        return released
