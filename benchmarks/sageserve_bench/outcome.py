@@ -275,9 +275,8 @@ def versions() -> dict[str, str]:
     return found
 
 
-def summarise(rows: Sequence[Row], grid: Grid) -> dict[str, Any]:
+def summarise(rows: Sequence[Row], outcome: Outcome, grid: Grid) -> dict[str, Any]:
     """Return ``summary.json``: what was asked, what came out, with which versions."""
-    outcome = conclude(rows, targets_of(grid.scenario))
     return {
         "scenario": {"name": grid.scenario.name, "config_hash": grid.scenario.config_hash},
         "grid": grid.to_dict(),
@@ -307,12 +306,13 @@ def summarise(rows: Sequence[Row], grid: Grid) -> dict[str, Any]:
     }
 
 
-def write_outcome(store: Store, rows: Sequence[Row], grid: Grid) -> dict[str, Any]:
-    """Write ``summary.json`` and ``report.html``; return the summary."""
+def write_outcome(store: Store, rows: Sequence[Row], grid: Grid) -> Outcome:
+    """Write ``summary.json`` and ``report.html``; return what the rows say."""
     from sageserve_bench.report import build_report
     from sageserve_bench.rows import write_text
 
-    summary = summarise(rows, grid)
+    outcome = conclude(rows, targets_of(grid.scenario))
+    summary = summarise(rows, outcome, grid)
     write_json(store.folder / SUMMARY, summary)
-    write_text(store.folder / REPORT, build_report(store, list(rows), summary))
-    return summary
+    write_text(store.folder / REPORT, build_report(store, rows, summary, outcome))
+    return outcome

@@ -27,23 +27,28 @@ def rebuild_report(store: Store) -> None:
     summary = store.read_summary()
     if not rows or "configuration" not in summary:
         raise UserError(f"{store.folder}: holds no finished comparison; run sageserve compare")
-    write_text(store.folder / REPORT, build_report(store, rows, summary))
+    write_text(
+        store.folder / REPORT,
+        build_report(store, rows, summary, conclude(rows, summary["targets"])),
+    )
 
 
-def build_report(store: Store, rows: Sequence[Row], summary: Mapping[str, Any]) -> str:
+def build_report(
+    store: Store, rows: Sequence[Row], summary: Mapping[str, Any], outcome: Outcome
+) -> str:
     """Return the report as one HTML document.
 
     Args:
         store: Where the runs lie; those without a time series are left out of the time lines.
         rows: Rows with scores.
         summary: Content of ``summary.json``.
+        outcome: What the rows say.
     """
     try:
         from plotly.offline import get_plotlyjs
     except ImportError as error:
         raise ImportError("plotly is not installed: pip install 'sageserve-env[report]'") from error
     scenario = Scenario.from_dict(dict(summary["configuration"]))
-    outcome = conclude(rows, summary["targets"])
     data = report_data(store, rows, outcome, scenario)
     requests = sum(int(str(row["requests"])) for row in rows)
     seeds = len({row["seed"] for row in rows})

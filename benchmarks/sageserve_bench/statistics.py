@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 Strata = Sequence[Floats]
-Statistic = Callable[[Floats], float]
+Statistic = Callable[[Floats], Floats]  # over the last axis
 
 TRIM = 0.25
 LEVEL = 0.95
@@ -37,11 +37,16 @@ class Estimate(NamedTuple):
 
 def iqm(scores: Floats) -> float:
     """Return the interquartile mean: a quarter is cut off at either end, rounded down."""
-    ordered = np.sort(np.asarray(scores, dtype=np.float64), axis=None)
-    if not len(ordered):
-        return float("nan")
-    cut = int(TRIM * len(ordered))
-    return float(ordered[cut : len(ordered) - cut].mean())
+    flat = np.ravel(np.asarray(scores, dtype=np.float64))
+    return float(_iqm(flat)) if len(flat) else float("nan")
+
+
+def _iqm(scores: Floats) -> Floats:
+    ordered = np.sort(scores, axis=-1)
+    count = ordered.shape[-1]
+    cut = int(TRIM * count)
+    middle: Floats = np.asarray(ordered[..., cut : count - cut].mean(axis=-1))
+    return middle
 
 
 def mean(scores: Floats) -> float:
@@ -49,10 +54,15 @@ def mean(scores: Floats) -> float:
     return float(np.mean(scores)) if np.size(scores) else float("nan")
 
 
+def _mean(scores: Floats) -> Floats:
+    middle: Floats = np.asarray(scores.mean(axis=-1))
+    return middle
+
+
 def estimate(
     strata: Strata,
     rng: np.random.Generator,
-    statistic: Statistic = iqm,
+    statistic: Statistic = _iqm,
     repetitions: int = REPETITIONS,
 ) -> Estimate:
     """Return a statistic of all runs with its stratified bootstrap percentile interval.
@@ -60,23 +70,24 @@ def estimate(
     Args:
         strata: Runs of each stratum; each is resampled by itself.
         rng: Source of the resampling.
-        statistic: Of the pooled runs.
+        statistic: Of the pooled runs, over the last axis; default is the IQM.
         repetitions: Bootstrap samples.
     """
     strata = [np.asarray(runs, dtype=np.float64) for runs in strata if len(runs)]
     if not strata:
         return Estimate(float("nan"), None, None, 0)
     pooled = np.concatenate(strata)
-    value = statistic(pooled)
+    value = float(statistic(pooled))
     if max(len(runs) for runs in strata) < 2:
         return Estimate(value, None, None, len(pooled))
-    samples = np.array([statistic(_resample(strata, rng)) for _ in range(repetitions)])
+    drawn = [runs[rng.integers(0, len(runs), (repetitions, len(runs)))] for runs in strata]
+    low, high = _bounds(statistic(np.concatenate(drawn, axis=1)))
+    return Estimate(value, low, high, len(pooled))
+
+
+def _bounds(samples: Floats) -> tuple[float, float]:
     low, high = np.quantile(samples, ((1 - LEVEL) / 2, (1 + LEVEL) / 2))
-    return Estimate(value, float(low), float(high), len(pooled))
-
-
-def _resample(strata: Strata, rng: np.random.Generator) -> Floats:
-    return np.concatenate([runs[rng.integers(0, len(runs), len(runs))] for runs in strata])
+    return float(low), float(high)
 
 
 def probability_of_improvement(first: Strata, second: Strata) -> float:
@@ -115,15 +126,15 @@ def improvement(
     samples = np.array(
         [probability_of_improvement(drawn(first), drawn(second)) for _ in range(repetitions)]
     )
-    low, high = np.quantile(samples, ((1 - LEVEL) / 2, (1 + LEVEL) / 2))
-    return Estimate(value, float(low), float(high), runs)
+    low, high = _bounds(samples)
+    return Estimate(value, low, high, runs)
 
 
 def paired(
     first: Strata,
     second: Strata,
     rng: np.random.Generator,
-    statistic: Statistic = mean,
+    statistic: Statistic = _mean,
     repetitions: int = REPETITIONS,
 ) -> Estimate:
     """Return the difference first - second of runs on the same traffic, with its interval.
@@ -132,7 +143,7 @@ def paired(
         first: Runs of each stratum.
         second: Runs on the same seeds in the same order.
         rng: Source of the resampling.
-        statistic: Of the differences.
+        statistic: Of the differences, over the last axis; default is the mean.
         repetitions: Bootstrap samples.
 
     Raises:

@@ -58,7 +58,7 @@ def compare(
 
     from sageserve_bench.backends import Backend
     from sageserve_bench.comparison import make_grid, run_grid, verify_grid
-    from sageserve_bench.outcome import conclude, targets_of, write_outcome
+    from sageserve_bench.outcome import write_outcome
     from sageserve_bench.progress import Bars
     from sageserve_bench.store import REPORT, RESULTS, SUMMARY, Store
     from sageserve_bench.table import show
@@ -89,9 +89,9 @@ def compare(
         return 0
     with Bars(console) as bars:
         rows = run_grid(grid, store, chosen, bars)
-    write_outcome(store, rows, grid)
+    outcome = write_outcome(store, rows, grid)
     files = [str(output / name) for name in (RESULTS, SUMMARY, REPORT)]
-    show(Console(), conclude(rows, targets_of(grid.scenario)), files)
+    show(Console(), outcome, files)
     return 0
 
 
