@@ -50,7 +50,10 @@ def build(cls: type[T], data: Mapping[str, Any], where: str) -> T:
         raise ScenarioError(f"{where}: {error}") from None
     except ScenarioError as error:
         text = str(error)
-        raise ScenarioError(text if text.startswith(where) else f"{where}: {text}") from None
+        if text.startswith(where):
+            raise
+        own = where.rsplit(": ", 1)[-1]  # a part that names itself need not be named twice
+        raise ScenarioError(f"{where}: {text.removeprefix(f'{own}: ')}") from None
 
 
 def _convert(hint: Any, value: Any, where: str) -> Any:

@@ -173,7 +173,13 @@ class RoutingConfig:
     def __post_init__(self) -> None:
         """Check the values."""
         _one_of(self.router, ROUTERS, "routing: router")
-        for key in ("threshold", "delay_s", "running_penalty_s", "transfer_usd_per_gb"):
+        for key in (
+            "threshold",
+            "spill_threshold",
+            "delay_s",
+            "running_penalty_s",
+            "transfer_usd_per_gb",
+        ):
             _at_least(getattr(self, key), 0.0, f"routing: {key}")
 
 
@@ -197,6 +203,8 @@ class NiwConfig:
     def __post_init__(self) -> None:
         """Check the values."""
         _at_least(self.pull_interval_s, 0.01, "niw: pull_interval_s")
+        if not self.pull_two_below <= self.pull_below:
+            raise ScenarioError("niw: pull_two_below must be at most pull_below")
         _at_least(self.escalate_after_s, 0.0, "niw: escalate_after_s")
 
 
@@ -228,7 +236,13 @@ class FaultConfig:
 
     def __post_init__(self) -> None:
         """Check the values."""
-        for key in ("crash_per_hour", "eviction_per_hour", "stale_metrics_s", "outage_duration_s"):
+        for key in (
+            "crash_per_hour",
+            "eviction_per_hour",
+            "stale_metrics_s",
+            "outage_start_s",
+            "outage_duration_s",
+        ):
             _at_least(getattr(self, key), 0.0, f"faults: {key}")
         for key in ("provision_failure", "slow_share"):
             if not 0 <= getattr(self, key) <= 1:

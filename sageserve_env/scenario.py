@@ -250,7 +250,7 @@ class Scenario:
             raise ScenarioError(f"{where}: base: expected a scenario name, got {base!r}")
         try:
             return load_scenario(base).replace(**values)
-        except TypeError as error:
+        except (ScenarioError, TypeError) as error:
             raise ScenarioError(f"{where}: {error}") from None
 
 
@@ -297,11 +297,14 @@ def _check(s: Scenario) -> None:
             raise ScenarioError(f"{kind} names must differ, got {', '.join(names)}")
     known_models = [*MODELS, *(m.name for m in s.custom_models)]
     known_gpus = [*GPUS, *(g.name for g in s.custom_gpus)]
+    outage = () if s.faults.outage_region is None else (s.faults.outage_region,)
     for what, names, known in (
         ("models", s.models, known_models),
         ("gpus", s.gpus, known_gpus),
         *((f"regions: {r.name}: vms", tuple(r.vms), list(s.gpus)) for r in s.regions),
         ("pooling", (s.pooling,), list(POOLS)),
+        ("pool_split", tuple(s.pool_split), ["interactive", "mixed", "batch"]),
+        ("faults: outage_region", outage, list(s.region_names)),
     ):
         for name in names:
             if name not in known:
@@ -316,6 +319,8 @@ def _check(s: Scenario) -> None:
         raise ScenarioError(f"model {missing!r} has no latency profile for any of {s.gpus}")
     if s.round_trips_s and s.round_trip.shape != (len(s.regions),) * 2:
         raise ScenarioError("round_trips_s: expected one row and one column per region")
+    if not (s.round_trip >= 0).all():
+        raise ScenarioError("round_trips_s: expected numbers of at least 0")
     if not (
         0 <= s.min_instances and (s.max_instances is None or s.max_instances >= s.min_instances)
     ):

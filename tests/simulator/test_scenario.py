@@ -1,0 +1,227 @@
+"""Scenarios: what is wrong is said in one line that helps; what is equal hashes equally."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+
+from sageserve_env._config import ScenarioError
+from sageserve_env.options import BatchingConfig
+from sageserve_env.scenario import RegionConfig, Scenario, list_scenarios, load_scenario
+from sageserve_env.simulator.simulator import Simulator
+from tests.simulator.small import scenario, simulator
+
+NAN = float("nan")
+
+
+def broken(tmp_path: Path, text: str) -> str:
+    """Return the error of a scenario file with this text."""
+    path = tmp_path / "mine.yaml"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(ScenarioError) as caught:
+        load_scenario(path)
+    message = str(caught.value)
+    assert "\n" not in message
+    assert "mine.yaml" in message
+    return message
+
+
+@pytest.mark.parametrize("name", list_scenarios())
+def test_every_named_scenario_loads_and_starts(name: str) -> None:
+    named = load_scenario(name)
+    assert named.name == name
+    assert named.description
+    theta = np.full((len(named.models), len(named.gpus)), 1000.0)
+    sim = Simulator(named, theta)
+    fleet = sim.initial_fleet()
+    assert (fleet.sum(axis=1) == named.initial_instances).all()
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("base: tiny\nhorizonn_s: 5\n", ["'horizonn_s'", "'horizon_s'"]),
+        ("base: tiny\nbatching: {mod: mixed}\n", ["batching", "'mod'", "'mode'"]),
+        ("base: tiny\nbatching: {mode: mixd}\n", ["batching: mode", "'mixd'", "'mixed'"]),
+        ("base: tiny\nmodels: [llama-2-7b]\n", ["'llama-2-7b'", "'llama-2-70b'"]),
+        ("base: tinny\n", ["'tinny'", "'tiny'"]),
+        ("base: 3\n", ["base", "expected a scenario name"]),
+        ("base: tiny\npool_split: {batsch: 0.5}\n", ["pool_split", "'batsch'", "'batch'"]),
+        ("base: tiny\npooling: silo\n", ["'silo'", "'siloed'"]),
+        ("base: tiny\nfaults: {crash: 1}\n", ["'crash'", "'crash_per_hour'"]),
+        ("base: tiny\nhorizon_s: .nan\n", ["horizon_s", "NaN"]),
+        ("base: tiny\nhorizon_s: .inf\n", ["horizon_s"]),
+        ("base: tiny\nhorizon_s: soon\n", ["horizon_s", "expected float", "'soon'"]),
+        ("base: tiny\nhorizon_s: true\n", ["horizon_s", "expected float"]),
+        ("base: tiny\ninitial_instances: 2.5\n", ["initial_instances", "expected int"]),
+        ("base: tiny\ninitial_instances: -1\n", ["initial_instances"]),
+        ("base: tiny\nmin_instances: -1\n", ["min_instances"]),
+        ("base: tiny\nmin_instances: 5\nmax_instances: 4\n", ["max_instances"]),
+        ("base: tiny\nmodels: llama-2-70b\n", ["models", "expected a list"]),
+        ("base: tiny\nmodels: []\n", ["at least one model"]),
+        ("base: tiny\nmodels: [llama-2-70b, llama-2-70b]\n", ["must differ"]),
+        ("base: tiny\nregions: [{name: a, vms: {a100-80gb-x8: -2}}]\n", ["negative"]),
+        ("base: tiny\nregions: [{name: a, vms: {a100: 2}}]\n", ["'a100'", "'a100-80gb-x8'"]),
+        ("base: tiny\nregions: [{name: a}]\n", ["regions", "vms"]),
+        ("base: tiny\nbatching: 3\n", ["batching", "expected a mapping"]),
+        ("base: tiny\nbatching: {max_sequences: 0}\n", ["max_sequences", "at least 1"]),
+        ("base: tiny\nbatching: {memory_fraction: 1.5}\n", ["memory_fraction"]),
+        ("base: tiny\nbatching: {max_output_tokens: 100000000}\n", ["no KV memory"]),
+        ("base: tiny\nlifecycle: {redeploy_s: -1}\n", ["redeploy_s", "at least 0"]),
+        ("base: tiny\nfaults: {provision_failure: 1.2}\n", ["provision_failure"]),
+        ("base: tiny\nfaults: {outage_region: mars}\n", ["'mars'", "outage_region", "westus"]),
+        ("base: tiny\nfaults: {outage_start_s: -5.0}\n", ["outage_start_s"]),
+        ("base: tiny\nrouting: {spill_threshold: -1}\n", ["spill_threshold"]),
+        ("base: tiny\nniw: {pull_below: 0.5, pull_two_below: 0.6}\n", ["pull_two_below"]),
+        ("base: tiny\ndecision_interval_s: 0\n", ["decision_interval_s"]),
+        ("base: tiny\ndecision_interval_s: 7200\n", ["decision_interval_s"]),
+        ("base: tiny\nslo_scale: 0.5\n", ["slo_scale"]),
+        ("base: tiny\nround_trips_s: [[0.0]]\n", ["round_trips_s"]),
+        ("base: tiny\nround_trips_s: [[0.0, -1.0], [1.0, 0.0]]\n", ["round_trips_s"]),
+        ("base: tiny\nworkload: {scale: 0}\n", ["workload: scale"]),
+        ("- a\n- b\n", ["expected a mapping"]),
+        ("just words\n", ["expected a mapping"]),
+        ("", ["expected a mapping"]),
+        ("{a: [1, 2\n", ["cannot be read as YAML"]),
+        ("1: 2\n", ["keys must be text"]),
+        ("description: half\n", ["regions"]),
+    ],
+)
+def test_what_is_wrong_is_named(tmp_path: Path, text: str, words: list[str]) -> None:
+    message = broken(tmp_path, text)
+    for word in words:
+        assert word in message, message
+
+
+def test_a_file_of_bytes_or_none_at_all(tmp_path: Path) -> None:
+    junk = tmp_path / "junk.yaml"
+    junk.write_bytes(b"\xff\xfe\x00\x01")
+    for path in (junk, tmp_path / "missing.yaml"):
+        with pytest.raises(ScenarioError, match="cannot be read"):
+            load_scenario(path)
+    with pytest.raises(ScenarioError, match="did you mean 'o365-day'"):
+        load_scenario("o365day")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"horizon_s": NAN},
+        {"slo_scale": NAN},
+        {"lifecycle": {"jitter": NAN}},
+        {"niw": {"pull_below": NAN}},
+        {"batching": {"memory_fraction": NAN}},
+        {"round_trips_s": ((0.0, NAN), (NAN, 0.0))},
+    ],
+)
+def test_nan_is_an_error_wherever_it_stands(changes: dict[str, Any]) -> None:
+    with pytest.raises(ScenarioError, match="NaN"):
+        load_scenario("tiny").replace(**changes)
+
+
+def test_errors_of_objects_built_in_python() -> None:
+    with pytest.raises(ScenarioError, match="'greedy'"):
+        BatchingConfig(balancer="greedy")
+    with pytest.raises(ScenarioError, match="negative"):
+        Scenario("x", (RegionConfig("r", {"a100-80gb-x8": -1}),), ("llama-2-70b",))
+
+
+def test_replace_changes_only_what_it_names() -> None:
+    tiny = load_scenario("tiny")
+    other = tiny.replace(batching={"mode": "whole_prompt"}, horizon_s=60)
+    assert other.batching.mode == "whole_prompt"
+    assert other.batching.max_sequences == tiny.batching.max_sequences
+    assert other.horizon_s == 60.0 and isinstance(other.horizon_s, float)
+    assert (tiny.batching.mode, tiny.horizon_s) == ("mixed", 3600.0)
+    assert other.replace(batching=tiny.batching, horizon_s=3600.0) == tiny
+    with pytest.raises(ScenarioError, match="did you mean 'batching'"):
+        tiny.replace(baching={})
+
+
+def test_the_hash_is_stable_and_sees_everything() -> None:
+    tiny = load_scenario("tiny")
+    assert tiny.config_hash == load_scenario("tiny").config_hash
+    assert tiny.config_hash == tiny.replace(horizon_s=3600).config_hash
+    assert len(tiny.config_hash) == 12
+    others = [
+        tiny.replace(horizon_s=3601.0),
+        tiny.replace(batching={"mode": "whole_prompt"}),
+        tiny.replace(faults={"crash_per_hour": 1e-9}),
+        tiny.replace(regions=tiny.regions[::-1]),
+        tiny.replace(pooling="siloed"),
+        tiny.replace(name="tiny2"),
+    ]
+    assert len({tiny.config_hash, *(s.config_hash for s in others)}) == 7
+
+
+def test_the_hash_is_the_same_in_another_process(repository: Path) -> None:
+    code = (
+        "from sageserve_env.scenario import load_scenario; print(load_scenario('tiny').config_hash)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=repository, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == load_scenario("tiny").config_hash
+
+
+@pytest.mark.parametrize("name", list_scenarios())
+def test_a_scenario_survives_yaml(name: str, tmp_path: Path) -> None:
+    named = load_scenario(name)
+    path = tmp_path / "copy.yaml"
+    path.write_text(yaml.safe_dump(named.to_dict()), encoding="utf-8")
+    assert load_scenario(path) == named
+    assert load_scenario(path).config_hash == named.config_hash
+
+
+def test_prompts_and_outputs_beyond_the_limits_are_cut_and_counted() -> None:
+    small = scenario(kv_tokens=1100, batching={"max_output_tokens": 100})
+    assert small.max_context_tokens.tolist() == [1000]
+    sim = simulator(small, [(0.0, 5000, 1), (10.0, 1000, 5000)])
+    sim.advance(100.0)
+    assert sim.episode_metrics()["truncated_prompts"] == 1
+    assert sim.records()["ttft_s"] == pytest.approx([1.2, 1.2])
+    assert sim.records()["e2e_s"][1] == pytest.approx(1.2 + 99 * 0.06)
+
+
+def test_a_trace_that_does_not_fit_says_what_to_do() -> None:
+    here = scenario(regions=("here", "there"))
+    there = scenario(regions=("here",))
+    sim = simulator(here, [(0.0, 10, 1)], region=[1])
+    other = Simulator(there, np.full((1, 1), 1000.0))
+    other.reset(sim.feed.source)
+    with pytest.raises(ScenarioError, match=r"'there' is not in the scenario; .*workload.subset"):
+        other.advance(1.0)
+
+
+@pytest.mark.parametrize("theta", [np.zeros((1, 1)), np.full((1, 1), NAN), np.ones((2, 1))])
+def test_theta_must_be_positive_and_of_the_right_shape(theta: np.ndarray) -> None:
+    with pytest.raises(ValueError, match="theta"):
+        Simulator(scenario(), theta)
+
+
+def test_an_initial_fleet_beyond_the_inventory() -> None:
+    sim = simulator(scenario(vms=2), [])
+    with pytest.raises(ValueError, match="too few"):
+        sim.reset(sim.feed.source, initial=np.array([[3]]))
+
+
+def test_a_region_without_vms_is_allowed() -> None:
+    base = scenario(regions=("a", "b"))
+    empty = base.replace(regions=(RegionConfig("a", {"gpu": 2}), RegionConfig("b", {})))
+    sim = simulator(empty, [(0.0, 100, 1)], region=[1])
+    sim.advance(10.0)
+    sim.check_invariants()
+    assert sim.episode_metrics()["completed"] == 1
+
+
+def test_no_vm_at_all_holds_everything() -> None:
+    sim = simulator(scenario(vms=0), [(0.0, 100, 1), (0.0, 100, 1, "NIW")])
+    sim.advance(10.0)
+    sim.check_invariants()
+    assert sim.episode_metrics()["unfinished"] == 2
