@@ -99,11 +99,12 @@ class DemandTracker:
         return mean
 
 
-def to_bins(series: DemandSeries, bin_s: float) -> DemandSeries:
+def to_bins(series: DemandSeries, bin_s: float, from_start: bool = False) -> DemandSeries:
     """Return a series in bins of another width that end where the series ends.
 
     Wider bins are sums of whole groups (an incomplete group at the start is left out); narrower
-    ones share a bin evenly. Other ratios go through the largest bin width that divides both.
+    ones share a bin evenly. Other ratios go through the largest bin width that divides both. With
+    ``from_start`` the bins start where the series starts and the end is left out instead.
     """
     if len(series) == 0 or series.bin_s == bin_s:
         return _with(series, series.start_s, bin_s, [getattr(series, f) for f in FIELDS])
@@ -117,9 +118,11 @@ def to_bins(series: DemandSeries, bin_s: float) -> DemandSeries:
         width = step
     group = round(bin_s / width)
     groups = len(parts[0]) // group
-    skip = len(parts[0]) - groups * group
-    parts = [p[skip:].reshape(groups, group, *p.shape[1:]).sum(axis=1) for p in parts]
-    return _with(series, end_s - groups * bin_s, bin_s, parts)
+    skip = 0 if from_start else len(parts[0]) - groups * group
+    used = slice(skip, skip + groups * group)
+    parts = [p[used].reshape(groups, group, *p.shape[1:]).sum(axis=1) for p in parts]
+    start_s = series.start_s if from_start else end_s - groups * bin_s
+    return _with(series, start_s, bin_s, parts)
 
 
 def _with(series: DemandSeries, start_s: float, bin_s: float, parts: list[Floats]) -> DemandSeries:

@@ -34,7 +34,13 @@ BUILT_IN: dict[str, str] = {
     "kpa": f"{_HEURISTICS}.kpa:Kpa",
     "ray-serve": f"{_HEURISTICS}.ray_serve:RayServe",
     "skyserve": f"{_HEURISTICS}.skyserve:SkyServe",
-    "ilp": f"{_PLANNER}.agents:Ilp",
+    "lt-i": f"{_PLANNER}.lt:LtI",
+    "lt-u": f"{_PLANNER}.lt:LtU",
+    "lt-ua": f"{_PLANNER}.lt:LtUa",
+    "staffing": f"{_PLANNER}.staffing:Staffing",
+    "ilp": f"{_PLANNER}.ilp:Ilp",
+    "mpc": f"{_PLANNER}.mpc:Mpc",
+    "oracle": f"{_PLANNER}.mpc:Oracle",
 }
 """Name to ``module:Class`` of the agents that come with the package."""
 

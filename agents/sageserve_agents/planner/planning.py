@@ -29,6 +29,11 @@ class PlanningAgent(RuleAgent[OptionsT]):
         planned: Instances that the plan in force wants, [E, G]; None before the first.
     """
 
+    def __init__(self, options: OptionsT | None = None) -> None:
+        super().__init__(options)
+        if self.options.forecaster == "perfect":
+            self.clairvoyant = True
+
     def start(self) -> None:
         """Forget the last episode."""
         self.tracker = DemandTracker(self.history, self.options.bin_s)
@@ -71,7 +76,10 @@ class PlanningAgent(RuleAgent[OptionsT]):
 
     def make_forecaster(self, view: ClusterView) -> Forecaster:
         """Return an unfitted forecaster of the chosen kind."""
-        return make_forecaster(self.options.forecaster, Clock.of(view), self.layout.interactive)
+        clock, interactive = Clock.of(view), self.layout.interactive
+        if self.clairvoyant:
+            return make_forecaster("perfect", clock, interactive, future=self.history)
+        return make_forecaster(self.options.forecaster, clock, interactive)
 
     def forecast(self, view: ClusterView, until_s: float) -> Floats:
         """Forecast interactive prompt tokens per second from now to ``until_s``, [T, M, R, K].

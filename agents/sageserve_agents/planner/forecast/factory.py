@@ -14,6 +14,9 @@ from sageserve_agents.planner.forecast.base import Forecaster
 
 FORECASTERS: dict[str, str] = {
     "seasonal-naive": "seasonal:SeasonalNaive",
+    "ridge": "ridge:Ridge",
+    "arima": "arima:Arima",
+    "perfect": "perfect:Perfect",
 }
 """Name to ``module:Class`` within this package."""
 

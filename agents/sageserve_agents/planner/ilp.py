@@ -1,0 +1,67 @@
+"""`ilp`: the reference agent, an hourly integer plan that is refined between plans."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from sageserve_agents.parameters import Range, ServiceKnob, Tunable
+from sageserve_agents.planner.hourly import HourlyOptions, HourlyPlanner
+from sageserve_agents.planner.refine import Refinement, refine
+from sageserve_env.view import ClusterView, Ints
+
+
+@dataclass(frozen=True)
+class IlpOptions(HourlyOptions):
+    """Options of `Ilp`.
+
+    Attributes:
+        refine: Whether targets are refined between plans.
+        beyond: Observed over planned load of a model above which instances are added (A; LT-UA
+            uses 5 x the forecast, which a queue does not wait for).
+        below: Observed over forecast load below which instances are taken away in the last part
+            of the hour (paper: 0.5).
+        last_part_s: That last part (paper: 20 min).
+        hold_above: A planned scale-in waits while the endpoint's utilisation is above this (paper,
+            LT-U: in below 0.3; 1 or more never waits).
+    """
+
+    refine: bool = True
+    beyond: float = 1.0
+    below: float = 0.5
+    last_part_s: float = 1200.0
+    hold_above: float = 0.7
+
+
+class Ilp(HourlyPlanner[IlpOptions]):
+    """Each hour an integer program sets how many instances every model has in every region.
+
+    The plan for an hour is made one scale-out delay before it begins: what it adds starts then,
+    what it removes leaves when the hour begins. Demand is the forecast's maximum over the hour,
+    pooled over regions with cross-region flows, plus a buffer for non-interactive work and what
+    its deadlines force. Between plans the observed load corrects the counts (`refine`).
+    """
+
+    name = "ilp"
+    options_type = IlpOptions
+    tunable: ClassVar[Tunable] = {
+        "beta": Range(0.0, 3.0),
+        "rho": Range(0.6, 1.2),
+        "level": Range(0.5, 1.0),
+        "beyond": Range(0.8, 1.5),
+        "hold_above": Range(0.2, 1.0),
+        "niw_buffer": Range(0.0, 0.5),
+    }
+    service_knob = ServiceKnob("rho", stingy=2.0, generous=0.3, log=True)
+
+    def desired(self, view: ClusterView) -> Ints:
+        """Return the plan's counts, corrected by what is observed, [E]."""
+        if self.planned is None:
+            standing: Ints = view.target.sum(axis=1)
+            return standing
+        planned: Ints = self.planned.sum(axis=1)
+        if not self.options.refine:
+            return planned
+        o = self.options
+        rules = Refinement(o.beyond, o.below, o.last_part_s, o.hold_above, o.beta, o.rho)
+        return refine(view, self.layout, planned, self.expected, self.left_s(view), rules)

@@ -1,0 +1,138 @@
+"""`mpc` and `oracle`: the program over several periods, solved again every five minutes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from sageserve_agents.parameters import Range, ServiceKnob, Tunable
+from sageserve_agents.planner import requirements as need
+from sageserve_agents.planner.options import PlannerOptions
+from sageserve_agents.planner.planning import PlanningAgent
+from sageserve_agents.planner.refine import Refinement, refine
+from sageserve_env.view import ClusterView, Ints
+
+# Bins per period: fine while starts are decided, coarse later (A). With bins of 5 minutes: 5, 5,
+# 5, 10, 15 and 20 minutes, an hour in all.
+_GRID = (1, 1, 1, 2, 3, 4)
+
+
+@dataclass(frozen=True)
+class MpcOptions(PlannerOptions):
+    """Options of `Mpc`.
+
+    Attributes:
+        period_s: Time between two plans.
+        integer_periods: First periods with whole counts; later ones are relaxed, as they are
+            decided again before they come.
+        beyond: Observed over planned load above which instances are added between plans; 0 never.
+        hold_above: A planned scale-in waits while the utilisation is above this.
+    """
+
+    quantile: float | None = 0.7
+    beta: float = 1.0
+    period_s: float = 300.0
+    integer_periods: int = 3
+    beyond: float = 1.0
+    hold_above: float = 0.7
+
+
+class Mpc(PlanningAgent[MpcOptions]):
+    """Plans the next hour in periods of growing length and does what the first ones need.
+
+    Starts take time in the program as in the cluster: until the scale-out delay has passed no
+    period can have more than what stands and what spot VMs with the model can give at once. A
+    start costs the VM time until it is up, so a short dip is not worth a scale-in.
+    """
+
+    name = "mpc"
+    options_type = MpcOptions
+    tunable: ClassVar[Tunable] = {
+        "quantile": Range(0.5, 0.98),
+        "beta": Range(0.0, 3.0),
+        "rho": Range(0.6, 1.4),
+        "beyond": Range(0.8, 1.5),
+        "niw_buffer": Range(0.0, 1.0),
+    }
+    service_knob = ServiceKnob("rho", stingy=3.0, generous=0.3, log=True)
+
+    def start(self) -> None:
+        """Forget the last episode."""
+        super().start()
+        self._next_s = 0.0
+
+    def step(self, view: ClusterView) -> None:
+        """Plan every period."""
+        if view.time_s < self._next_s - 1e-6 or not self.informed_or_clairvoyant:
+            return
+        o = self.options
+        self._next_s = view.time_s + o.period_s
+        widths = np.array(_GRID, dtype=np.int64)
+        rates = self.forecast(view, view.time_s + float(widths.sum()) * o.bin_s)
+        starts = np.concatenate([[0], np.cumsum(widths)])
+        demand = np.stack(
+            [rates[a:b].max(axis=0) for a, b in zip(starts, starts[1:], strict=False)]
+        )
+        demand = demand + need.niw_demand(self.layout, view, self.tracker, o.niw_buffer)
+        periods = widths * o.bin_s
+        early = int(np.searchsorted(starts[1:] * o.bin_s, self.lead_s - 0.5 * o.bin_s))
+        ceiling, standing, fast = self._ceiling(view, len(widths), early)
+        problem = self.problem(view, self.staff(view, demand), periods, ceiling, o.integer_periods)
+        plan = self.solve(problem)
+        if plan is None:
+            return
+        # What a spot VM can give within the period may wait; what takes longer starts now.
+        soon, later = plan.instances[:2].max(axis=0), plan.instances[: early + 1].max(axis=0)
+        slow = np.where(later > standing + fast, later, soon)
+        self.planned = np.maximum(soon, slow).reshape(view.target.shape)
+
+    @property
+    def informed_or_clairvoyant(self) -> bool:
+        """Whether there is anything to plan on."""
+        return self.informed or self.clairvoyant
+
+    def _ceiling(self, view: ClusterView, periods: int, early: int) -> tuple[Ints, Ints, Ints]:
+        """Return most instances [T, M, R, G], what stands and what is fast to have [M, R, G]."""
+        models, regions, _ = self.layout.shape
+        most = np.broadcast_to(view.inventory, (models, *view.inventory.shape))
+        standing = np.minimum(view.active + view.pending, view.target)
+        standing = standing.reshape(models, regions, -1)
+        fast = np.minimum(view.spot_vms, most - standing).clip(min=0)
+        ceiling = np.broadcast_to(most, (periods, *most.shape)).copy()
+        ceiling[:early] = np.minimum(standing + fast, most)
+        return ceiling, standing, fast
+
+    def desired(self, view: ClusterView) -> Ints:
+        """Return the plan's counts, raised where more is observed than planned, [E]."""
+        counts = view.target if self.planned is None else self.planned
+        planned: Ints = counts.sum(axis=1)
+        o = self.options
+        if self.planned is None or o.beyond <= 0:
+            return planned
+        rules = Refinement(o.beyond, 0.0, 0.0, o.hold_above, o.beta, o.rho)
+        return refine(view, self.layout, planned, None, 0.0, rules)
+
+
+@dataclass(frozen=True)
+class OracleOptions(MpcOptions):
+    """Options of `Oracle`: as `MpcOptions`, on the realised future."""
+
+    forecaster: str = "perfect"
+    quantile: float | None = None
+    beyond: float = 0.0
+    hold_above: float = 10.0
+
+
+class Oracle(Mpc):
+    """`Mpc` with the perfect forecast: the lower anchor of every comparison. Clairvoyant."""
+
+    name = "oracle"
+    clairvoyant = True
+    options_type = OracleOptions
+    tunable: ClassVar[Tunable] = {
+        "beta": Range(0.0, 3.0),
+        "rho": Range(0.6, 2.0),
+        "niw_buffer": Range(0.0, 1.0),
+    }

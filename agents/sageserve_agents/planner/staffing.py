@@ -1,0 +1,107 @@
+"""`staffing`: square-root staffing on a seasonal forecast, pooled over regions; no solver."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from sageserve_agents.parameters import Range, ServiceKnob, Tunable
+from sageserve_agents.planner import requirements as need
+from sageserve_agents.planner.options import PlannerOptions
+from sageserve_agents.planner.planning import PlanningAgent
+from sageserve_env.view import ClusterView, Floats, Ints
+
+
+@dataclass(frozen=True)
+class StaffingOptions(PlannerOptions):
+    """Options of `Staffing`.
+
+    Attributes:
+        period_s: Time between two decisions (DOMAIN.md section 9: 5 min).
+        hold_s: A scale-in waits until it has been wanted for this long (A).
+    """
+
+    period_s: float = 300.0
+    hold_s: float = 900.0
+
+
+class Staffing(PlanningAgent[StaffingOptions]):
+    """``n = load + beta sqrt(load)`` of each model, every five minutes.
+
+    The load is the largest forecast within the scale-out delay and the next period; the instances
+    of a model are spread over regions by their share of the traffic.
+    """
+
+    name = "staffing"
+    options_type = StaffingOptions
+    tunable: ClassVar[Tunable] = {
+        "beta": Range(0.0, 3.0),
+        "rho": Range(0.6, 1.4),
+        "hold_s": Range(300.0, 3600.0, "log"),
+        "niw_buffer": Range(0.0, 1.0),
+    }
+    service_knob = ServiceKnob("rho", stingy=3.0, generous=0.3, log=True)
+
+    def start(self) -> None:
+        """Forget the last episode."""
+        super().start()
+        self._next_s = 0.0
+        self._wanted: list[tuple[float, Ints]] = []
+        self._share: Floats = np.zeros(0)
+
+    def step(self, view: ClusterView) -> None:
+        """Compute the counts every period."""
+        if view.time_s < self._next_s - 1e-6 or not self.informed:
+            return
+        o = self.options
+        self._next_s = view.time_s + o.period_s
+        rates = self.forecast(view, view.time_s + self.lead_s + o.period_s)
+        niw = need.niw_demand(self.layout, view, self.tracker, o.niw_buffer)
+        demand = rates.max(axis=0) + niw
+        theta = self.layout.best_theta(view.theta) * o.rho
+        load = demand.sum(axis=(1, 2)) / theta
+        counts = np.ceil(load + o.beta * np.sqrt(load) - 1e-9).astype(np.int64)
+        self._share = demand.sum(axis=2)
+        self._wanted.append((view.time_s, counts))
+        self._wanted = [w for w in self._wanted if w[0] > view.time_s - o.hold_s - 1e-6]
+
+    def desired(self, view: ClusterView) -> Ints:
+        """Return the largest counts wanted within the hold, spread over regions, [E]."""
+        if not self._wanted:
+            standing: Ints = view.target.sum(axis=1)
+            return standing
+        totals = np.max([counts for _, counts in self._wanted], axis=0)
+        models, regions, _ = self.layout.shape
+        low = self.layout.low.reshape(models, regions)
+        high = self.layout.high.reshape(models, regions)
+        standing = view.target.sum(axis=1).reshape(models, regions)
+        rows = [
+            apportion(int(totals[m]), self._share[m], low[m], high[m], standing[m])
+            for m in range(models)
+        ]
+        spread: Ints = np.concatenate(rows)
+        return spread
+
+
+def apportion(total: int, share: Floats, low: Ints, high: Ints, standing: Ints) -> Ints:
+    """Split a total over regions by share, within limits, moving as few instances as possible.
+
+    Starts from what stands; adds where a region is furthest below its share, removes where it is
+    furthest above.
+
+    Args:
+        total: Instances of a model.
+        share: Traffic by region, [R].
+        low: Fewest per region, [R].
+        high: Most per region, [R].
+        standing: Present counts, [R].
+    """
+    ideal = total * share / max(float(share.sum()), 1e-12)
+    counts: Ints = np.clip(standing, low, high).astype(np.int64)
+    while counts.sum() < total and (counts < high).any():
+        counts[np.argmax(np.where(counts < high, ideal - counts, -np.inf))] += 1
+    while counts.sum() > total and (counts > low).any():
+        counts[np.argmax(np.where(counts > low, counts - ideal, -np.inf))] -= 1
+    return counts
