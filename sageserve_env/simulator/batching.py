@@ -60,6 +60,13 @@ def settle(s: State, v: int, kv_before: int, queued_before: int) -> None:
     member.pending = vm.pending_tokens
     running_s = s.config[0].running_penalty_s * vm.n_running
     member.wait_s = vm.queued_tokens / s.profile[vm.profile].theta + running_s
+    best = endpoint.best
+    if best == vm.member_pos:
+        endpoint.best = NONE
+    elif best != NONE:
+        least = s.member[vm.endpoint, best].wait_s
+        if member.wait_s < least or (member.wait_s == least and vm.member_pos < best):
+            endpoint.best = vm.member_pos
 
 
 @jit

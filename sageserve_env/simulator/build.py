@@ -90,6 +90,7 @@ def build_state(scenario: Scenario, theta: NDArray[np.float64], seed: int, minut
     e, g = len(scenario.endpoints), len(scenario.gpus)
     vms = int(scenario.inventory.sum())
     most = int(scenario.inventory.sum(axis=1).max())
+    leaves = 1 << max(0, vms - 1).bit_length()
     tables = _tables(scenario)
     s = State(
         config=_config(scenario),
@@ -103,9 +104,8 @@ def build_state(scenario: Scenario, theta: NDArray[np.float64], seed: int, minut
         table=tables,
         member=np.zeros((e, max(1, most)), dtype=MEMBER),
         ends=np.zeros((vms, scenario.batching.max_sequences + _PADDING), dtype=np.int64),
-        heap_vm=np.zeros(max(1, vms), dtype=np.int64),
-        heap_s=np.full(max(1, vms), np.inf),
-        heap_pos=np.full(max(1, vms), codes.NONE),
+        tree_s=np.full(2 * leaves, np.inf),
+        tree_vm=_tournament(leaves),
         ring=np.zeros((e, 60), dtype=np.int64),
         target=np.zeros((e, g), dtype=np.int64),
         active=np.zeros((e, g), dtype=np.int64),
@@ -130,6 +130,15 @@ def build_state(scenario: Scenario, theta: NDArray[np.float64], seed: int, minut
         **dict(zip(ARRIVALS, EMPTY, strict=True)),
     )
     return s
+
+
+def _tournament(leaves: int) -> Array:
+    """Return the VM at each node of a tournament of equals: the lowest of its leaves."""
+    node = np.zeros(2 * leaves, dtype=np.int64)
+    node[leaves:] = np.arange(leaves)
+    for i in range(leaves - 1, 0, -1):
+        node[i] = node[2 * i]
+    return node
 
 
 def _config(scenario: Scenario) -> Array:
@@ -221,6 +230,7 @@ def _endpoints(scenario: Scenario) -> Array:
         endpoint[i]["region"] = scenario.region_names.index(item.region)
         endpoint[i]["pool"] = pools.index(item.pool)
         endpoint[i]["batch"] = int(item.pool != "interactive")
+        endpoint[i]["best"] = codes.NONE
         endpoint[i]["release"] = scenario.niw.pull_below
     return endpoint
 

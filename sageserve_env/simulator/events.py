@@ -122,12 +122,12 @@ def advance(s: State, until_s: float) -> int:
             arrival_s = s.arrival_s[clock.cursor]
         elif clock.exhausted == 0:
             return NEED_CHUNK
-        vm_s = s.heap_s[0] if clock.heap_size > 0 else INFINITY
+        vm_s = s.tree_s[1]
         if vm_s <= arrival_s and vm_s <= clock.next_other_s:
             if vm_s > until_s:
                 break
             clock.now_s = vm_s
-            _vm_event(s, s.heap_vm[0], vm_s)
+            _vm_event(s, s.tree_vm[1], vm_s)
         elif clock.next_other_s <= arrival_s:
             if clock.next_other_s > until_s:
                 break

@@ -45,6 +45,7 @@ def join(s: State, v: int, now_s: float) -> None:
     vm.member_pos = endpoint.n_members
     s.member[vm.endpoint, vm.member_pos].vm = v
     endpoint.n_members += 1
+    endpoint.best = NONE
     endpoint.theta += s.profile[vm.profile].theta
     endpoint.kv_capacity += vm.kv_capacity
     settle(s, v, 0, 0)
@@ -56,6 +57,7 @@ def leave(s: State, v: int) -> None:
     vm = s.vm[v]
     endpoint = s.endpoint[vm.endpoint]
     endpoint.n_members -= 1
+    endpoint.best = NONE
     last = endpoint.n_members
     place = vm.member_pos
     if place != last:

@@ -1,9 +1,13 @@
-"""Two heaps: VMs by next event (four children a node), sequences of a VM by last iteration."""
+"""Two priority queues: VMs by next event, and the sequences of a VM by their last iteration.
+
+The VMs' queue is a tournament tree: VM v is leaf v, every inner node holds the earlier event of its
+two children (of equals, that of the lower VM), and the root the next event of all. A change walks
+from the leaf towards the root and stops where the winner stays the same.
+"""
 
 from __future__ import annotations
 
 from sageserve_env.simulator._jit import jit
-from sageserve_env.simulator.codes import INFINITY, NONE
 from sageserve_env.simulator.state import State
 
 SLOT_BITS = 24
@@ -11,80 +15,22 @@ SLOT_MASK = (1 << SLOT_BITS) - 1
 
 
 @jit
-def _up(s: State, i: int) -> None:
-    key, v = s.heap_s[i], s.heap_vm[i]
-    while i > 0:
-        parent = (i - 1) >> 2
-        if s.heap_s[parent] <= key:
-            break
-        s.heap_s[i] = s.heap_s[parent]
-        s.heap_vm[i] = s.heap_vm[parent]
-        s.heap_pos[s.heap_vm[i]] = i
-        i = parent
-    s.heap_s[i] = key
-    s.heap_vm[i] = v
-    s.heap_pos[v] = i
-
-
-@jit
-def _down(s: State, i: int) -> None:
-    size = s.clock[0].heap_size
-    key, v = s.heap_s[i], s.heap_vm[i]
-    while True:
-        first = 4 * i + 1
-        if first >= size:
-            break
-        child = first
-        least = s.heap_s[first]
-        for other in range(first + 1, min(first + 4, size)):
-            if s.heap_s[other] < least:
-                child, least = other, s.heap_s[other]
-        if least >= key:
-            break
-        s.heap_s[i] = least
-        s.heap_vm[i] = s.heap_vm[child]
-        s.heap_pos[s.heap_vm[i]] = i
-        i = child
-    s.heap_s[i] = key
-    s.heap_vm[i] = v
-    s.heap_pos[v] = i
-
-
-@jit
 def schedule(s: State, v: int, time_s: float) -> None:
-    """Set the next event of VM ``v``; infinity removes it from the heap."""
-    vm = s.vm[v]
-    clock = s.clock[0]
-    old = vm.event_s
-    i = s.heap_pos[v]
-    vm.event_s = time_s
-    if i == NONE:
-        if time_s == INFINITY:
+    """Set the next event of VM ``v``; infinity means that it has none."""
+    s.vm[v].event_s = time_s
+    i = (s.tree_s.shape[0] >> 1) + v
+    s.tree_s[i] = time_s
+    earliest, winner = time_s, v
+    while i > 1:
+        other = i ^ 1
+        other_s = s.tree_s[other]
+        if other_s < earliest or (other_s == earliest and s.tree_vm[other] < winner):
+            earliest, winner = other_s, s.tree_vm[other]
+        i >>= 1
+        if s.tree_s[i] == earliest and s.tree_vm[i] == winner:
             return
-        i = clock.heap_size
-        clock.heap_size += 1
-        s.heap_s[i] = time_s
-        s.heap_vm[i] = v
-        _up(s, i)
-        return
-    if time_s == INFINITY:
-        clock.heap_size -= 1
-        last = clock.heap_size
-        s.heap_pos[v] = NONE
-        if i != last:
-            s.heap_s[i] = s.heap_s[last]
-            s.heap_vm[i] = s.heap_vm[last]
-            s.heap_pos[s.heap_vm[i]] = i
-            if s.heap_s[i] < old:
-                _up(s, i)
-            else:
-                _down(s, i)
-        return
-    s.heap_s[i] = time_s
-    if time_s < old:
-        _up(s, i)
-    else:
-        _down(s, i)
+        s.tree_s[i] = earliest
+        s.tree_vm[i] = winner
 
 
 @jit

@@ -143,21 +143,24 @@ def _fleet(sim: Simulator) -> None:
         _require(
             (s.member["pending"][e, :n] == mine["pending_tokens"]).all(), "JSQ keys are current"
         )
+        if n and endpoint["best"] != codes.NONE:
+            least = int(np.argmin(s.member["wait_s"][e, :n]))
+            _require(int(endpoint["best"]) == least, "the remembered member has the least wait")
         _require(int(s.ring[e].sum()) == int(endpoint["ring_tokens"]), "routed tokens add up")
         _require(endpoint["ring_tokens"] >= 0, "routed tokens are not negative")
 
 
 def _events(s: State) -> None:
-    clock = s.clock[0]
-    n = int(clock["heap_size"])
-    order = s.heap_vm[:n]
-    _require(len(set(order.tolist())) == n, "a VM is in the event heap at most once")
-    _require((s.heap_pos[order] == np.arange(n)).all(), "VMs know their place in the heap")
-    _require((s.heap_s[:n] == s.vm["event_s"][order]).all(), "heap keys are the VMs' events")
-    _require((s.heap_s[:n] >= clock["now_s"]).all(), "no event lies in the past")
-    for i in range(1, n):
-        _require(s.heap_s[(i - 1) // 4] <= s.heap_s[i], "the event heap is ordered")
-    _require(int(np.isfinite(s.vm["event_s"]).sum()) == n, "every VM with an event is in the heap")
+    leaves = len(s.tree_s) // 2
+    event_s = np.full(leaves, np.inf)
+    event_s[: len(s.vm)] = s.vm["event_s"]
+    _require((s.tree_s[leaves:] == event_s).all(), "the tournament's leaves are the VMs' events")
+    _require((event_s >= s.clock[0]["now_s"]).all(), "no event lies in the past")
+    for i in range(leaves - 1, 0, -1):
+        best = min((s.tree_s[c], s.tree_vm[c]) for c in (2 * i, 2 * i + 1))
+        _require(
+            (s.tree_s[i], s.tree_vm[i]) == best, "every node holds the earlier of its children"
+        )
 
 
 def _bill(sim: Simulator) -> None:

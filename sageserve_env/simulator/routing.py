@@ -131,11 +131,15 @@ def _by_shares(s: State, i: int, batch: int, now_s: float) -> int:
 @jit
 def least_wait_member(s: State, e: int) -> int:
     """Place of the member of endpoint ``e`` with the least expected wait, the first of equals."""
+    best = int(s.endpoint[e].best)
+    if best != NONE:
+        return best
     best = 0
     least = s.member[e, 0].wait_s
     for j in range(1, s.endpoint[e].n_members):
         if s.member[e, j].wait_s < least:
             best, least = j, s.member[e, j].wait_s
+    s.endpoint[e].best = best
     return best
 
 

@@ -76,7 +76,6 @@ CLOCK = _record(
     ("next_stale_s", "f8"),
     ("free_head", "i8"),  # free request slots
     ("n_free", "i8"),
-    ("heap_size", "i8"),  # VMs with a next event
     ("transit_head", "i8"),  # requests between region and instance, FIFO
     ("transit_tail", "i8"),
     ("sequence", "i8"),  # requests taken from the trace; tie-breaker of queue keys
@@ -177,6 +176,7 @@ ENDPOINT = _record(
     ("pool", "i8"),
     ("n_members", "i8"),  # accepting instances
     ("round_robin", "i8"),
+    ("best", "i8"),  # member with the least expected wait; NONE: look again
     ("batch", "i8"),  # 1: pulls non-interactive work
 )
 
@@ -248,9 +248,8 @@ class State(Handle):
     table: Array  # f8 [P, 4, L]: prefill tokens, seconds, decode sequences, seconds
     member: Array  # MEMBER [E, most VMs of an endpoint]
     ends: Array  # i8 [V, max_sequences + padding]: heap of end_iteration << 24 | slot
-    heap_vm: Array  # i8 [V]: VMs ordered by next event
-    heap_s: Array  # f8 [V]: their keys
-    heap_pos: Array  # i8 [V]: place of each VM in the heap, NONE if it has no event
+    tree_s: Array  # f8 [2 x power of 2]: tournament of next events, leaves in the second half
+    tree_vm: Array  # i8 [2 x power of 2]: their VMs
     ring: Array  # i8 [E, 60]: prompt tokens routed per second
     target: Array  # i8 [E, G]
     active: Array  # i8 [E, G]
@@ -292,9 +291,8 @@ class State(Handle):
         ("table", _F8, 3),
         ("member", MEMBER, 2),
         ("ends", _I8, 2),
-        ("heap_vm", _I8, 1),
-        ("heap_s", _F8, 1),
-        ("heap_pos", _I8, 1),
+        ("tree_s", _F8, 1),
+        ("tree_vm", _I8, 1),
         ("ring", _I8, 2),
         ("target", _I8, 2),
         ("active", _I8, 2),

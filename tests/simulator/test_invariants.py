@@ -128,8 +128,7 @@ def _next_event_s(sim: Simulator) -> float:
     state = sim.state
     clock = state.clock[0]
     times = [float(clock["next_other_s"])]
-    if clock["heap_size"] > 0:
-        times.append(float(state.heap_s[0]))
+    times.append(float(state.tree_s[1]))
     if clock["cursor"] < len(state.arrival_s):
         times.append(float(state.arrival_s[clock["cursor"]]))
     elif not clock["exhausted"]:
