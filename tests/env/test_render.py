@@ -57,11 +57,11 @@ def test_training_does_not_import_matplotlib() -> None:
 def test_record_video(tmp_path: Path) -> None:
     pytest.importorskip("moviepy")
     env = gym.wrappers.RecordVideo(
-        gym.make(TINY, render_mode="rgb_array", horizon_s=300.0), str(tmp_path)
+        gym.make(TINY, render_mode="rgb_array", horizon_s=300.0), str(tmp_path / "video")
     )
     env.reset(seed=0)
     truncated = False
     while not truncated:
         _, _, _, truncated, _ = env.step(env.action_space.sample())
     env.close()
-    assert next(tmp_path.glob("*.mp4")).stat().st_size > 1000
+    assert next((tmp_path / "video").glob("*.mp4")).stat().st_size > 1000

@@ -146,8 +146,9 @@ def sensible(env: Any, step: int) -> ClusterAction:
     """A fleet for the load seen, with room to spare; batch work when there is room."""
     view = env.view()
     demand = view.prompt_rate[2].sum(axis=2) / view.theta[:, 0][:, None]  # [M, R] instances
-    wanted = np.ceil(1.7 * demand.sum(axis=1) / demand.shape[1]).astype(int) + 1
-    wanted = np.maximum(wanted, 2) if step > 5 else np.full(len(wanted), 3)
+    wanted = np.ceil(1.5 * demand.sum(axis=1) / demand.shape[1]).astype(int) + 1
+    if step < 15:
+        wanted = np.maximum(wanted, env.scenario.initial_instances)
     return ClusterAction(np.repeat(wanted, demand.shape[1])[:, None])
 
 
@@ -194,7 +195,7 @@ def busy() -> Any:
     """Return two hours of work for about five instances; zero instances are allowed."""
     return load_scenario("tiny").replace(
         min_instances=0,
-        initial_instances=4,
+        initial_instances=8,
         horizon_s=7200.0,
         workload={"scale": 3.0},
         regions=[
