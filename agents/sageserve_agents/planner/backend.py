@@ -40,6 +40,8 @@ class SolverOptions:
         time_limit_s: Limit of the solver.
         gap: Relative gap at which the solver may stop.
         threads: Threads of the solver; 1 keeps runs reproducible and leaves cores to episodes.
+        by_model: Plan model by model where that is exact, which it is unless the models compete for
+            VMs; small programs that differ little between regions are solved much faster so.
         node_limit: Limit of branch-and-bound nodes (HiGHS), which unlike a time limit stops at the
             same plan on every machine (A).
     """
@@ -48,6 +50,7 @@ class SolverOptions:
     time_limit_s: float = 10.0
     gap: float = 1e-3
     threads: int = 1
+    by_model: bool = False
     node_limit: int = 2000
 
     def __post_init__(self) -> None:
@@ -145,6 +148,7 @@ def make_solver(name: str, options: SolverOptions) -> Any:
             gapRel=options.gap,
             threads=options.threads,
             mip_max_nodes=options.node_limit,
+            mip_heuristic_run_feasibility_jump=False,  # a third of the time of a small plan
         )
     return pulp.PULP_CBC_CMD(
         msg=False, timeLimit=options.time_limit_s, gapRel=options.gap, threads=options.threads

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import ClassVar
 
 import numpy as np
@@ -12,7 +13,7 @@ from sageserve_agents.planner import requirements as need
 from sageserve_agents.planner.options import PlannerOptions
 from sageserve_agents.planner.planning import PlanningAgent
 from sageserve_agents.planner.refine import Refinement, refine
-from sageserve_env.view import ClusterView, Ints
+from sageserve_env.view import ClusterView, Floats, Ints
 
 # Bins per period: fine while starts are decided, coarse later (A). With bins of 5 minutes: 5, 5,
 # 5, 10, 15 and 20 minutes, an hour in all.
@@ -33,8 +34,9 @@ class MpcOptions(PlannerOptions):
 
     quantile: float | None = 0.7
     beta: float = 1.0
+    gap: float = 0.01
     period_s: float = 300.0
-    integer_periods: int = 3
+    integer_periods: int = 2
     beyond: float = 1.0
     hold_above: float = 0.7
 
@@ -72,11 +74,9 @@ class Mpc(PlanningAgent[MpcOptions]):
         widths = np.array(_GRID, dtype=np.int64)
         rates = self.forecast(view, view.time_s + float(widths.sum()) * o.bin_s)
         starts = np.concatenate([[0], np.cumsum(widths)])
-        demand = np.stack(
-            [rates[a:b].max(axis=0) for a, b in zip(starts, starts[1:], strict=False)]
-        )
+        demand = np.stack([rates[a:b].max(axis=0) for a, b in pairwise(starts)])
         demand = demand + need.niw_demand(self.layout, view, self.tracker, o.niw_buffer)
-        periods = widths * o.bin_s
+        periods: Floats = widths.astype(np.float64) * o.bin_s
         early = int(np.searchsorted(starts[1:] * o.bin_s, self.lead_s - 0.5 * o.bin_s))
         ceiling, standing, fast = self._ceiling(view, len(widths), early)
         problem = self.problem(view, self.staff(view, demand), periods, ceiling, o.integer_periods)

@@ -67,4 +67,4 @@ class PlannerOptions:
 
     def solver_options(self) -> SolverOptions:
         """Return the solver's part."""
-        return SolverOptions(self.solver, self.time_limit_s, self.gap)
+        return SolverOptions(self.solver, self.time_limit_s, self.gap, by_model=True)

@@ -5,7 +5,7 @@ Axes: T periods, M models, R regions, G VM types, C classes of demand (the tiers
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -113,6 +113,23 @@ class PlanProblem:
             len(self.regions),
             len(self.gpus),
             len(self.classes),
+        )
+
+    def only(self, m: int) -> PlanProblem:
+        """Return the problem of one model, with all the VMs to itself."""
+        one = slice(m, m + 1)
+        return replace(
+            self,
+            models=self.models[one],
+            demand=self.demand[:, one],
+            theta=self.theta[one],
+            current=self.current[one],
+            low=self.low[one],
+            high=self.high[one],
+            start_cost_usd=self.start_cost_usd[one],
+            flow_cost_usd=self.flow_cost_usd[one],
+            value_usd=self.value_usd[one],
+            ceiling=None if self.ceiling is None else self.ceiling[:, one],
         )
 
     def shortfall_usd(self) -> Floats:

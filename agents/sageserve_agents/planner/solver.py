@@ -7,6 +7,9 @@ through PuLP; where it is missing or fails CBC takes its place.
 from __future__ import annotations
 
 import time
+from dataclasses import replace
+
+import numpy as np
 
 from sageserve_agents.planner.backend import (
     SOLVERS,
@@ -41,6 +44,10 @@ def solve(
             what it returns cannot be used.
     """
     options = options or SolverOptions()
+    if options.by_model and len(problem.models) > 1:
+        plan = _by_model(problem, options, warm)
+        if plan is not None:
+            return plan
     began = time.perf_counter()
     model = build(problem)
     build_s = time.perf_counter() - began
@@ -61,6 +68,38 @@ def solve(
         except SolverError as error:
             errors.append(str(error))
     raise PlannerError("; ".join(errors))
+
+
+def _by_model(problem: PlanProblem, options: SolverOptions, warm: Ints | None) -> Plan | None:
+    """Return the plans of the models put together, or None if they need more VMs than there are.
+
+    Without the inventory rows the program falls into one per model. If their optima respect the
+    inventories together, they are the optimum of the whole.
+    """
+    parts = []
+    for m in range(len(problem.models)):
+        start = None if warm is None else warm[:, m : m + 1]
+        part = solve(problem.only(m), replace(options, by_model=False), start)
+        if part.short:
+            return None
+        parts.append(part)
+    instances = np.concatenate([p.instances for p in parts], axis=1)
+    if (instances.sum(axis=1) > problem.inventory).any():
+        return None
+    objective, bound = (sum(getattr(p, k) for p in parts) for k in ("objective_usd", "bound_usd"))
+    return Plan(
+        problem,
+        instances,
+        np.concatenate([p.flow for p in parts], axis=1),
+        np.concatenate([p.shortfall for p in parts], axis=1),
+        objective,
+        bound,
+        max(0.0, objective - bound) / max(abs(objective), 1e-9),
+        all(p.optimal for p in parts),
+        parts[0].solver,
+        sum(p.build_s for p in parts),
+        sum(p.solve_s for p in parts),
+    )
 
 
 __all__ = ["LARGE", "SOLVERS", "PlannerError", "SolverOptions", "solve"]

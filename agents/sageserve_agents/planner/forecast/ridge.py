@@ -77,7 +77,7 @@ class Ridge(ProfileForecaster):
     def _features(self, bins: NDArray[np.int64]) -> Floats:
         """Return harmonics of the day for each kind of day, [bins, features]."""
         history = self.history
-        times: Floats = history.start_s + (bins + 0.5) * history.bin_s
+        times: Floats = history.start_s + (bins.astype(np.float64) + 0.5) * history.bin_s
         day = self.clock.weekday(times)
         phase = 2 * np.pi * (day % 1.0)[:, None] * np.arange(1, self.harmonics + 1)
         curve = np.hstack([np.ones((len(bins), 1)), np.sin(phase), np.cos(phase)])
