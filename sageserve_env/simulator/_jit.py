@@ -59,5 +59,5 @@ def _call_with_wide_numbers(compiled: Any) -> None:
 
 
 def _wide(argument: Any) -> Any:
-    plain = types.unliteral(argument)
+    plain = types.unliteral(argument)  # type: ignore[no-untyped-call]
     return types.int64 if isinstance(plain, types.Integer) else plain

@@ -195,7 +195,7 @@ def _rebuild(
     trace: RequestTrace,
     rows: npt.NDArray[np.int64],
     arrival: FloatArray,
-    **changes: Any,  # noqa: ANN401 - fields of RequestTrace
+    **changes: Any,
 ) -> RequestTrace:
     """Take ``rows`` at new times, sorted; ids are kept only if no row occurs twice."""
     order = np.argsort(arrival, kind="stable")

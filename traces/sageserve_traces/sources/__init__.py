@@ -183,7 +183,7 @@ def _build(
     keep = checker.good
     n = int(keep.sum())
 
-    def taken(values: Any) -> Any:  # noqa: ANN401 - array or None
+    def taken(values: Any) -> Any:
         return np.zeros(n, dtype=np.int16) if values is None else values[keep]
 
     models = names.models
@@ -219,7 +219,7 @@ def _build(
     return replace(trace, mix=mix)
 
 
-def _narrow_models(models: tuple[str, ...], model: Any) -> tuple[tuple[str, ...], Any]:  # noqa: ANN401
+def _narrow_models(models: tuple[str, ...], model: Any) -> tuple[tuple[str, ...], Any]:
     """Keep the paper's four names if they suffice, else the names that occur."""
     used = np.unique(model)
     if not len(used) or used[-1] < len(MODELS):

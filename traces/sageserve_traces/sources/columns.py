@@ -130,7 +130,7 @@ class Checker:
         return np.where(self.good, values, 0.0), first
 
 
-def to_float(column: Any) -> FloatArray:  # noqa: ANN401 - pyarrow array or list
+def to_float(column: Any) -> FloatArray:
     """Return a column as floats, NaN where that is impossible."""
     import pandas as pd
     import pyarrow as pa
@@ -150,7 +150,7 @@ def to_float(column: Any) -> FloatArray:  # noqa: ANN401 - pyarrow array or list
         return np.asarray(pd.to_numeric(series, errors="coerce"), dtype=np.float64)
 
 
-def to_stamps(column: Any) -> npt.NDArray[np.datetime64]:  # noqa: ANN401
+def to_stamps(column: Any) -> npt.NDArray[np.datetime64]:
     """Return a column of timestamps as UTC, NaT where that is impossible."""
     import pandas as pd
 
@@ -160,7 +160,7 @@ def to_stamps(column: Any) -> npt.NDArray[np.datetime64]:  # noqa: ANN401
     return np.asarray(stamps.dt.tz_localize(None).to_numpy(dtype="datetime64[ns]"))
 
 
-def factorise(column: Any) -> tuple[npt.NDArray[np.int64], Sequence[str]]:  # noqa: ANN401
+def factorise(column: Any) -> tuple[npt.NDArray[np.int64], Sequence[str]]:
     """Return codes and the distinct values (as stripped strings) of a column of names."""
     import pyarrow as pa
 
@@ -177,5 +177,5 @@ def factorise(column: Any) -> tuple[npt.NDArray[np.int64], Sequence[str]]:  # no
     return codes.astype(np.int64), [*values, ""]
 
 
-def _python(value: Any) -> Any:  # noqa: ANN401
+def _python(value: Any) -> Any:
     return value.as_py() if hasattr(value, "as_py") else value

@@ -53,7 +53,7 @@ SCHEMA = Schema(
 )
 
 
-def _table(chunk: RequestTrace, with_id: bool) -> Any:  # noqa: ANN401 - pyarrow.Table
+def _table(chunk: RequestTrace, with_id: bool) -> Any:
     import pyarrow as pa
 
     columns: dict[str, Any] = {"arrival_s": pa.array(chunk.arrival_s)}

@@ -92,7 +92,7 @@ def _read_csv(path: Path, header: tuple[str, ...], present: list[str], drop: boo
 
     bad: list[tuple[int | None, int, int]] = []
 
-    def on_bad_row(row: Any) -> str:  # noqa: ANN401 - pyarrow.csv.InvalidRow
+    def on_bad_row(row: Any) -> str:
         bad.append((row.number, row.expected_columns, row.actual_columns))
         return "skip"
 
