@@ -1,0 +1,243 @@
+"""`sageserve plan`: one plan for one period, and why it is what it is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from sageserve_agents.demand import Clock
+    from sageserve_agents.planner.hourly import HourlyPlanner
+    from sageserve_bench.workload import Workload
+    from sageserve_env.scenario import Scenario
+    from sageserve_env.view import ClusterView, Floats
+    from sageserve_traces import TraceSource
+
+_HOUR_S = 3600.0
+
+
+def plan(
+    scenario: Annotated[str, typer.Option(help="Name or YAML file.")] = "o365-day",
+    trace: Annotated[str | None, typer.Option(help="Name or file.")] = None,
+    tile: Annotated[str | None, typer.Option(help="Repeat a short trace, such as 6h.")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Seed; 1000 is the first of validation.")] = 1000,
+    hour: Annotated[
+        float, typer.Option(min=0.0, help="Hour of the trace at which the planned period begins.")
+    ] = 0.0,
+    demand: Annotated[
+        Path | None,
+        typer.Option(
+            help="CSV with model,region,prompt_tokens_per_s and optional tier, instead of a trace."
+        ),
+    ] = None,
+    agent: Annotated[
+        str, typer.Option(help="Hourly planner with its options, as in ilp:beta=2;rho=0.9.")
+    ] = "ilp",
+    current: Annotated[
+        int | None, typer.Option(min=0, help="Instances per endpoint that stand now.")
+    ] = None,
+) -> None:
+    """Make one plan from a forecast (or a demand you give) and explain it."""
+    from rich.console import Console
+
+    from sageserve_agents import make_agent
+    from sageserve_agents.planner.hourly import HourlyPlanner
+    from sageserve_bench.errors import UserError
+    from sageserve_env.capacity import measure_theta
+    from sageserve_env.scenario import load_scenario
+
+    planner = make_agent(agent)
+    if not isinstance(planner, HourlyPlanner):
+        raise UserError(f"agent {agent!r} makes no hourly plans: take ilp, lt-i, lt-u or lt-ua")
+    out = Console(highlight=False)
+    if demand is not None:
+        cluster = load_scenario(scenario)
+        view = _view(cluster, measure_theta(cluster), 0.0, None, current)
+        planner.reset(cluster, seed, _no_history(cluster))
+        rates = read_demand(demand, cluster)
+        result = planner.solve(
+            planner.problem(view, planner.staff(view, rates)[None], _periods(planner))
+        )
+        out.print(f"Demand of {demand.name}, {rates.sum():,.0f} prompt tokens/s", soft_wrap=True)
+    else:
+        workload = load_workload(scenario, trace, tile, seed)
+        cluster = workload.scenario
+        if hour * _HOUR_S > cluster.horizon_s:
+            raise UserError(
+                f"hour {hour:g} is beyond the {cluster.horizon_s / _HOUR_S:g} h horizon"
+            )
+        mix = workload.trace.token_mix
+        theta = measure_theta(cluster, mix)
+        planner.reset(cluster, seed, workload.history(clairvoyant=planner.clairvoyant))
+        at_s = max(0.0, hour * _HOUR_S - planner.lead_s)
+        view = _view(cluster, theta, at_s, workload, current)
+        planner.act(view)
+        result = planner.plan
+        if result is None and not planner.failure:
+            raise UserError(
+                f"nothing is known of the demand before hour {hour:g}: take a later --hour, or "
+                "give --demand FILE"
+            )
+        out.print(
+            f"{workload.trace.name}, seed {seed}: hour {hour:g}, planned {at_s / _HOUR_S:.2f} h "
+            f"after the start by {agent}",
+            soft_wrap=True,
+        )
+    if result is None:
+        raise UserError(f"no plan: {planner.failure}")
+    out.print(_theta_line(cluster, view), soft_wrap=True)
+    out.print(result.explain(), soft_wrap=True)
+
+
+def load_workload(scenario: str, trace: str | None, tile: str | None, seed: int) -> Workload:
+    """Return the workload of a seed from the words of a command line."""
+    from sageserve_bench.workload import TraceSpec, resolve
+    from sageserve_env.scenario import load_scenario
+    from sageserve_traces import parse_duration
+
+    tile_s = None if tile is None else parse_duration(tile)
+    return resolve(load_scenario(scenario), TraceSpec(trace, tile_s), seed)
+
+
+def calendar(trace: TraceSource) -> Clock:
+    """Return the calendar of a trace."""
+    from sageserve_agents.demand import Clock
+
+    return Clock(trace.start_weekday + trace.start_hour_utc / 24.0)
+
+
+def read_demand(path: Path, scenario: Scenario) -> Floats:
+    """Return prompt tokens per second by model, region and tier, [M, R, K], from a CSV file.
+
+    Raises:
+        UserError: If a column is missing or a value is unknown, negative or not a number.
+    """
+    import csv
+
+    import numpy as np
+
+    from sageserve_agents.parameters import nearest
+    from sageserve_bench.errors import UserError
+
+    axes = {
+        "model": scenario.models,
+        "region": scenario.region_names,
+        "tier": scenario.tier_names,
+    }
+    rates = np.zeros([len(names) for names in axes.values()])
+    with path.open(newline="", encoding="utf-8-sig") as file:
+        reader = csv.DictReader(file)
+        missing = {"model", "region", "prompt_tokens_per_s"} - set(reader.fieldnames or ())
+        if missing:
+            raise UserError(f"{path}: column {', '.join(sorted(missing))} is missing")
+        for number, row in enumerate(reader, start=2):
+            index = []
+            for axis, names in axes.items():
+                value = row.get(axis) or (names[0] if axis == "tier" else "")
+                if value not in names:
+                    raise UserError(f"{path}: row {number}: {nearest(value, names, axis)}")
+                index.append(names.index(value))
+            try:
+                rate = float(row["prompt_tokens_per_s"])
+            except (TypeError, ValueError):
+                rate = float("nan")
+            if not 0 <= rate < float("inf"):
+                text = row["prompt_tokens_per_s"]
+                raise UserError(
+                    f"{path}: row {number}: prompt_tokens_per_s: expected a number of at least 0, "
+                    f"got {text!r}"
+                )
+            rates[tuple(index)] += rate
+    return rates
+
+
+def _no_history(scenario: Scenario) -> Any:
+    from sageserve_traces import DemandSeries
+
+    return DemandSeries.zeros(
+        0,
+        models=scenario.models,
+        regions=scenario.region_names,
+        tiers=scenario.tier_names,
+    )
+
+
+def _periods(planner: HourlyPlanner[Any]) -> Floats:
+    import numpy as np
+
+    return np.array([planner.options.period_s])
+
+
+def _view(
+    scenario: Scenario,
+    theta: Floats,
+    time_s: float,
+    workload: Workload | None,
+    current: int | None,
+) -> ClusterView:
+    """Return what a planner sees of a cluster that stands at its initial counts and is idle."""
+    import numpy as np
+
+    from sageserve_env.view import DEMAND_BIN_S, WINDOWS_S, ClusterView
+
+    e, g = len(scenario.endpoints), len(scenario.gpus)
+    m, r, k = len(scenario.models), len(scenario.regions), len(scenario.tiers)
+    w = len(WINDOWS_S)
+    standing = np.zeros((e, g), dtype=np.int64)
+    standing[:, 0] = scenario.initial_instances if current is None else current
+    used = standing.reshape(m, r, -1, g).sum(axis=(0, 2))
+    seen = [np.zeros((0, m, r, k))] * 3
+    weekday = 0.0
+    if workload is not None:
+        weekday = (calendar(workload.trace).weekday_at_0 + time_s / 86_400.0) % 7.0
+        bins = int(time_s // DEMAND_BIN_S)
+        if bins:
+            known = workload.history(clairvoyant=True).window(0.0, bins * DEMAND_BIN_S)
+            seen = [known.requests, known.prompt_tokens, known.output_tokens]
+    none, nothing = np.zeros((e, g), dtype=np.int64), np.zeros(e)
+    rates = np.zeros((w, m, r, k))
+    return ClusterView(
+        time_s=time_s,
+        interval_s=scenario.decision_interval_s,
+        horizon_s=scenario.horizon_s,
+        hour_of_day=24.0 * (weekday % 1.0),
+        weekday=weekday,
+        theta=theta,
+        target=standing,
+        active=standing,
+        pending=none,
+        pending_ready_s=none.astype(np.float64),
+        draining=none,
+        unmet=none,
+        idle_vms=np.maximum(scenario.inventory - used, 0),
+        spot_vms=np.zeros((m, r, g), dtype=np.int64),
+        inventory=scenario.inventory,
+        utilisation=nothing,
+        kv_utilisation=nothing,
+        queued_prompt_tokens=nothing,
+        queued_requests=nothing.astype(np.int64),
+        running=nothing.astype(np.int64),
+        global_queue=np.zeros(m, dtype=np.int64),
+        request_rate=rates,
+        prompt_rate=rates,
+        output_rate=rates,
+        demand_requests=seen[0],
+        demand_prompt_tokens=seen[1],
+        demand_output_tokens=seen[2],
+        ttft_p95_ratio=nothing,
+        slo_attainment=np.ones(e),
+        niw_backlog=np.zeros(m, dtype=np.int64),
+        niw_backlog_tokens=np.zeros(m),
+        niw_deadline_s=np.full(m, 86_400.0),
+    )
+
+
+def _theta_line(scenario: Scenario, view: ClusterView) -> str:
+    rows = []
+    for m, model in enumerate(scenario.models):
+        usable = [g for g in range(len(scenario.gpus)) if scenario.compatible[m, g]]
+        rates = ", ".join(f"{scenario.gpus[g]} {view.theta[m, g]:,.0f}" for g in usable)
+        rows.append(f"{model}: {rates}")
+    return "Sustained prompt tokens/s of an instance: " + "; ".join(rows)
