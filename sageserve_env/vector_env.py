@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from itertools import pairwise
 from typing import Any
 
 import gymnasium as gym
@@ -60,8 +59,6 @@ class SageServeVectorEnv(gym.vector.VectorEnv[Observation, Any, Any]):
         self._observations = np.zeros((num_envs, first.layout.size), dtype=np.float32)
         self._ended = np.zeros(num_envs, dtype=np.bool_)
         self._results: list[Result | None] = [None] * num_envs
-        edges = np.linspace(0, num_envs, self.threads + 1).astype(int).tolist()
-        self._parts = list(pairwise(edges))
         self._pool: ThreadPoolExecutor | None = None
         self._share_observations()
 
@@ -151,20 +148,21 @@ class SageServeVectorEnv(gym.vector.VectorEnv[Observation, Any, Any]):
             )
 
     def _run(self, work: Callable[[int], None]) -> None:
-        """Do ``work`` for every environment, a part of them in each thread."""
+        """Do ``work`` for every environment; each thread takes the next one that is left."""
+        left = iter(range(self.num_envs))  # taking the next is atomic
 
-        def part(low: int, high: int) -> None:
-            for i in range(low, high):
+        def take() -> None:
+            for i in left:
                 work(i)
 
-        if len(self._parts) == 1:
-            part(0, self.num_envs)
+        if self.threads == 1:
+            take()
             return
         if self._pool is None:
             self._pool = ThreadPoolExecutor(self.threads - 1, "sageserve")
-        others = [self._pool.submit(part, *edges) for edges in self._parts[1:]]
+        others = [self._pool.submit(take) for _ in range(self.threads - 1)]
         try:
-            part(*self._parts[0])
+            take()
         finally:
             for other in others:
                 other.exception()  # wait for all, whatever happens in one
