@@ -17,6 +17,8 @@ def test_look_ahead_finds_something_better(repository: Path) -> None:
 @pytest.mark.slow
 def test_the_notebook_runs(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("stable_baselines3")
+    torch = pytest.importorskip("torch")
+    torch.set_num_threads(1)
     monkeypatch.setenv("SAGESERVE_NOTEBOOK_STEPS", "960")
     notebook = json.loads((repository / "examples" / "train_an_agent.ipynb").read_text("utf-8"))
     names: dict[str, object] = {"__name__": "__notebook__"}
