@@ -142,7 +142,7 @@ class ToyCluster:
             utilisation=load,
             queued_prompt_tokens=self.backlog.copy(),
             queued_requests=(self.backlog / REQUEST_TOKENS).astype(np.int64),
-            running=np.minimum(flow / REQUEST_TOKENS * 10.0, 1e6).astype(np.int64),
+            running=np.minimum(flow / REQUEST_TOKENS * 2.0, 1e6).astype(np.int64),
             global_queue=(
                 (self.active.reshape(self.shape).sum(axis=(1, 2)) == 0)
                 & (flow.reshape(self.shape).sum(axis=(1, 2)) > 0)

@@ -71,7 +71,7 @@ def _highs_class() -> type[Any]:
             columns = lp.variables()
             for i, v in enumerate(columns):
                 v.index = i
-            rows = list(lp.constraints.values())
+            rows = lp.constraints()
             for i, row in enumerate(rows):
                 row.index = i
             sign = -1.0 if lp.sense == pulp.LpMaximize else 1.0
