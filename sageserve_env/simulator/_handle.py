@@ -5,13 +5,19 @@ kernel, which makes calls slow and compilation slower. Instead the state owns a 
 pointers and shapes, and kernels receive the address of that table. ``s.vm`` inside a kernel builds
 an array from its table entry; as such arrays own nothing, no reference is counted. In plain Python
 (``NUMBA_DISABLE_JIT=1``) ``s.vm`` is simply the attribute.
+
+Kernels never count from the end, so the arrays of a state take no negative indices, which saves a
+few instructions at each access. ``SAGESERVE_CHECK_BOUNDS=1`` compiles kernels that raise
+``IndexError`` for every index outside an array.
 """
 
 # Numba's extension interface has no types.
-# mypy: disable-error-code="no-untyped-call, untyped-decorator, attr-defined, override, misc"
+# mypy: disable-error-code="no-untyped-call, arg-type, untyped-decorator, attr-defined, override, misc"
 
 from __future__ import annotations
 
+import operator
+import os
 from typing import Any
 
 import numba
@@ -19,14 +25,79 @@ import numpy as np
 from llvmlite import ir
 from numba.core import cgutils, types
 from numba.core.datamodel import models, register_default
-from numba.core.extending import infer_getattr, lower_getattr_generic, typeof_impl, unbox
+from numba.core.extending import (
+    infer_getattr,
+    lower_builtin,
+    lower_getattr_generic,
+    typeof_impl,
+    unbox,
+)
 from numba.core.pythonapi import NativeValue
 from numba.core.typing.templates import AttributeTemplate
 from numba.core.typing.typeof import Purpose
+from numba.np import arrayobj
 
+CHECK_BOUNDS = os.environ.get("SAGESERVE_CHECK_BOUNDS") == "1"
 WORDS = 6  # per table entry: data pointer and up to five lengths
 _POINTER = ir.IntType(8).as_pointer()
 _WORD = ir.IntType(64)
+
+
+class StateArray(types.Array):
+    """Array of a state: C-contiguous, without negative indices."""
+
+
+register_default(StateArray)(models.ArrayModel)
+
+
+def _place(context: Any, builder: Any, array_type: StateArray, value: Any, index: Any) -> Any:
+    """Return the pointer to an element; ``index`` is a list of (type, value)."""
+    array = arrayobj.make_array(array_type)(context, builder, value)
+    shape = cgutils.unpack_tuple(builder, array.shape, array_type.ndim)
+    words = [context.cast(builder, v, t, types.intp) for t, v in index]
+    if CHECK_BOUNDS:
+        for axis, (word, length) in enumerate(zip(words, shape, strict=True)):
+            cgutils.do_boundscheck(context, builder, word, length, axis)
+    flat = words[0]
+    for word, length in zip(words[1:], shape[1:], strict=True):
+        flat = builder.add(builder.mul(flat, length), word)
+    return builder.gep(array.data, [flat])
+
+
+def _indices(builder: Any, index_type: Any, index: Any) -> list[tuple[Any, Any]]:
+    if isinstance(index_type, types.BaseTuple):
+        values = cgutils.unpack_tuple(builder, index, len(index_type))
+        return [*zip(tuple(index_type), values, strict=True)]
+    return [(index_type, index)]
+
+
+def _complete(array_type: StateArray, index_type: Any) -> bool:
+    """Whether an index names one element."""
+    kinds = [*index_type] if isinstance(index_type, types.BaseTuple) else [index_type]
+    return len(kinds) == array_type.ndim and all(isinstance(t, types.Integer) for t in kinds)
+
+
+@lower_builtin(operator.getitem, StateArray, types.Integer)
+@lower_builtin(operator.getitem, StateArray, types.BaseTuple)
+def _get(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+    array_type, index_type = signature.args
+    if not _complete(array_type, index_type):
+        raise NotImplementedError("kernels index the arrays of a state in full")
+    index = _indices(builder, index_type, arguments[1])
+    pointer = _place(context, builder, array_type, arguments[0], index)
+    return arrayobj.load_item(context, builder, array_type, pointer)
+
+
+@lower_builtin(operator.setitem, StateArray, types.Integer, types.Any)
+@lower_builtin(operator.setitem, StateArray, types.BaseTuple, types.Any)
+def _set(context: Any, builder: Any, signature: Any, arguments: Any) -> None:
+    array_type, index_type, value_type = signature.args
+    if not _complete(array_type, index_type):
+        raise NotImplementedError("kernels index the arrays of a state in full")
+    index = _indices(builder, index_type, arguments[1])
+    pointer = _place(context, builder, array_type, arguments[0], index)
+    value = context.cast(builder, arguments[2], value_type, array_type.dtype)
+    arrayobj.store_item(context, builder, array_type, value, pointer)
 
 
 class HandleType(types.Type):
@@ -34,7 +105,7 @@ class HandleType(types.Type):
 
     def __init__(self, name: str, fields: tuple[tuple[str, np.dtype[Any], int], ...]) -> None:
         self.fields = {
-            field: (i, types.Array(numba.from_dtype(dtype), ndim, "C"))
+            field: (i, StateArray(numba.from_dtype(dtype), ndim, "C"))
             for i, (field, dtype, ndim) in enumerate(fields)
         }
         super().__init__(name=f"Handle({name})")

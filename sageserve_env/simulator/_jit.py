@@ -16,11 +16,13 @@ import numba
 from numba.core import types
 from numba.core.caching import IndexDataCacheFile
 
+from sageserve_env.simulator._handle import CHECK_BOUNDS
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 
 def _package_stamp() -> str:
-    digest = hashlib.sha256(numba.__version__.encode())
+    digest = hashlib.sha256(f"{numba.__version__} {CHECK_BOUNDS}".encode())
     here = Path(__file__).parent
     for path in sorted([*here.glob("*.py"), *here.parent.glob("kernels/*.py")]):
         digest.update(path.read_bytes())

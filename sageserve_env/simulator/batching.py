@@ -241,7 +241,7 @@ def _time_run(
         schedule(s, v, INFINITY)
         return
     if decodes:
-        iterations = min(iterations, (s.ends[v, 0] >> SLOT_BITS) - vm.iteration)
+        iterations = min(iterations, vm.first_end - vm.iteration)
         if c.growth == 1:
             iterations = min(iterations, (vm.kv_capacity - vm.kv_used) // n)
     base = (base + c.overhead_s) * vm.slow
@@ -323,7 +323,7 @@ def end_run(s: State, v: int, now_s: float) -> None:
         vm.context_tokens += vm.n_running * k
         if s.config[0].growth == 1:
             vm.kv_used += vm.n_running * k
-        while vm.n_running > 0 and (s.ends[v, 0] >> SLOT_BITS) <= vm.iteration:
+        while vm.first_end <= vm.iteration:
             i = s.ends[v, 0] & SLOT_MASK
             remove_sequence(s, v, vm.n_running, 0)
             vm.n_running -= 1

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from sageserve_env.options import BALANCERS, BATCHING_MODES, DISCIPLINES, ROUTERS, UTILISATIONS
 from sageserve_env.scenario import Scenario
 from sageserve_env.simulator import codes
-from sageserve_env.simulator.heaps import SLOT_BITS
+from sageserve_env.simulator.heaps import NEVER, SLOT_BITS
 from sageserve_env.simulator.metrics import BUCKETS, RATIO_BUCKETS, WINDOW_MINUTES
 from sageserve_env.simulator.state import (
     CLOCK,
@@ -90,7 +90,6 @@ def build_state(scenario: Scenario, theta: NDArray[np.float64], seed: int, minut
     e, g = len(scenario.endpoints), len(scenario.gpus)
     vms = int(scenario.inventory.sum())
     most = int(scenario.inventory.sum(axis=1).max())
-    leaves = 1 << max(0, vms - 1).bit_length()
     tables = _tables(scenario)
     s = State(
         config=_config(scenario),
@@ -104,8 +103,8 @@ def build_state(scenario: Scenario, theta: NDArray[np.float64], seed: int, minut
         table=tables,
         member=np.zeros((e, max(1, most)), dtype=MEMBER),
         ends=np.zeros((vms, scenario.batching.max_sequences + _PADDING), dtype=np.int64),
-        tree_s=np.full(2 * leaves, np.inf),
-        tree_vm=_tournament(leaves),
+        tree_s=np.full(4 * _first_leaf(vms) + 1, np.inf),
+        tree_vm=_tournament(vms),
         ring=np.zeros((e, 60), dtype=np.int64),
         target=np.zeros((e, g), dtype=np.int64),
         active=np.zeros((e, g), dtype=np.int64),
@@ -132,12 +131,20 @@ def build_state(scenario: Scenario, theta: NDArray[np.float64], seed: int, minut
     return s
 
 
-def _tournament(leaves: int) -> Array:
+def _first_leaf(vms: int) -> int:
+    """Return the node of VM 0: the number of inner nodes of a full four-way tree."""
+    inner, leaves = 0, 1
+    while leaves < vms:
+        inner, leaves = inner + leaves, 4 * leaves
+    return inner
+
+
+def _tournament(vms: int) -> Array:
     """Return the VM at each node of a tournament of equals: the lowest of its leaves."""
-    node = np.zeros(2 * leaves, dtype=np.int64)
-    node[leaves:] = np.arange(leaves)
-    for i in range(leaves - 1, 0, -1):
-        node[i] = node[2 * i]
+    first = _first_leaf(vms)
+    node = np.arange(-first, 3 * first + 1)
+    for i in range(first - 1, -1, -1):
+        node[i] = node[4 * i + 1]
     return node
 
 
@@ -202,6 +209,7 @@ def _clock(scenario: Scenario, seed: int) -> Array:
     c["next_outage_s"] = faults.outage_start_s if outage else np.inf
     c["next_stale_s"] = 0.0 if faults.stale_metrics_s > 0 else np.inf
     c["next_other_s"] = min(c["next_outage_s"], c["next_stale_s"])
+    c["first_leaf"] = _first_leaf(int(scenario.inventory.sum()))
     c["free_head"], c["n_free"] = 0, INITIAL_SLOTS
     c["transit_head"] = c["transit_tail"] = codes.NONE
     return clock
@@ -215,6 +223,7 @@ def _vms(scenario: Scenario) -> Array:
         vm[field] = codes.NONE
     vm["event_s"] = vm["fault_s"] = np.inf
     vm["slow"] = 1.0
+    vm["first_end"] = NEVER
     vm["state"] = codes.COLD
     flat = scenario.inventory.ravel()
     place = np.repeat(np.arange(flat.size), flat)

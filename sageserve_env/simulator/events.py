@@ -122,12 +122,12 @@ def advance(s: State, until_s: float) -> int:
             arrival_s = s.arrival_s[clock.cursor]
         elif clock.exhausted == 0:
             return NEED_CHUNK
-        vm_s = s.tree_s[1]
+        vm_s = s.tree_s[0]
         if vm_s <= arrival_s and vm_s <= clock.next_other_s:
             if vm_s > until_s:
                 break
             clock.now_s = vm_s
-            _vm_event(s, s.tree_vm[1], vm_s)
+            _vm_event(s, s.tree_vm[0], vm_s)
         elif clock.next_other_s <= arrival_s:
             if clock.next_other_s > until_s:
                 break

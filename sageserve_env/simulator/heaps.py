@@ -1,8 +1,8 @@
 """Two priority queues: VMs by next event, and the sequences of a VM by their last iteration.
 
-The VMs' queue is a tournament tree: VM v is leaf v, every inner node holds the earlier event of its
-two children (of equals, that of the lower VM), and the root the next event of all. A change walks
-from the leaf towards the root and stops where the winner stays the same.
+The VMs' queue is a tournament tree with four children a node: VM v is leaf v, every inner node
+holds the earliest event of its children (of equals, that of the lower VM), and the root the next
+event of all. A change walks from the leaf towards the root, up to where the winner stays the same.
 """
 
 from __future__ import annotations
@@ -12,25 +12,27 @@ from sageserve_env.simulator.state import State
 
 SLOT_BITS = 24
 SLOT_MASK = (1 << SLOT_BITS) - 1
+NEVER = 1 << 60  # iteration in which the first of no sequences ends
 
 
 @jit
 def schedule(s: State, v: int, time_s: float) -> None:
     """Set the next event of VM ``v``; infinity means that it has none."""
     s.vm[v].event_s = time_s
-    i = (s.tree_s.shape[0] >> 1) + v
-    s.tree_s[i] = time_s
-    earliest, winner = time_s, v
-    while i > 1:
-        other = i ^ 1
-        other_s = s.tree_s[other]
-        if other_s < earliest or (other_s == earliest and s.tree_vm[other] < winner):
-            earliest, winner = other_s, s.tree_vm[other]
-        i >>= 1
-        if s.tree_s[i] == earliest and s.tree_vm[i] == winner:
+    times, winners = s.tree_s, s.tree_vm
+    i = s.clock[0].first_leaf + v
+    times[i] = time_s
+    while i > 0:
+        i = (i - 1) >> 2
+        best = 4 * i + 1
+        earliest = times[best]
+        for child in range(best + 1, best + 4):
+            if times[child] < earliest:
+                best, earliest = child, times[child]
+        if times[i] == earliest and winners[i] == winners[best]:
             return
-        s.tree_s[i] = earliest
-        s.tree_vm[i] = winner
+        times[i] = earliest
+        winners[i] = winners[best]
 
 
 @jit
@@ -45,6 +47,7 @@ def push_sequence(s: State, v: int, size: int, end_iteration: int, slot: int) ->
         s.ends[v, i] = s.ends[v, parent]
         i = parent
     s.ends[v, i] = item
+    s.vm[v].first_end = min(s.vm[v].first_end, end_iteration)
 
 
 @jit
@@ -53,6 +56,7 @@ def remove_sequence(s: State, v: int, size: int, i: int) -> None:
     last = size - 1
     item = s.ends[v, last]
     if i == last:
+        s.vm[v].first_end = NEVER if last == 0 else s.ends[v, 0] >> SLOT_BITS
         return
     while i > 0 and s.ends[v, (i - 1) >> 1] > item:
         s.ends[v, i] = s.ends[v, (i - 1) >> 1]
@@ -68,3 +72,4 @@ def remove_sequence(s: State, v: int, size: int, i: int) -> None:
         s.ends[v, i] = s.ends[v, child]
         i = child
     s.ends[v, i] = item
+    s.vm[v].first_end = s.ends[v, 0] >> SLOT_BITS

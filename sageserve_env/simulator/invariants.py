@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from sageserve_env.simulator import codes
-from sageserve_env.simulator.heaps import SLOT_BITS, SLOT_MASK
+from sageserve_env.simulator.heaps import NEVER, SLOT_BITS, SLOT_MASK
 from sageserve_env.simulator.state import State
 
 if TYPE_CHECKING:
@@ -86,6 +86,8 @@ def _instance(s: State, v: int) -> None:
     _require(pending == int(vm["pending_tokens"]), "pending tokens add up")
     active = s.request[running]
     left = np.array([int(i) >> SLOT_BITS for i in items], dtype=np.int64) - int(vm["iteration"])
+    first = int(left.min()) + int(vm["iteration"]) if len(left) else NEVER
+    _require(int(vm["first_end"]) == first, "the first end is current")
     _require((left > 0).all(), "no running sequence is past its end")
     present = int((active["prompt"] + active["output"] - left).sum())
     _require(present == int(vm["context_tokens"]), "context tokens add up")
@@ -151,16 +153,14 @@ def _fleet(sim: Simulator) -> None:
 
 
 def _events(s: State) -> None:
-    leaves = len(s.tree_s) // 2
-    event_s = np.full(leaves, np.inf)
+    first = int(s.clock[0]["first_leaf"])
+    event_s = np.full(len(s.tree_s) - first, np.inf)
     event_s[: len(s.vm)] = s.vm["event_s"]
-    _require((s.tree_s[leaves:] == event_s).all(), "the tournament's leaves are the VMs' events")
+    _require((s.tree_s[first:] == event_s).all(), "the tournament's leaves are the VMs' events")
     _require((event_s >= s.clock[0]["now_s"]).all(), "no event lies in the past")
-    for i in range(leaves - 1, 0, -1):
-        best = min((s.tree_s[c], s.tree_vm[c]) for c in (2 * i, 2 * i + 1))
-        _require(
-            (s.tree_s[i], s.tree_vm[i]) == best, "every node holds the earlier of its children"
-        )
+    for i in range(first):
+        best = min((s.tree_s[c], s.tree_vm[c]) for c in range(4 * i + 1, 4 * i + 5))
+        _require((s.tree_s[i], s.tree_vm[i]) == best, "nodes hold their earliest child")
 
 
 def _bill(sim: Simulator) -> None:

@@ -76,6 +76,7 @@ CLOCK = _record(
     ("next_stale_s", "f8"),
     ("free_head", "i8"),  # free request slots
     ("n_free", "i8"),
+    ("first_leaf", "i8"),  # node of VM 0 in the tournament
     ("transit_head", "i8"),  # requests between region and instance, FIFO
     ("transit_tail", "i8"),
     ("sequence", "i8"),  # requests taken from the trace; tie-breaker of queue keys
@@ -106,6 +107,7 @@ VM = _record(
     ("run_growth_s", "f8"),  # added by each further iteration
     ("run_iterations", "i8"),  # planned iterations of the current run; 0 when idle
     ("iteration", "i8"),  # decode iterations done
+    ("first_end", "i8"),  # iteration in which the first sequence ends; large when none decodes
     ("context_tokens", "i8"),  # KV tokens of the decoding sequences
     ("queued_tokens", "i8"),  # prompt tokens not yet prefilled
     ("pending_tokens", "i8"),  # JSQ: prompts until their prefill ends, + 1 per request
@@ -132,17 +134,12 @@ VM = _record(
     ("since_s", "f8"),  # start of the unbilled part of the current state
     ("fault_s", "f8"),  # next crash or eviction
     ("active_since_s", "f8"),
-    ("spare", "f8"),  # pads the record to three cache lines
 )
 
+# The first cache line has what prefill and completion need.
 REQUEST = _record(
-    ("key", "f8"),  # queue order; while in transit: when it reaches the region
     ("arrival_s", "f8"),
-    ("objective_s", "f8"),
-    ("first_token_s", "f8"),  # < 0 until emitted
     ("id", "i8"),  # position in the trace
-    ("end_iteration", "i8"),  # VM's iteration count at which its output is complete
-    ("admitted", "i8"),  # admission stamp, for newest-first preemption
     ("prompt", "i4"),
     ("output", "i4"),
     ("target", "i4"),  # tokens to prefill (prompt, plus emitted ones after a preemption)
@@ -157,9 +154,14 @@ REQUEST = _record(
     ("region", "i2"),
     ("tier", "i2"),
     ("state", "i2"),
-    ("preference", "i2"),  # row of ``orders``
-    ("escalated", "i2"),
-    ("spare", "i4", (5,)),  # pads the record to two cache lines
+    ("key", "f8"),  # queue order; while in transit: when it reaches the region
+    ("objective_s", "f8"),
+    ("first_token_s", "f8"),  # < 0 until emitted
+    ("end_iteration", "i8"),  # VM's iteration count at which its output is complete
+    ("admitted", "i8"),  # admission stamp, for newest-first preemption
+    ("preference", "i4"),  # row of ``orders``
+    ("escalated", "i4"),
+    ("spare", "f8", (2,)),  # pads the record to two cache lines
 )
 
 ENDPOINT = _record(
@@ -248,8 +250,8 @@ class State(Handle):
     table: Array  # f8 [P, 4, L]: prefill tokens, seconds, decode sequences, seconds
     member: Array  # MEMBER [E, most VMs of an endpoint]
     ends: Array  # i8 [V, max_sequences + padding]: heap of end_iteration << 24 | slot
-    tree_s: Array  # f8 [2 x power of 2]: tournament of next events, leaves in the second half
-    tree_vm: Array  # i8 [2 x power of 2]: their VMs
+    tree_s: Array  # f8 [nodes]: tournament of next events; children of i are 4 i + 1 to 4 i + 4
+    tree_vm: Array  # i8 [nodes]: their VMs
     ring: Array  # i8 [E, 60]: prompt tokens routed per second
     target: Array  # i8 [E, G]
     active: Array  # i8 [E, G]

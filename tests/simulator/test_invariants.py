@@ -128,7 +128,7 @@ def _next_event_s(sim: Simulator) -> float:
     state = sim.state
     clock = state.clock[0]
     times = [float(clock["next_other_s"])]
-    times.append(float(state.tree_s[1]))
+    times.append(float(state.tree_s[0]))
     if clock["cursor"] < len(state.arrival_s):
         times.append(float(state.arrival_s[clock["cursor"]]))
     elif not clock["exhausted"]:
