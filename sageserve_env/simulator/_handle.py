@@ -12,7 +12,8 @@ few instructions at each access. ``SAGESERVE_CHECK_BOUNDS=1`` compiles kernels t
 """
 
 # Numba's extension interface has no types.
-# mypy: disable-error-code="no-untyped-call, arg-type, untyped-decorator, attr-defined, override, misc"
+# mypy: disable-error-code="no-untyped-call, arg-type, untyped-decorator, attr-defined"
+# mypy: disable-error-code="override, misc"
 
 from __future__ import annotations
 

@@ -46,19 +46,8 @@ ARRIVALS = (
 EMPTY: Chunk = (np.zeros(0), *(np.zeros(0, np.int32),) * 6)
 
 
-def new_slots(count: int) -> Array:
-    """Return ``count`` free request slots, linked in order."""
-    request = aligned(count, REQUEST)
-    request["next"] = np.arange(1, count + 1)
-    request["next"][-1] = codes.NONE
-    request["prev"] = codes.NONE
-    request["vm"] = codes.NONE
-    request["endpoint"] = codes.NONE
-    return request
-
-
 def grow_slots(s: State) -> None:
-    """Double the number of request slots.
+    """Double the number of request slots; slots that were never used need no preparation.
 
     Raises:
         MemoryError: If more requests are in the system than a heap item can number.
@@ -66,14 +55,8 @@ def grow_slots(s: State) -> None:
     old = s.request
     if 2 * len(old) > 1 << SLOT_BITS:
         raise MemoryError(f"more than {len(old)} requests are in the system at once")
-    fresh = new_slots(len(old))
-    fresh["next"][:-1] += len(old)
-    clock = s.clock[0]
-    fresh["next"][-1] = clock.free_head
-    clock.free_head = len(old)
-    clock.n_free += len(old)
     both = aligned(2 * len(old), REQUEST)
-    both[: len(old)], both[len(old) :] = old, fresh
+    both[: len(old)] = old
     s.put("request", both)
 
 
@@ -95,7 +78,7 @@ def build_state(scenario: Scenario, theta: NDArray[np.float64], seed: int, minut
         config=_config(scenario),
         clock=_clock(scenario, seed),
         vm=_vms(scenario),
-        request=new_slots(INITIAL_SLOTS),
+        request=aligned(INITIAL_SLOTS, REQUEST),
         endpoint=_endpoints(scenario),
         model=_models(scenario),
         tier=_tiers(scenario),
@@ -210,7 +193,7 @@ def _clock(scenario: Scenario, seed: int) -> Array:
     c["next_stale_s"] = 0.0 if faults.stale_metrics_s > 0 else np.inf
     c["next_other_s"] = min(c["next_outage_s"], c["next_stale_s"])
     c["first_leaf"] = _first_leaf(int(scenario.inventory.sum()))
-    c["free_head"], c["n_free"] = 0, INITIAL_SLOTS
+    c["free_head"] = codes.NONE
     c["transit_head"] = c["transit_tail"] = codes.NONE
     return clock
 

@@ -136,7 +136,7 @@ def advance(s: State, until_s: float) -> int:
         else:
             if arrival_s > until_s:
                 break
-            if clock.n_free == 0:
+            if clock.n_free == 0 and clock.n_touched == s.request.shape[0]:
                 return NEED_SLOTS
             clock.now_s = arrival_s
             _arrive(s, clock.cursor, arrival_s)

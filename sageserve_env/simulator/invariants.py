@@ -34,7 +34,9 @@ def _require(condition: object, text: str) -> None:
 def _requests(s: State) -> None:
     clock = s.clock[0]
     inside = int((s.request["state"] != codes.FREE).sum())
-    _require(int(clock["n_free"]) + inside == len(s.request), "slots are free or in use")
+    touched = int(clock["n_touched"])
+    _require(int(clock["n_free"]) + inside == touched, "slots are free or in use")
+    _require(touched <= len(s.request), "slots in use exist")
     _require(
         int(clock["arrived"]) == int(clock["completed"]) + inside,
         "every arrived request is waiting, running or completed",

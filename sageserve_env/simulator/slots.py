@@ -12,6 +12,10 @@ def take_slot(s: State) -> int:
     """Take a free slot; the caller has checked that there is one."""
     clock = s.clock[0]
     i = clock.free_head
+    if i == NONE:
+        i = clock.n_touched
+        clock.n_touched += 1
+        return int(i)
     clock.free_head = s.request[i].next
     clock.n_free -= 1
     return int(i)

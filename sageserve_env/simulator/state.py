@@ -74,8 +74,9 @@ CLOCK = _record(
     ("next_fault_s", "f8"),
     ("next_outage_s", "f8"),
     ("next_stale_s", "f8"),
-    ("free_head", "i8"),  # free request slots
+    ("free_head", "i8"),  # request slots that were given back
     ("n_free", "i8"),
+    ("n_touched", "i8"),  # slots that were ever used: the first so many
     ("first_leaf", "i8"),  # node of VM 0 in the tournament
     ("transit_head", "i8"),  # requests between region and instance, FIFO
     ("transit_tail", "i8"),
