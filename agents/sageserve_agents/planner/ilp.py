@@ -27,7 +27,7 @@ class IlpOptions(HourlyOptions):
     """
 
     refine: bool = True
-    beyond: float = 1.0
+    beyond: float = 1.5
     below: float = 0.5
     last_part_s: float = 1200.0
     hold_above: float = 0.7

@@ -32,6 +32,7 @@ class LtOptions(HourlyOptions):
     rho: float = 0.55
     pool_regions: bool = False
     router: str = "threshold"
+    discipline: str | None = None
     out_above: float = 0.7
     in_below: float = 0.3
     last_part_s: float = 1200.0

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from sageserve_agents.parameters import check_choice
 from sageserve_agents.planner.backend import SOLVERS, SolverOptions
 from sageserve_agents.planner.forecast import FORECASTERS
-from sageserve_env.options import ROUTERS
+from sageserve_env.options import DISCIPLINES, ROUTERS
 
 STAFFING = ("margin", "sqrt")
 
@@ -31,6 +31,10 @@ class PlannerOptions:
         time_limit_s: Time limit of the solver.
         gap: Relative gap at which the solver may stop.
         router: Router of the requests.
+        discipline: Order of waiting requests; None for the scenario's. ``edf`` lets short prompts,
+            whose objective ends first, pass a long one (DOMAIN.md section 9, lesson 6).
+        niw_ceiling: Utilisation below which endpoints take non-interactive work; None for the
+            scenario's.
     """
 
     forecaster: str = "seasonal-naive"
@@ -47,6 +51,8 @@ class PlannerOptions:
     time_limit_s: float = 10.0
     gap: float = 1e-3
     router: str = "least_wait"
+    discipline: str | None = "edf"
+    niw_ceiling: float | None = None
 
     def __post_init__(self) -> None:
         """Check the values."""
@@ -54,6 +60,8 @@ class PlannerOptions:
         check_choice(self.staffing, STAFFING, "staffing")
         check_choice(self.solver, SOLVERS, "solver")
         check_choice(self.router, ROUTERS, "router")
+        if self.discipline is not None:
+            check_choice(self.discipline, DISCIPLINES, "discipline")
         if self.quantile is not None and not 0 < self.quantile < 1:
             raise ValueError(f"quantile must be in (0, 1), got {self.quantile}")
         if not self.rho > 0:

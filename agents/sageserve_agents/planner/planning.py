@@ -61,7 +61,13 @@ class PlanningAgent(RuleAgent[OptionsT]):
             self.layout.spread(view, totals, planned),
             router=self.router,
             niw_release=self.niw_release(),
+            discipline=self.options.discipline,
         )
+
+    def niw_release(self) -> Floats | None:
+        """Return the chosen ceiling for every endpoint, [E], or None for the scenario's."""
+        ceiling = self.options.niw_ceiling
+        return None if ceiling is None else np.full(len(self.layout.model), ceiling)
 
     @abstractmethod
     def step(self, view: ClusterView) -> None:
