@@ -26,6 +26,7 @@ class IlpOptions(HourlyOptions):
             LT-U: in below 0.3; 1 or more never waits).
     """
 
+    rho: float = 1.1
     refine: bool = True
     beyond: float = 1.5
     below: float = 0.5
@@ -46,10 +47,10 @@ class Ilp(HourlyPlanner[IlpOptions]):
     options_type = IlpOptions
     tunable: ClassVar[Tunable] = {
         "beta": Range(0.0, 3.0),
-        "rho": Range(0.6, 1.2),
+        "rho": Range(0.6, 1.4),
         "level": Range(0.5, 1.0),
-        "beyond": Range(0.8, 1.5),
-        "hold_above": Range(0.2, 1.0),
+        "beyond": Range(1.0, 3.0),
+        "hold_above": Range(0.4, 1.2),
         "niw_buffer": Range(0.0, 0.5),
     }
     service_knob = ServiceKnob("rho", stingy=2.0, generous=0.3, log=True)

@@ -32,12 +32,13 @@ class MpcOptions(PlannerOptions):
         hold_above: A planned scale-in waits while the utilisation is above this.
     """
 
-    quantile: float | None = 0.7
-    beta: float = 1.0
-    gap: float = 0.01
+    quantile: float | None = 0.8
+    beta: float = 0.3
+    rho: float = 0.92
+    gap: float = 0.02
     period_s: float = 300.0
     integer_periods: int = 2
-    beyond: float = 1.0
+    beyond: float = 1.5
     hold_above: float = 0.7
 
 
@@ -55,7 +56,7 @@ class Mpc(PlanningAgent[MpcOptions]):
         "quantile": Range(0.5, 0.98),
         "beta": Range(0.0, 3.0),
         "rho": Range(0.6, 1.4),
-        "beyond": Range(0.8, 1.5),
+        "beyond": Range(1.0, 3.0),
         "niw_buffer": Range(0.0, 1.0),
     }
     service_knob = ServiceKnob("rho", stingy=3.0, generous=0.3, log=True)
@@ -121,6 +122,8 @@ class OracleOptions(MpcOptions):
 
     forecaster: str = "perfect"
     quantile: float | None = None
+    beta: float = 1.0
+    rho: float = 1.15
     beyond: float = 0.0
     hold_above: float = 10.0
 
