@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def run(
-    agent: Annotated[str, typer.Argument(help="Agent, as in ilp:forecaster=seasonal.")],
+    agent: Annotated[str, typer.Argument(help="Agent, as in ilp:forecaster=seasonal-naive.")],
     scenario: Annotated[str, typer.Option(help="Name or YAML file.")] = "o365-day",
     trace: Annotated[str | None, typer.Option(help="Name or file.")] = None,
     tile: Annotated[str | None, typer.Option(help="Repeat a short trace, such as 6h.")] = None,
