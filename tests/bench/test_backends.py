@@ -63,7 +63,9 @@ def test_workers_that_always_die_end_it(tmp_path: Path, small: Scenario) -> None
 
 
 def test_nothing_to_do() -> None:
-    execute([], Backend(), Collected())
+    collected = Collected()
+    execute([], Backend(), collected)
+    assert collected.done == []
 
 
 @pytest.mark.parametrize(

@@ -61,7 +61,8 @@ def test_stable_baselines_learns(name: str) -> None:
 
 def test_dictionaries_are_learned_from() -> None:
     env = gym.make(TINY, observation_mode="endpoints")
-    sb3.PPO("MultiInputPolicy", env, **small(), **ON_POLICY).learn(500)
+    model = sb3.PPO("MultiInputPolicy", env, **small(), **ON_POLICY)
+    assert model.learn(500).num_timesteps >= 500
 
 
 def test_recurrent_ppo_learns() -> None:

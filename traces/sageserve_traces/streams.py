@@ -74,7 +74,7 @@ class _Derived:
 
     def chunks(self, start_s: float = 0.0) -> Iterator[RequestTrace]:
         """Yield the requests from ``start_s`` on."""
-        raise NotImplementedError
+        raise NotImplementedError("a derived stream defines its own chunks")
 
     def demand(self, bin_s: float, until_s: float | None = None) -> DemandSeries:
         """Count the requests that the stream will yield."""
