@@ -6,12 +6,18 @@ import dataclasses
 import difflib
 import hashlib
 import json
+import reprlib
 import types
 import typing
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, TypeVar, Union
 
 T = TypeVar("T")
+
+_SHORT = reprlib.Repr()
+_SHORT.maxlevel, _SHORT.maxstring, _SHORT.maxother = 2, 60, 60
+_SHORT.maxlist = _SHORT.maxtuple = _SHORT.maxset = _SHORT.maxdict = 4
 
 
 class ScenarioError(ValueError):
@@ -20,9 +26,43 @@ class ScenarioError(ValueError):
 
 def unknown_key_message(key: str, valid: list[str], where: str) -> str:
     """Return the one-line error for a misspelt key, naming the nearest valid one."""
-    near = difflib.get_close_matches(key, valid, n=1, cutoff=0.0)
+    near = difflib.get_close_matches(key[:60], valid, n=1, cutoff=0.0)
     hint = f"did you mean {near[0]!r}?" if near else "no keys are valid here"
-    return f"{where}: unknown key {key!r}; {hint} (valid: {', '.join(sorted(valid))})"
+    return f"{where}: unknown key {shown(key)}; {hint} (valid: {', '.join(sorted(valid))})"
+
+
+def shown(value: Any) -> str:
+    """Return a value for a message, cut to a length that a person reads."""
+    return _SHORT.repr(value)
+
+
+def read_yaml(path: Path) -> Any:
+    """Return the plain values of a YAML file; tags of any language are refused.
+
+    Raises:
+        ScenarioError: If the file cannot be read, is no YAML, or has a key twice.
+    """
+    import yaml
+
+    class Loader(yaml.SafeLoader):
+        """A safe loader that refuses repeated keys, of which YAML silently keeps the last."""
+
+        def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+            keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
+            repeated = [key for key in keys if keys.count(key) > 1 and key != "<<"]
+            if repeated:
+                problem = f"key {shown(repeated[0])} occurs twice"
+                raise yaml.constructor.ConstructorError(None, None, problem, node.start_mark)
+            return super().construct_mapping(node, deep)
+
+    try:
+        return yaml.load(path.read_text(encoding="utf-8"), Loader)
+    except RecursionError:
+        raise ScenarioError(f"{path}: cannot be read as YAML: nested too deeply") from None
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        reason = " ".join(text.split())[:200]
+        raise ScenarioError(f"{path}: cannot be read as YAML: {reason}") from None
 
 
 def build(cls: type[T], data: Mapping[str, Any], where: str) -> T:
@@ -77,7 +117,7 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
 
 def _convert_tuple(args: tuple[Any, ...], value: Any, where: str) -> tuple[Any, ...]:
     if isinstance(value, str) or not isinstance(value, (list, tuple)):
-        raise ScenarioError(f"{where}: expected a list, got {value!r}")
+        raise ScenarioError(f"{where}: expected a list, got {shown(value)}")
     if len(args) == 2 and args[1] is Ellipsis:
         return tuple(_convert(args[0], v, f"{where}[{i}]") for i, v in enumerate(value))
     if len(args) != len(value):
@@ -89,7 +129,7 @@ def _convert_tuple(args: tuple[Any, ...], value: Any, where: str) -> tuple[Any, 
 
 def _convert_mapping(args: tuple[Any, ...], value: Any, where: str) -> dict[Any, Any]:
     if not isinstance(value, Mapping):
-        raise ScenarioError(f"{where}: expected a mapping, got {value!r}")
+        raise ScenarioError(f"{where}: expected a mapping, got {shown(value)}")
     return {
         _convert(args[0], k, where): _convert(args[1], v, f"{where}.{k}") for k, v in value.items()
     }
@@ -99,7 +139,10 @@ def _convert_scalar(hint: Any, value: Any, where: str) -> Any:
     if hint is Any:
         return value
     if hint is float and isinstance(value, (int, float)) and not isinstance(value, bool):
-        number = float(value)
+        try:
+            number = float(value)
+        except OverflowError:
+            raise ScenarioError(f"{where}: the number is too large") from None
         if number != number:
             raise ScenarioError(f"{where}: expected a number, got NaN")
         return number
@@ -110,7 +153,7 @@ def _convert_scalar(hint: Any, value: Any, where: str) -> Any:
     if hint is str and isinstance(value, str):
         return value
     name = getattr(hint, "__name__", str(hint))
-    raise ScenarioError(f"{where}: expected {name}, got {value!r}")
+    raise ScenarioError(f"{where}: expected {name}, got {shown(value)}")
 
 
 def plain(value: Any) -> Any:

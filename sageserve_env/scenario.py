@@ -17,7 +17,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sageserve_env._config import ScenarioError, build, plain, stable_hash, unknown_key_message
+from sageserve_env._config import (
+    ScenarioError,
+    build,
+    plain,
+    read_yaml,
+    stable_hash,
+    unknown_key_message,
+)
 from sageserve_env.catalogue import GPUS, MODELS, GpuType, Model, round_trip_s
 from sageserve_env.options import (
     BatchingConfig,
@@ -36,6 +43,9 @@ POOLS: dict[str, tuple[str, ...]] = {
     "siloed": ("interactive", "batch"),
     "chiron": ("interactive", "mixed", "batch"),
 }
+
+MOST_VMS = 100_000
+"""Of one type in one region (A): what an array of VM slots may grow to."""
 
 SCENARIO_DIR = Path(__file__).parent / "scenarios"
 
@@ -267,19 +277,13 @@ def load_scenario(source: str | Path | Scenario) -> Scenario:
     """
     if isinstance(source, Scenario):
         return source
-    import yaml
-
     path = SCENARIO_DIR / f"{source}.yaml"
     if not path.is_file():
         path = Path(source)
         if path.suffix not in {".yaml", ".yml"}:
             message = unknown_key_message(str(source), list_scenarios(), "scenario")
             raise ScenarioError(message.replace("unknown key", "unknown name"))
-    try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        reason = " ".join(str(error).split())
-        raise ScenarioError(f"{path}: cannot be read as YAML: {reason}") from None
+    data = read_yaml(path)
     if not isinstance(data, Mapping):
         raise ScenarioError(f"{path}: expected a mapping at the top, got {type(data).__name__}")
     if any(not isinstance(key, str) for key in data):
@@ -290,7 +294,12 @@ def load_scenario(source: str | Path | Scenario) -> Scenario:
 
 def _check(s: Scenario) -> None:
     """Raise ScenarioError for a scenario that cannot be simulated."""
-    for kind, names in (("region", s.region_names), ("model", s.models), ("gpu", s.gpus)):
+    for kind, names in (
+        ("region", s.region_names),
+        ("model", s.models),
+        ("gpu", s.gpus),
+        ("tier", s.tier_names),
+    ):
         if not names:
             raise ScenarioError(f"at least one {kind} is needed")
         if len(set(names)) != len(names):
@@ -312,12 +321,13 @@ def _check(s: Scenario) -> None:
                 raise ScenarioError(message.replace("unknown key", "unknown name"))
     if (s.inventory < 0).any():
         raise ScenarioError("regions: vms: a count is negative")
-    if (s.inventory > 100_000).any():
-        raise ScenarioError("regions: vms: more than 100000 VMs of one type in one region")
+    if (s.inventory > MOST_VMS).any():
+        raise ScenarioError(f"regions: vms: more than {MOST_VMS} VMs of one type in one region")
     if not s.compatible.any(axis=1).all():
         missing = s.models[int(np.argmin(s.compatible.any(axis=1)))]
         raise ScenarioError(f"model {missing!r} has no latency profile for any of {s.gpus}")
-    if s.round_trips_s and s.round_trip.shape != (len(s.regions),) * 2:
+    sizes = {len(s.round_trips_s), *map(len, s.round_trips_s)}
+    if s.round_trips_s and sizes != {len(s.regions)}:
         raise ScenarioError("round_trips_s: expected one row and one column per region")
     if not (s.round_trip >= 0).all():
         raise ScenarioError("round_trips_s: expected numbers of at least 0")
@@ -325,8 +335,8 @@ def _check(s: Scenario) -> None:
         0 <= s.min_instances and (s.max_instances is None or s.max_instances >= s.min_instances)
     ):
         raise ScenarioError("min_instances must be at least 0 and at most max_instances")
-    if s.initial_instances < 0:
-        raise ScenarioError("initial_instances must be at least 0")
+    if not 0 <= s.initial_instances <= MOST_VMS:
+        raise ScenarioError(f"initial_instances must be 0 to {MOST_VMS}")
     if not 0 < s.decision_interval_s <= s.horizon_s or s.horizon_s > 366 * 86_400:
         raise ScenarioError("need 0 < decision_interval_s <= horizon_s <= 366 days")
     if s.slo_scale < 1:

@@ -13,6 +13,7 @@ from sageserve_bench.errors import UserError
 from sageserve_env.scenario import Scenario
 from sageserve_traces import (
     DemandSeries,
+    TraceError,
     TraceSource,
     list_traces,
     make_trace,
@@ -128,7 +129,12 @@ def _trace(scenario: Scenario, spec: TraceSpec, seed: int) -> TraceSource:
     columns = dict(spec.columns) or None
     names: dict[str, Any] = {}
     if name not in _GENERATED:
-        assumed = read_trace(name, columns=columns, on_error=on_error)[1].assumed
+        try:
+            assumed = read_trace(name, columns=columns, on_error=on_error)[1].assumed
+        except TraceError as error:
+            if spec.name is not None:
+                raise
+            raise UserError(f"scenario {scenario.name!r}: workload: trace: {error}") from None
         # What the file does not say is drawn from what the scenario has.
         if "model" in assumed and scenario.models != MODELS:
             names["models"] = scenario.models

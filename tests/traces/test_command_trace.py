@@ -11,6 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from sageserve_bench.commands.trace import trace_app
+from sageserve_bench.errors import UserError
 from sageserve_traces import RequestTrace, TraceError
 
 AZURE = "TIMESTAMP,ContextTokens,GeneratedTokens\n" + "".join(
@@ -53,15 +54,15 @@ def test_info_says_what_was_assumed_and_dropped(tmp_path: Path) -> None:
         call("info", path)
 
 
-def test_bad_input_is_a_trace_error(tmp_path: Path) -> None:
+def test_bad_input_is_an_error_of_the_user(tmp_path: Path) -> None:
     for arguments in (
         ("info", "nothing"),
         ("info", "o365", "--length", "soon"),
         ("make", "-o", tmp_path / "day.xlsx", "--length", "60"),
-        ("info", tmp_path, "--column", "arrival"),
+        ("info", tmp_path, "--columns", "arrival"),
         ("download", "nothing"),
     ):
-        with pytest.raises(TraceError):
+        with pytest.raises((TraceError, UserError)):
             call(*arguments)
 
 

@@ -41,6 +41,21 @@ def test_azure_2024_has_offsets(tmp_path: Path) -> None:
     assert trace.start_weekday == 4
 
 
+@pytest.mark.parametrize(("unit", "name"), [(1, "seconds"), (1e3, "milliseconds")])
+def test_unix_times_count_from_the_first(tmp_path: Path, unit: float, name: str) -> None:
+    rows = "".join(f"{(1_700_158_546 + i) * unit:.0f},5,5\n" for i in (0, 2, 3))
+    columns = {"arrival": "when", "prompt": "in", "output": "out"}
+    trace, report = load_rows(write(tmp_path, "when,in,out\n" + rows), columns=columns)
+    assert trace.arrival_s == pytest.approx([0.0, 2.0, 3.0])
+    assert (trace.start_weekday, round(trace.start_hour_utc, 2)) == (3, 18.26)
+    assert report.notes == (f"arrival_s read as Unix time in {name}",)
+
+
+def test_a_wrong_unit_is_said(tmp_path: Path) -> None:
+    with pytest.raises(TraceError, match=r"row 2, column TIMESTAMP.*check the unit"):
+        load_rows(write(tmp_path, AZURE + "0,5,5\n500000000,5,5\n"))
+
+
 def test_mooncake_is_in_milliseconds(tmp_path: Path) -> None:
     lines = [{"timestamp": t, "input_length": 10, "output_length": 2} for t in (0, 1500)]
     text = "\n".join(json.dumps({**line, "hash_ids": [1]}) for line in lines)

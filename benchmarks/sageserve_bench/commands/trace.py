@@ -47,17 +47,19 @@ Bursts = Annotated[bool, typer.Option(help="First minute of each hour eight more
 Errors = Annotated[OnError, typer.Option("--on-error", help="Unusable rows of a file.")]
 Columns = Annotated[
     list[str] | None,
-    typer.Option("--column", help="Column of your own CSV, as arrival=NAME; prompt, output, ..."),
+    typer.Option(
+        "--columns",
+        "--column",
+        help="Columns of your own CSV: arrival=NAME,prompt=NAME,output=NAME,...; may be repeated.",
+    ),
 ]
 Output = Annotated[Path, typer.Option("--output", "-o", help=".csv, .csv.gz or .parquet file.")]
 
 
 def _columns(pairs: list[str] | None) -> dict[str, str] | None:
-    if not pairs:
-        return None
-    if bad := [pair for pair in pairs if "=" not in pair]:
-        raise TraceError(f"--column {bad[0]}: write KEY=NAME, such as arrival=timestamp")
-    return dict(pair.split("=", 1) for pair in pairs)
+    from sageserve_bench.commands.compare import parse_columns
+
+    return parse_columns(",".join(pairs or [])) or None
 
 
 def _source(
@@ -121,6 +123,7 @@ def info(
     summary["schema"] = report.schema if report else "generated"
     summary["rows_dropped"] = dict(report.dropped) if report else {}
     summary["outputs_raised_to_1"] = report.outputs_raised if report else 0
+    summary["notes"] = list(report.notes) if report else []
     if as_json:
         typer.echo(json.dumps(summary, indent=2))
     else:
@@ -150,6 +153,7 @@ def _print(summary: dict[str, Any]) -> None:
     rows += [(f"dropped: {why}", f"{n:,}") for why, n in summary["rows_dropped"].items()]
     if summary["outputs_raised_to_1"]:
         rows.append(("output 0 read as 1", f"{summary['outputs_raised_to_1']:,}"))
+    rows += [("note", note) for note in summary["notes"]]
     for name, value in rows:
         facts.add_row(name, value)
     console.print(facts)

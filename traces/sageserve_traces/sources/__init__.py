@@ -135,7 +135,15 @@ def load_rows(
     if not parsed.iw_split:
         assumed.append("iw_split")
     raised = int((parsed.output_tokens[checker.good] == 0).sum())
-    report = LoadReport(str(file), schema.name, len(trace), checker.dropped, tuple(assumed), raised)
+    report = LoadReport(
+        str(file),
+        schema.name,
+        len(trace),
+        checker.dropped,
+        tuple(assumed),
+        raised,
+        tuple(checker.notes),
+    )
     return trace, report
 
 
@@ -197,6 +205,10 @@ def _build(
         weekday = int((day.astype(np.int64) + 3) % 7)  # 1970-01-01 was a Thursday
         hour = float((parsed.first - day) / np.timedelta64(1, "h"))
     duration = metadata.get("duration_s", math.floor(arrival[-1]) + 1.0)
+    if duration < arrival[-1]:
+        raise TraceError(
+            f"{checker.table.path}: its metadata says {duration} s, before the last arrival"
+        )
     trace = RequestTrace(
         arrival,
         model,

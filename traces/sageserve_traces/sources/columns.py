@@ -17,6 +17,11 @@ if TYPE_CHECKING:
 FloatArray = npt.NDArray[np.float64]
 BoolArray = npt.NDArray[np.bool_]
 _MAX_TOKENS = float(np.iinfo(np.int32).max)
+_LONGEST_S = 10 * 366 * 86_400.0
+"""Longest trace that is believed (A); what is longer is a wrong unit."""
+_UNIX_UNITS = (("seconds", 1.0), ("milliseconds", 1e-3), ("microseconds", 1e-6))
+_UNIX_S = (1e9, 1e10)
+"""Unix times from 2001 to 2286; as seconds from the start, a first arrival after 31 years."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +35,7 @@ class LoadReport:
         dropped: Rows left out, by reason; empty unless ``on_error="drop"``.
         assumed: Columns the file does not have: ``model``, ``region``, ``tier``, ``iw_split``.
         outputs_raised: Rows whose output of 0 tokens was read as 1.
+        notes: How values were read, where there was a choice.
     """
 
     path: str
@@ -38,6 +44,7 @@ class LoadReport:
     dropped: Mapping[str, int] = field(default_factory=dict)
     assumed: tuple[str, ...] = ()
     outputs_raised: int = 0
+    notes: tuple[str, ...] = ()
 
     @property
     def rows_dropped(self) -> int:
@@ -53,6 +60,7 @@ class Checker:
         self.drop = drop
         self.good: BoolArray = np.ones(rows, dtype=bool)
         self.dropped: dict[str, int] = {}
+        self.notes: list[str] = []
         if table.bad_rows:
             self.dropped["wrong number of fields"] = table.bad_rows
 
@@ -105,8 +113,9 @@ class Checker:
     def times(self, column: str, *, unit_s: float = 1.0) -> tuple[FloatArray, Any]:
         """Return a column of times in seconds, and the first as a timestamp if it is one.
 
-        Numbers are taken times ``unit_s``; anything else is read as ISO 8601 timestamps (UTC unless
-        they carry an offset) and counted from the first good row. Times must not fall.
+        Numbers are taken times ``unit_s``, or as Unix time if the first one can only be that;
+        anything else is read as ISO 8601 timestamps (UTC unless they carry an offset). Both kinds
+        of timestamps are counted from the first good row. Times must not fall.
         """
         values = to_float(self.table.columns[column])
         first = None
@@ -121,13 +130,30 @@ class Checker:
             )
         else:
             self.refuse(~np.isfinite(values), column, "is not a finite number")
-            values = values * unit_s
-            self.refuse(values < 0, column, "is negative")
+            values, first = self._from_unix(column, values, unit_s)
+            if first is None:
+                self.refuse(values < 0, column, "is negative")
+        with np.errstate(invalid="ignore"):
+            late = values > _LONGEST_S
+        self.refuse(late, column, "is more than ten years after the start; check the unit")
         seen = np.where(self.good, values, -np.inf)
         latest = np.maximum.accumulate(seen) if len(seen) else seen
         with np.errstate(invalid="ignore"):
             self.refuse(values < latest, column, "is earlier than a row before; sort the file")
         return np.where(self.good, values, 0.0), first
+
+    def _from_unix(
+        self, column: str, values: FloatArray, unit_s: float
+    ) -> tuple[FloatArray, np.datetime64 | None]:
+        """Return seconds from the start, and the time of the start if the numbers say it."""
+        good = np.flatnonzero(self.good)
+        start = float(values[good[0]]) if len(good) else 0.0
+        for name, size_s in _UNIX_UNITS:
+            if _UNIX_S[0] <= start * size_s < _UNIX_S[1]:
+                self.notes.append(f"{column} read as Unix time in {name}")
+                first = np.datetime64(round(start * size_s * 1e6), "us").astype("datetime64[ns]")
+                return (values - start) * size_s, first
+        return values * unit_s, None
 
 
 def to_float(column: Any) -> FloatArray:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 
 from ..errors import TraceError
@@ -12,6 +14,7 @@ from .schema import Names, Parsed, Schema
 #: ``model_type`` A to D, ``workload_type``, and the digits of ``regions`` (home first).
 MODEL_TYPES = dict(zip("ABCD", MODELS, strict=True))
 WORKLOAD_TYPES = {"prod": "IW-F", "dev": "NIW"}
+_PREFERENCE = re.compile(r"[\[(\s]*([0-2])(?:[,\s]*[0-2])*[\])\s]*")
 
 
 def parse(checker: Checker, names: Names) -> Parsed:
@@ -39,10 +42,8 @@ def parse(checker: Checker, names: Names) -> Parsed:
 
 def _home(text: str, names: Names) -> int:
     """Return the region of the first digit of a preference string such as ``[0, 2, 1]``."""
-    digit = next((char for char in text if char.isdigit()), None)
-    if digit is None or digit not in "012":
-        return -1
-    return names.regions.index(REGIONS[int(digit)])
+    found = _PREFERENCE.fullmatch(text)
+    return -1 if found is None else names.regions.index(REGIONS[int(found[1])])
 
 
 SCHEMA = Schema(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import gzip
 import json
+import math
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -55,7 +56,9 @@ def read_header(path: Path) -> tuple[str, tuple[str, ...]]:
         if b"\x00" in head:
             raise TraceError(f"{path}: is a binary file, not CSV, JSON lines or Parquet")
         lines = head.decode("utf-8-sig", errors="strict" if len(head) < 1 << 16 else "ignore")
-        first = next(line for line in lines.splitlines() if line.strip())
+        first = next((line for line in lines.splitlines() if line.strip()), None)
+        if first is None:
+            raise TraceError(f"{path}: the file is empty")
         if first.lstrip().startswith("{"):
             record = _record(path, 1, first)
             return "jsonl", tuple(record)
@@ -158,10 +161,49 @@ def _read_parquet(path: Path, header: tuple[str, ...], present: list[str], drop:
     table = pq.read_table(path, columns=present)
     table.validate(full=True)  # a damaged file may hold indices out of range
     raw = (table.schema.metadata or {}).get(b"sageserve_trace", b"{}")
-    metadata = json.loads(raw)
-    if not isinstance(metadata, dict):
-        metadata = {}
-    return Table(path, {name: table.column(name) for name in present}, 0, metadata)
+    columns = {name: table.column(name) for name in present}
+    return Table(path, columns, 0, _checked_metadata(path, raw))
+
+
+def _checked_metadata(path: Path, raw: bytes) -> dict[str, Any]:
+    """Return what a Parquet file of ours says of itself.
+
+    Raises:
+        TraceError: If it is damaged.
+    """
+
+    def names(value: Any) -> bool:
+        return isinstance(value, list) and all(isinstance(name, str) for name in value)
+
+    def number(low: float, high: float) -> Callable[[Any], bool]:
+        return lambda value: (
+            isinstance(value, int | float)
+            and not isinstance(value, bool)
+            and math.isfinite(value)
+            and low <= value < high
+        )
+
+    checks: dict[str, Callable[[Any], bool]] = {
+        "name": lambda value: isinstance(value, str),
+        "split": lambda value: isinstance(value, str),
+        "models": names,
+        "regions": names,
+        "tiers": names,
+        "duration_s": number(0, math.inf),
+        "start_weekday": lambda value: isinstance(value, int) and 0 <= value <= 6,
+        "start_hour_utc": number(0, 24),
+    }
+    try:
+        said = json.loads(raw)
+    except ValueError:
+        said = None
+    if not isinstance(said, dict):
+        raise TraceError(f"{path}: its metadata sageserve_trace is damaged: no JSON object")
+    for key, check in checks.items():
+        if key in said and not check(said[key]):
+            shown = repr(said[key])[:40]
+            raise TraceError(f"{path}: its metadata sageserve_trace is damaged: {key} is {shown}")
+    return said
 
 
 @contextmanager
