@@ -13,7 +13,7 @@ ARGS ?=
 PYTEST_ARGS ?=
 
 CORE_EXTRAS := report,forecast
-TEST_EXTRAS := $(CORE_EXTRAS),learn,marl,mo,tune,ray,dev
+TEST_EXTRAS := $(CORE_EXTRAS),learn,marl,mo,tune,ray,docs,dev
 DOCS_EXTRAS := $(CORE_EXTRAS),docs
 
 BIN := $(VENV)/bin
@@ -41,7 +41,7 @@ help:  ## Show this list
 compare: $(CORE_STAMP)  ## Compare static, reactive and ilp on one day of traffic
 	@$(BIN)/sageserve compare $(COMPARE) --output $(OUTPUT) $(ARGS)
 
-test: lint  ## Linters, types, import rules, all tests and a small comparison
+test: lint docs  ## Linters, types, import rules, documentation, all tests, a small comparison
 	@echo "== pytest"
 	@$(BIN)/python -m pytest -q -n $(JOBS) $(PYTEST_ARGS)
 	@echo "== make compare, small"
@@ -60,8 +60,9 @@ lint: $(TEST_STAMP)  ## Ruff, mypy and the import rules
 	@shown=$$($(BIN)/lint-imports --no-cache 2>&1) && echo "$$shown" | tail -n 1 \
 		|| { echo "$$shown" >&2; exit 1; }
 
-docs: $(DOCS_STAMP)  ## Build the documentation in site/
-	@$(BIN)/mkdocs build -q --strict
+docs: $(DOCS_STAMP)  ## Build the documentation in site/, every link checked
+	@echo "== documentation"
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build -q --strict
 
 clean:  ## Remove caches and builds, keep the environment and results
 	@rm -rf build dist site htmlcov .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache \
@@ -82,10 +83,10 @@ $(CORE_STAMP): pyproject.toml constraints.txt | $(BIN)/python
 	$(call install,$(CORE_EXTRAS))
 	@touch $@
 
-# The extras of the tests contain those of `make compare`.
+# The extras of the tests contain those of `make compare` and `make docs`.
 $(TEST_STAMP): pyproject.toml constraints.txt | $(BIN)/python
 	$(call install,$(TEST_EXTRAS))
-	@touch $(CORE_STAMP) $@
+	@touch $(CORE_STAMP) $(DOCS_STAMP) $@
 
 $(DOCS_STAMP): pyproject.toml constraints.txt | $(BIN)/python
 	$(call install,$(DOCS_EXTRAS))
