@@ -365,6 +365,19 @@ def queue_key(s: State, i: int, now_s: float) -> float:
 
 
 @jit
+def _may_join(s: State, v: int, i: int) -> bool:
+    """Whether the new head of the queue of VM ``v`` changes the batch at the next boundary.
+
+    It does not if prompts before it take the whole budget, as they do in a run of several
+    iterations, nor if it does not fit: memory is freed and sequences end only at the end of a run.
+    """
+    vm = s.vm[v]
+    if vm.run_prompts > 0:
+        return bool(s.request[i].key < s.request[vm.pre_head].key)
+    return _fits(s, v, i)
+
+
+@jit
 def enqueue(s: State, v: int, i: int, now_s: float) -> None:
     """Queue request ``i`` at VM ``v``; an idle instance starts at once."""
     vm = s.vm[v]
@@ -379,9 +392,8 @@ def enqueue(s: State, v: int, i: int, now_s: float) -> None:
     vm.pending_tokens += request.target + 1
     if vm.run_iterations == 0:
         start_run(s, v, now_s)
-    elif vm.run_iterations > 1:
-        if vm.run_prompts == 0 or request.key < s.request[vm.pre_head].key:
-            cut_run(s, v, now_s)
+    elif vm.run_iterations > 1 and vm.wait_head == i and _may_join(s, v, i):
+        cut_run(s, v, now_s)
     settle(s, v, kv_before, queued_before)
 
 

@@ -18,7 +18,7 @@ from . import o365_tables as tables
 FloatArray = npt.NDArray[np.float64]
 BLOCK_MIN = 10
 
-_CLASSES, _MODELS = tables.BASE_RPS.shape
+_COLUMNS = ("arrival_s", "model", "region", "tier", "prompt_tokens", "output_tokens")
 
 
 def day_counts(seed: int, day: int, rates: FloatArray) -> npt.NDArray[np.int64]:
@@ -49,38 +49,15 @@ def block_rows(
     Returns:
         Columns of a trace; arrivals in seconds from the start of the block.
     """
-    rng = latents.stream(latents.ROWS, seed, block)
-    # Segment = (class, minute, model), in this order.
-    per_segment = counts.transpose(1, 0, 2).ravel()
-    interactive = int(per_segment[: per_segment.size // _CLASSES].sum())
-    arrival = _places(rng, per_segment, counts.shape[0], interactive)
-    n = len(arrival)
-    uniform = rng.random(n)
-    region = np.zeros(n, dtype=np.int16)
-    for edge in region_cdf.transpose(3, 1, 0, 2):
-        region += uniform >= np.repeat(edge.ravel(), per_segment)
-    tier = np.full(n, 2, dtype=np.int16)
-    tier[:interactive] = rng.random(interactive) >= tables.IWF_SHARE
-    prompt = rng.standard_normal(n)
-    prompt *= tables.PROMPT_SIGMA
-    prompt[:interactive] += tables.PROMPT_MU[tables.IW]
-    prompt[interactive:] += tables.PROMPT_MU[tables.NIW]
-    output = rng.standard_normal(n)
-    output *= tables.OUTPUT_SIGMA
-    output += tables.OUTPUT_MU
-    models = (np.arange(per_segment.size) % _MODELS).astype(np.int16)
-    columns = {
-        "arrival_s": arrival,
-        "model": np.repeat(models, per_segment),
-        "region": region,
-        "tier": tier,
-        "prompt_tokens": to_tokens(prompt, tables.PROMPT_MAX),
-        "output_tokens": to_tokens(output, tables.OUTPUT_MAX),
-    }
+    from . import o365_kernels as kernels  # compiled when the first requests are made
+
+    columns = kernels.draw(
+        latents.stream(latents.ROWS, seed, block), counts, np.ascontiguousarray(region_cdf)
+    )
     # Stable, so that ties (gaps of CV 3 are often tiny) fall the same way on every machine; the
     # arrivals are a sequence of sorted runs, which the merge sort takes as they are.
-    order = np.argsort(arrival, kind="stable")
-    return {key: column[order] for key, column in columns.items()}
+    order = np.argsort(columns[0], kind="stable")
+    return dict(zip(_COLUMNS, kernels.reorder(order, *columns), strict=True))
 
 
 def to_tokens(log_tokens: FloatArray, most: int) -> npt.NDArray[np.int32]:
@@ -89,40 +66,6 @@ def to_tokens(log_tokens: FloatArray, most: int) -> npt.NDArray[np.int32]:
     np.clip(log_tokens, 1, most, out=log_tokens)
     np.rint(log_tokens, out=log_tokens)
     return log_tokens.astype(np.int32)
-
-
-def _places(
-    rng: np.random.Generator,
-    per_segment: npt.NDArray[np.int64],
-    minutes: int,
-    interactive: int,
-) -> FloatArray:
-    """Place the requests of each (class, minute, model) as a gamma renewal process.
-
-    The n gaps of a minute, of shape 1 / CV^2, are scaled to fill it as a circle, which is turned by
-    a uniform angle: so every second of the minute is equally likely. (A process that starts anew
-    with each minute would pile up bursty requests at the full minutes, where decisions fall.)
-    """
-    n = int(per_segment.sum())
-    total = np.empty(n)
-    for low, high, cv in (
-        (0, interactive, tables.ARRIVAL_CV[tables.IW]),
-        (interactive, n, tables.ARRIVAL_CV[tables.NIW]),
-    ):
-        total[low:high] = rng.standard_gamma(1 / cv**2, high - low)
-    np.cumsum(total, out=total)
-    ends = np.cumsum(per_segment)
-    edges = np.concatenate([[0.0], total])[np.concatenate([[0], ends])]
-    span = np.maximum(np.diff(edges), np.finfo(np.float64).tiny)
-    total -= np.repeat(edges[:-1], per_segment)
-    total *= np.repeat(1 / span, per_segment)
-    total += np.repeat(rng.random(per_segment.size), per_segment)
-    total -= total >= 1.0
-    np.clip(total, 0.0, np.nextafter(1.0, 0.0), out=total)
-    total *= 60.0
-    minute_s = 60.0 * (np.arange(per_segment.size) // _MODELS % minutes)
-    total += np.repeat(minute_s, per_segment)
-    return total
 
 
 def day_history(

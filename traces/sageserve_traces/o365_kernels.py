@@ -1,0 +1,108 @@
+"""Rows of a block of the O365 workload, drawn and put in order without the GIL.
+
+So several environments in threads make their traces at the same time. The random numbers are those
+of NumPy's generators, number for number.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from numba import njit
+
+from . import o365_tables as tables
+
+_GAMMA_SHAPE = tuple(float(1 / cv**2) for cv in tables.ARRIVAL_CV)
+_PROMPT_MU = tuple(float(mu) for mu in tables.PROMPT_MU)
+_PROMPT_SIGMA, _PROMPT_MAX = tables.PROMPT_SIGMA, tables.PROMPT_MAX
+_OUTPUT_MU, _OUTPUT_SIGMA, _OUTPUT_MAX = tables.OUTPUT_MU, tables.OUTPUT_SIGMA, tables.OUTPUT_MAX
+_IWF_SHARE = tables.IWF_SHARE
+_BELOW_ONE = float(np.nextafter(1.0, 0.0))
+_LEAST_SPAN = float(np.finfo(np.float64).tiny)
+
+Column = npt.NDArray[Any]
+Columns = tuple[Column, Column, Column, Column, Column, Column]
+
+
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def draw(
+    rng: np.random.Generator,
+    counts: npt.NDArray[np.int64],
+    region_cdf: npt.NDArray[np.float64],
+) -> Columns:
+    """Draw the requests of a block, segment by segment; a segment is (class, minute, model).
+
+    The n gaps of a segment, of shape 1 / CV^2, are scaled to fill its minute as a circle, which is
+    turned by a uniform angle: so every second of the minute is equally likely. (A process that
+    starts anew with each minute would pile up bursty requests at the full minutes, where decisions
+    fall.)
+
+    Args:
+        rng: Random numbers of the block.
+        counts: Requests per minute, [minutes, class, model].
+        region_cdf: Cumulative region shares without the last, [minutes, class, model, region - 1].
+
+    Returns:
+        Arrivals in seconds from the start of the block, model, region, tier, prompt tokens, output
+        tokens: [n] each, sorted within the two parts of a segment only.
+    """
+    minutes, classes, models = counts.shape
+    per_class = counts.sum(axis=0).sum(axis=1)
+    n, interactive = per_class.sum(), per_class[0]
+    arrival = np.empty(n)
+    arrival[:interactive] = rng.standard_gamma(_GAMMA_SHAPE[0], interactive)
+    arrival[interactive:] = rng.standard_gamma(_GAMMA_SHAPE[1], n - interactive)
+    turn = rng.random(minutes * classes * models)
+    where = rng.random(n)
+    flexible = rng.random(interactive)
+    log_prompt = rng.standard_normal(n)
+    log_output = rng.standard_normal(n)
+    model, region = np.empty(n, np.int16), np.empty(n, np.int16)
+    tier = np.empty(n, np.int16)
+    prompt, output = np.empty(n, np.int32), np.empty(n, np.int32)
+    segment, first, before = 0, 0, 0.0
+    for c in range(classes):
+        for minute in range(minutes):
+            for m in range(models):
+                last = first + counts[minute, c, m]
+                end = before
+                for i in range(first, last):
+                    end += arrival[i]
+                    arrival[i] = end
+                scale = 1.0 / max(end - before, _LEAST_SPAN)
+                for i in range(first, last):
+                    at = (arrival[i] - before) * scale + turn[segment]
+                    if at >= 1.0:
+                        at -= 1.0
+                    arrival[i] = min(max(at, 0.0), _BELOW_ONE) * 60.0 + minute * 60.0
+                    model[i] = m
+                    region[i] = 0
+                    for edge in range(region_cdf.shape[3]):
+                        if where[i] >= region_cdf[minute, c, m, edge]:
+                            region[i] += 1
+                    tier[i] = 2
+                    if i < interactive:
+                        tier[i] = 1 if flexible[i] >= _IWF_SHARE else 0
+                    log_p = log_prompt[i] * _PROMPT_SIGMA + _PROMPT_MU[c]
+                    log_o = log_output[i] * _OUTPUT_SIGMA + _OUTPUT_MU
+                    prompt[i] = np.rint(min(max(np.exp(log_p), 1.0), _PROMPT_MAX))
+                    output[i] = np.rint(min(max(np.exp(log_o), 1.0), _OUTPUT_MAX))
+                first, before = last, end
+                segment += 1
+    return arrival, model, region, tier, prompt, output
+
+
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def reorder(
+    order: npt.NDArray[np.int64],
+    arrival: Column,
+    model: Column,
+    region: Column,
+    tier: Column,
+    prompt: Column,
+    output: Column,
+) -> Columns:
+    """Return the six columns of `draw` in the given order."""
+    return arrival[order], model[order], region[order], tier[order], prompt[order], output[order]
