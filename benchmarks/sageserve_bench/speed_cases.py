@@ -261,7 +261,7 @@ def step_overhead(quick: bool) -> Figures:
 
 
 def vector(quick: bool) -> Figures:
-    """Measure the vector environment of eight, a usual number for PPO, with two threads over one."""
+    """Measure eight environments (as PPO often has) with two threads over one thread."""
     from sageserve_env.vector_env import SageServeVectorEnv
 
     envs, steps = 8, 50 if quick else 300

@@ -29,15 +29,15 @@ WINDOW_MINUTES = 5
 @jit
 def bucket(seconds: float) -> int:
     """Return the histogram bucket of a latency: exponent and top 5 bits of the mantissa."""
-    i = (np.float64(seconds).view(np.int64) >> 47) - _LOWEST_BITS
-    return int(min(max(i, 0), BUCKETS - 1))
+    i = int(np.float64(seconds).view(np.int64) >> 47) - _LOWEST_BITS
+    return min(max(i, 0), BUCKETS - 1)
 
 
 @jit
 def ratio_bucket(ratio: float) -> int:
     """Return the window bucket of a TTFT-over-objective ratio; bucket 32 starts at 1."""
-    i = (np.float64(ratio).view(np.int64) >> 49) - _LOWEST_RATIO_BITS
-    return int(min(max(i, 0), RATIO_BUCKETS - 1))
+    i = int(np.float64(ratio).view(np.int64) >> 49) - _LOWEST_RATIO_BITS
+    return min(max(i, 0), RATIO_BUCKETS - 1)
 
 
 @jit

@@ -26,7 +26,7 @@ Column = npt.NDArray[Any]
 Columns = tuple[Column, Column, Column, Column, Column, Column]
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@njit(cache=True, nogil=True)
 def draw(
     rng: np.random.Generator,
     counts: npt.NDArray[np.int64],
@@ -94,7 +94,7 @@ def draw(
     return arrival, model, region, tier, prompt, output
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@njit(cache=True, nogil=True)
 def reorder(
     order: npt.NDArray[np.int64],
     arrival: Column,
