@@ -135,12 +135,40 @@ def test_niw_buffer_and_deadlines_by_hand() -> None:
     agent: Any = make_agent("ilp")
     agent.reset(scenario, 0, history)
     view = make_view(
-        scenario, niw_backlog_tokens=np.array([3600.0 * 50.0]), niw_deadline_s=np.array([10_800.0])
+        scenario,
+        horizon_s=86_400.0,
+        niw_backlog_tokens=np.array([3600.0 * 50.0]),
+        niw_deadline_s=np.array([10_800.0]),
     )
     demand = need.niw_demand(layout, view, agent.tracker, 0.1)
     # 10 % of 100 in each region; 180,000 tokens in one hour (3 h less the reserve of 2 h): 50/s.
     assert demand[0, :, 2] == pytest.approx([10.0 + 25.0, 10.0 + 25.0])
     assert not demand[..., :2].any()
+
+
+def test_the_end_of_the_episode_is_the_last_deadline_of_batch_work() -> None:
+    scenario = scenario_of("tiny")
+    layout = Layout.of(scenario)
+    agent: Any = make_agent("ilp")
+    agent.reset(scenario, 0, history_from(scenario, constant(scenario, 100.0, tier=2), 1))
+
+    def seen(time_s: float) -> Any:
+        return make_view(
+            scenario,
+            time_s=time_s,
+            horizon_s=86_400.0,
+            niw_backlog_tokens=np.array([3600.0 * 50.0]),
+            niw_deadline_s=np.array([86_400.0]),
+        )
+
+    # Three hours before the end one hour is left before the reserve, as before a deadline.
+    demand = need.niw_demand(layout, seen(75_600.0), agent.tracker, 0.1)
+    assert demand[0, :, 2] == pytest.approx([10.0 + 25.0, 10.0 + 25.0])
+    # The ceiling is calm until two hours before the end, and then rises evenly to 1.5.
+    ceilings = [
+        need.niw_ceiling(layout, seen(t), 0.7)[0] for t in (0.0, 79_200.0, 82_800.0, 86_400.0)
+    ]
+    assert ceilings == pytest.approx([0.7, 0.7, 1.1, 1.5])
 
 
 def test_square_root_staffing_by_hand() -> None:

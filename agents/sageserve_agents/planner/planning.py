@@ -60,14 +60,15 @@ class PlanningAgent(RuleAgent[OptionsT]):
         return ClusterAction(
             self.layout.spread(view, totals, planned),
             router=self.router,
-            niw_release=self.niw_release(),
+            niw_release=need.niw_ceiling(self.layout, view, self.calm_ceiling),
             discipline=self.options.discipline,
         )
 
-    def niw_release(self) -> Floats | None:
-        """Return the chosen ceiling for every endpoint, [E], or None for the scenario's."""
-        ceiling = self.options.niw_ceiling
-        return None if ceiling is None else np.full(len(self.layout.model), ceiling)
+    @property
+    def calm_ceiling(self) -> float:
+        """Utilisation below which endpoints take non-interactive work that is not urgent."""
+        chosen = self.options.niw_ceiling
+        return self.scenario.niw.pull_below if chosen is None else chosen
 
     @abstractmethod
     def step(self, view: ClusterView) -> None:

@@ -14,6 +14,8 @@ _LATENCY_USD_PER_S = 0.01  # (A) per request: 5 % of the charge of a miss for ea
 _PRIORITY_FACTOR = 0.5  # (A) each lower rank of a tier is worth half
 _REQUEST_TOKENS = 2000.0  # (A) prompt tokens of a request before any was seen
 _DEADLINE_RESERVE_S = 2 * HOUR_S  # (A) backlog is planned to be done this long before it is due
+_LEAST_SPREAD_S = 0.5 * HOUR_S  # (A) and over no less than this, so that late work is no spike
+_URGENT_CEILING = 1.5  # (A) utilisation up to which work that is due is taken
 _NIW_LOOK_BACK_S = HOUR_S  # the buffer is a share of the last hour's NIW (DESIGN.md section 6)
 
 
@@ -24,19 +26,41 @@ def niw_demand(
 
     The buffer is a share of what arrived in the last hour. Deadlines force the rest: the backlog
     of a model is spread evenly over the time to its earliest deadline less two hours, by origin as
-    in the last hour, so that it weighs little when fresh and everything when it is due.
+    in the last hour, so that it weighs little when fresh and everything when it is due. The end of
+    the episode counts as a deadline (see `niw_left_s`).
     """
     batch = ~layout.interactive
     arrived = tracker.recent(_NIW_LOOK_BACK_S) * batch
     result = buffer_share * arrived
     if batch.any():
-        left_s = np.maximum(view.niw_deadline_s - _DEADLINE_RESERVE_S, HOUR_S)
+        left_s = np.maximum(niw_left_s(view) - _DEADLINE_RESERVE_S, _LEAST_SPREAD_S)
         forced = view.niw_backlog_tokens / left_s  # [M]
         share = arrived + 1e-9 * batch  # even where nothing arrived
         share = share / share.sum(axis=(1, 2), keepdims=True)
         result = result + forced[:, None, None] * share
     rates: Floats = result
     return rates
+
+
+def niw_left_s(view: ClusterView) -> Floats:
+    """Return seconds in which the non-interactive work held of each model has to be done, [M].
+
+    That is up to its earliest deadline, but no longer than the episode: costs of agents that leave
+    different amounts of work behind could not be compared.
+    """
+    left: Floats = np.minimum(view.niw_deadline_s, max(view.horizon_s - view.time_s, 0.0))
+    return left
+
+
+def niw_ceiling(layout: Layout, view: ClusterView, calm: float) -> Floats:
+    """Return the utilisation below which endpoints take non-interactive work, [E].
+
+    ``calm`` while there is time; it rises evenly to `_URGENT_CEILING` in the last two hours before
+    the work has to be done.
+    """
+    urgency = np.clip(1.0 - niw_left_s(view) / _DEADLINE_RESERVE_S, 0.0, 1.0)  # [M]
+    ceiling: Floats = calm + max(_URGENT_CEILING - calm, 0.0) * urgency
+    return ceiling[layout.model]
 
 
 def staffed(demand: Floats, theta: Floats, beta: float, pooled: bool) -> Floats:
