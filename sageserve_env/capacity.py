@@ -109,6 +109,7 @@ def _probe(scenario: Scenario, m: int, g: int, pairs: TokenPairs) -> float:
         faults=FaultConfig(),
         round_trips_s=((0.0,),),
         routing={"delay_s": 0.0},
+        workload={"rename_models": {}},  # the probe names the model as the scenario does
     )
     prompt, output = pairs
     pick = np.random.default_rng(PROBE_SEED).integers(0, len(prompt), PROBE_REQUESTS)
