@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import multiprocessing
 import signal
+import socket
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -23,6 +24,7 @@ from sageserve_bench.tasks import Task
 KINDS = ("process", "ray")
 ATTEMPTS = 3
 POLL_S = 0.25
+CONNECT_S = 5.0
 
 
 @dataclass(frozen=True)
@@ -156,11 +158,24 @@ def _one_pool(remaining: dict[int, Task], slots: int, workers: int, listener: Li
 # -- Ray ----------------------------------------------------------------------------------------
 
 
+def _check_address(address: str) -> None:
+    """Raise at once if nothing listens there, for which Ray would wait for minutes."""
+    host, colon, port = address.rpartition(":")
+    if "://" in address or not colon:
+        return  # auto, local, or a Ray client's address
+    try:
+        socket.create_connection((host, int(port)), CONNECT_S).close()
+    except (OSError, ValueError) as error:
+        raise UserError(f"no Ray cluster at {address!r}: {error}") from None
+
+
 def _on_ray(tasks: Sequence[Task], backend: Backend, listener: Listener) -> None:
     import ray
 
     started_here = not ray.is_initialized()
     if started_here:
+        if backend.ray_address is not None:
+            _check_address(backend.ray_address)
         try:
             ray.init(
                 address=backend.ray_address,
