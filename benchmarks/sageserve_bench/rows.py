@@ -109,11 +109,13 @@ def from_csv(text: str) -> list[Row]:
         ValueError: If a needed column is missing or a number cannot be read.
     """
     reader = csv.DictReader(io.StringIO(text), strict=True)
-    missing = [name for name in (*COLUMNS, "run") if name not in (reader.fieldnames or ())]
+    records = list(reader)
+    needed = (*COLUMNS, "run") if records else COLUMNS  # a table without rows has no more
+    missing = [name for name in needed if name not in (reader.fieldnames or ())]
     if missing:
         raise ValueError(f"no column {missing[0]!r}")
     rows: list[Row] = []
-    for line, record in enumerate(reader, start=2):
+    for line, record in enumerate(records, start=2):
         if None in record or None in record.values():
             raise ValueError(f"line {line} has another number of cells than the header")
         rows.append({name: _value(name, cell, line) for name, cell in record.items()})

@@ -1,0 +1,158 @@
+"""A full disk and Ctrl-C leave whole rows or none, and the comparison goes on afterwards."""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from sageserve_bench import cli
+from sageserve_bench.rows import TIMED, Row
+from sageserve_bench.store import Store
+
+WORDS = ["compare", "--agents", "static,reactive", "--seeds", "2"]
+
+
+def command(scenario: Path, output: Path, *more: str) -> list[str]:
+    return [*WORDS, "--scenario", str(scenario), "--output", str(output), *more]
+
+
+def check_whole(folder: Path, most: int) -> list[Row]:
+    """Assert that a folder holds only finished runs, and return their rows."""
+    store = Store(folder)
+    rows = store.read_rows()
+    assert len(rows) <= most
+    assert len({(row["agent"], row["seed"]) for row in rows}) == len(rows)
+    assert {path.name for path in folder.iterdir()} <= {"results.csv", "runs"}
+    runs = {path.name for path in (folder / "runs").iterdir()} if (folder / "runs").exists() else {}
+    assert {str(row["run"]) for row in rows} <= set(runs)
+    for run in runs:
+        assert store.row(run) is not None and store.series(run) is not None
+        assert len(store.actions(run)) == 15
+    return rows
+
+
+def untimed(rows: list[Row]) -> list[Row]:
+    """Return what a repeated run has in common; the folder's name changes with the code."""
+    return [{k: v for k, v in row.items() if k not in (*TIMED, "run")} for row in rows]
+
+
+def fill_disk_after(monkeypatch: pytest.MonkeyPatch, saves: int) -> None:
+    """Let the disk be full in the middle of a file, after so many files of arrays."""
+    save: Any = np.savez_compressed
+    done: list[Path] = []
+
+    def full(path: Path, **arrays: Any) -> None:
+        if len(done) == saves:
+            path.write_bytes(b"PK\x03\x04 the first half of an arch")
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+        save(path, **arrays)
+        done.append(path)
+
+    monkeypatch.setattr("numpy.savez_compressed", full)
+
+
+@pytest.mark.parametrize("saves", [0, 1, 5])
+def test_a_full_disk_in_a_run(
+    saves: int,
+    tmp_path: Path,
+    small_file: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with monkeypatch.context() as patch:
+        fill_disk_after(patch, saves)
+        assert cli.run(command(small_file, tmp_path / "out")) == 2
+    shown = capsys.readouterr().err.splitlines()[-1]
+    assert shown.startswith("sageserve: error: No space left on device")
+    assert len(check_whole(tmp_path / "out", 4)) == saves // 2  # two files of arrays a run
+    assert cli.run(command(small_file, tmp_path / "out")) == 0
+    assert len(Store(tmp_path / "out").read_rows()) == 4
+
+
+@pytest.mark.parametrize("name", ["results.csv", "summary.json", "report.html"])
+def test_a_full_disk_in_a_file(
+    name: str,
+    tmp_path: Path,
+    small_file: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    folder = tmp_path / "out"
+    replace = os.replace
+
+    def full(source: str | Path, target: str | Path) -> None:
+        if Path(target).name == name:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(target))
+        replace(source, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("os.replace", full)
+        assert cli.run(command(small_file, folder)) == 2
+    assert "No space left on device" in capsys.readouterr().err
+    assert not (folder / name).exists()
+    assert [path.name for path in folder.iterdir() if path.name.startswith(".")] == []
+    assert cli.run(command(small_file, folder)) == 0
+    assert (folder / name).stat().st_size > 0
+
+
+def test_a_full_disk_in_a_trace(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from pyarrow import csv as pa_csv
+
+    def full(table: Any, handle: Any, options: Any) -> None:
+        handle.write(b"0.5,llama")
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(pa_csv, "write_csv", full)
+    words = ["trace", "make", "o365", "--length", "5m", "--output", str(tmp_path / "day.csv")]
+    assert cli.run(words) == 2
+    assert "No space left on device" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("workers", [1, 2])
+def test_ctrl_c(workers: int, tmp_path: Path, small_file: Path) -> None:
+    slow = tmp_path / "slow.py"
+    slow.write_text(
+        "import time\n"
+        "from sageserve_agents.heuristics.static import Static\n\n"
+        "class Slow(Static):\n"
+        "    def act(self, view):\n"
+        "        time.sleep(0.2)\n"
+        "        return super().act(view)\n"
+    )
+    folder = tmp_path / "out"
+    words = command(small_file, folder, "--workers", str(workers))
+    words[words.index("static,reactive")] = f"static,{slow}:Slow"
+    script = "import sys; from sageserve_bench.cli import main; main(sys.argv[1:])"
+    process = subprocess.Popen(
+        [sys.executable, "-c", script, *words],
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    until = time.monotonic() + 120
+    while not list((folder / "runs").glob("static-*")) and time.monotonic() < until:
+        time.sleep(0.05)
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to every process of the job
+    said = process.communicate(timeout=60)[1]
+    assert process.returncode == 130, said
+    assert said.splitlines()[-1] == "sageserve: error: interrupted"
+    assert "Traceback" not in said
+    rows = check_whole(folder, 3)
+    assert rows and rows[0]["agent"] == "static"
+    assert cli.run(words) == 0
+    finished = {(row["agent"], row["seed"]): row for row in Store(folder).read_rows()}
+    assert len(finished) == 4
+    assert untimed([finished[row["agent"], row["seed"]] for row in rows]) == untimed(rows)
