@@ -74,9 +74,6 @@ def _label(agent: AgentOutcome) -> str:
 
 def show(console: Console, outcome: Outcome, files: Sequence[str] = ()) -> None:
     """Print the table, what it means and where the files are."""
-    if not console.is_terminal:
-        # A file or a pipe has no width of its own; the table needs its columns.
-        console = Console(file=console.file, width=180, force_terminal=False)
     console.print(outcome_table(outcome))
     if console.is_terminal and any(agent.misses for agent in outcome.agents):
         console.print("[dim]Red: below the target.[/dim]")

@@ -40,6 +40,7 @@ def forecast(
     from sageserve_agents.parameters import check_choice
     from sageserve_agents.planner.forecast import FORECASTERS
     from sageserve_agents.planner.forecast.scoring import backtest, score
+    from sageserve_bench import terminal
     from sageserve_bench.commands.plan import calendar, load_workload
     from sageserve_traces import parse_duration
 
@@ -69,7 +70,7 @@ def forecast(
         )
         tests.append(test)
         scores.extend(score(test, cluster.models, interactive))
-    out = Console()
+    out = terminal.output()
     out.print(_table(scores, workload.trace.name, quantile))
     if output is not None:
         output.mkdir(parents=True, exist_ok=True)

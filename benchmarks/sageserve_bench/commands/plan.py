@@ -40,10 +40,9 @@ def plan(
     ] = None,
 ) -> None:
     """Make one plan from a forecast (or a demand you give) and explain it."""
-    from rich.console import Console
-
     from sageserve_agents import make_agent
     from sageserve_agents.planner.hourly import HourlyPlanner
+    from sageserve_bench import terminal
     from sageserve_bench.errors import UserError
     from sageserve_env.capacity import measure_theta
     from sageserve_env.scenario import load_scenario
@@ -51,7 +50,7 @@ def plan(
     planner = make_agent(agent)
     if not isinstance(planner, HourlyPlanner):
         raise UserError(f"agent {agent!r} makes no hourly plans: take ilp, lt-i, lt-u or lt-ua")
-    out = Console(highlight=False)
+    out = terminal.output()
     if demand is not None:
         cluster = load_scenario(scenario)
         view = _view(cluster, measure_theta(cluster), 0.0, None, current)

@@ -32,6 +32,7 @@ def run(
     from rich.console import Console
     from rich.live import Live
 
+    from sageserve_bench import terminal
     from sageserve_bench.commands.compare import parse_columns
     from sageserve_bench.comparison import make_grid
     from sageserve_bench.episode import run_episode, steps_of
@@ -57,7 +58,7 @@ def run(
             episode = run_episode(task, workload=workload, on_step=panel.note)
     else:
         episode = run_episode(task, workload=workload, on_step=panel.note)
-    out = Console()
+    out = terminal.output()
     out.print(metrics_table(episode.row))
     if json_file is not None:
         row = {k: v for k, v in episode.row.items() if not isinstance(v, float) or math.isfinite(v)}

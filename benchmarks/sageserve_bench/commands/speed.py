@@ -21,6 +21,7 @@ def speed(
     from rich.console import Console
     from rich.table import Table
 
+    from sageserve_bench import terminal
     from sageserve_bench.rows import write_json
     from sageserve_bench.speed import choose, document, measure
 
@@ -51,4 +52,4 @@ def speed(
         else:
             cells = ["-", f"{figure.floor:,g}", failures.get(figure.key, "not measured")]
         table.add_row(figure.meaning, figure.key, *cells)
-    Console().print(table)
+    terminal.output().print(table)

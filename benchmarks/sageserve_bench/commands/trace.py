@@ -131,10 +131,11 @@ def info(
 
 
 def _print(summary: dict[str, Any]) -> None:
-    from rich.console import Console
     from rich.table import Table
 
-    console = Console()
+    from sageserve_bench import terminal
+
+    console = terminal.output()
     day = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")[summary["start_weekday"]]
     facts = Table(title=f"trace {summary['name']}", show_header=False)
     rows = [

@@ -10,6 +10,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from sageserve_bench import terminal
+
 
 def write_json(path: Path, value: Mapping[str, Any]) -> None:
     """Write a report, making its folder if needed."""
@@ -29,7 +31,7 @@ def print_table(
         table.add_column(column, justify="left" if i == 0 else "right")
     for row in rows:
         table.add_row(*(f"{x:.4g}" if isinstance(x, float) else str(x) for x in row))
-    (console or Console()).print(table)
+    (console or terminal.output()).print(table)
 
 
 def percent(fraction: float) -> str:
