@@ -24,6 +24,7 @@ ENTRY_POINT_GROUP = "sageserve.agents"
 
 _HEURISTICS = "sageserve_agents.heuristics"
 _PLANNER = "sageserve_agents.planner"
+_LEARNED = "sageserve_agents.learned"
 BUILT_IN: dict[str, str] = {
     "static": f"{_HEURISTICS}.static:Static",
     "siloed": f"{_HEURISTICS}.siloed:Siloed",
@@ -41,6 +42,12 @@ BUILT_IN: dict[str, str] = {
     "ilp": f"{_PLANNER}.ilp:Ilp",
     "mpc": f"{_PLANNER}.mpc:Mpc",
     "oracle": f"{_PLANNER}.mpc:Oracle",
+    "ppo": f"{_LEARNED}.agents:Ppo",
+    "sac": f"{_LEARNED}.agents:Sac",
+    "maskable-ppo": f"{_LEARNED}.agents:MaskablePpo",
+    "recurrent-ppo": f"{_LEARNED}.agents:RecurrentPpo",
+    "residual-ppo": f"{_LEARNED}.residual:ResidualPpo",
+    "residual-es": f"{_LEARNED}.residual:ResidualEs",
 }
 """Name to ``module:Class`` of the agents that come with the package."""
 

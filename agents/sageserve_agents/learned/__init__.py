@@ -1,0 +1,1 @@
+"""Learned agents: their policies, checkpoints and one training script per algorithm."""

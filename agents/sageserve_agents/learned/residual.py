@@ -1,0 +1,225 @@
+"""The residual policy: a learned correction of square-root staffing, model by model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from sageserve_agents.learned.checkpoint import Checkpoint, load
+from sageserve_agents.learned.features import FEATURES, Loads, Misses, features, loads
+from sageserve_agents.learned.network import Mlp
+from sageserve_agents.parameters import Range, ServiceKnob, Tunable
+from sageserve_agents.planner.options import PlannerOptions
+from sageserve_agents.planner.planning import PlanningAgent
+from sageserve_agents.rule import wake
+from sageserve_env.actions import ClusterAction
+from sageserve_env.view import ClusterView, Floats, Ints
+
+ACTIONS = (
+    "log of the factor on the headroom",
+    "log of the factor on the load that is planned for",
+    "ceiling of utilisation for batch work",
+    "log of the factor on the instances for batch work",
+)
+"""What the outputs of the network mean, each in [-1, 1]."""
+
+_HEADROOM, _LOAD, _CEILING, _BATCH = 1.5, 0.4, 0.5, 1.5  # (A) reach of each output
+_RELEASE = 0.6  # the ceiling without correction (paper: 60 %)
+_BATCH_SHARE = 0.3  # (A) share of the batch arrivals that the rule has instances for
+
+Policy = Callable[[Floats], Floats]
+
+
+@dataclass(frozen=True)
+class ResidualOptions(PlannerOptions):
+    """Options of `Residual`.
+
+    Attributes:
+        checkpoint: Folder of a trained policy or name of a shipped one; ``none`` is the rule
+            without correction, and None the agent's own.
+        period_s: Time between two decisions; whole decision intervals.
+        hold_s: A scale-in waits until it has been wanted for this long.
+        headroom: Factor on the headroom that was calibrated with the checkpoint, by which cost is
+            traded for service.
+        correct: Which outputs of the network are used, as digits (for ablation).
+    """
+
+    beta: float = 1.0
+    rho: float = 1.0
+    checkpoint: str | None = None
+    period_s: float = 60.0
+    hold_s: float = 60.0
+    headroom: float = 1.0
+    correct: str = "0123"
+
+    def __post_init__(self) -> None:
+        """Check the values."""
+        super().__post_init__()
+        for name in ("period_s", "hold_s", "headroom"):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"{name} must be positive, got {getattr(self, name)}")
+        if any(digit not in "0123" for digit in self.correct):
+            raise ValueError(f"correct must be digits of 0123, got {self.correct!r}")
+
+
+class Residual(PlanningAgent[ResidualOptions]):
+    """Square-root staffing whose load, safety and batch work a network corrects every minute.
+
+    The rule is ``n = load + beta sqrt(load) + batch`` per model, with the largest forecast until a
+    start made now has been up for a period. The network reads one row of features per model
+    (`FEATURES`) and answers with four corrections of it (`ACTIONS`); it is the same for all models,
+    so a checkpoint serves any number of models, regions and VM types. It needs NumPy only.
+
+    Args:
+        options: Options.
+        held: A checkpoint in memory instead of one that is read.
+
+    Raises:
+        ValueError: If there is no such checkpoint, or it is not one of a residual agent.
+    """
+
+    name = "residual"
+    options_type = ResidualOptions
+    tunable: ClassVar[Tunable] = {"hold_s": Range(60.0, 900.0), "headroom": Range(0.3, 3.0)}
+    service_knob = ServiceKnob("headroom", stingy=0.05, generous=8.0, log=True)
+
+    def __init__(
+        self, options: ResidualOptions | None = None, held: Checkpoint | None = None
+    ) -> None:
+        super().__init__(options)
+        self.policy: Policy | None = None
+        self.headroom = self.options.headroom
+        if held is None and self.options.checkpoint != "none":
+            held = load(self.options.checkpoint or self.name)
+        if held is not None:
+            self.policy = policy_of(held)
+            self.headroom *= float(held.card.get("headroom", 1.0))
+
+    def start(self) -> None:
+        """Forget the last episode."""
+        super().start()
+        self._misses = Misses(len(self.scenario.models))
+        self._rates: Floats | None = None
+        self._rates_s = -np.inf
+        self._wanted: list[tuple[float, Ints]] = []
+        self._next_s = 0.0
+        self._ceiling: Floats | None = None
+        self._outputs: Floats = np.zeros((len(self.scenario.models), len(ACTIONS)))
+        self._used = np.array([str(i) in self.options.correct for i in range(len(ACTIONS))])
+        self._seen: Loads | None = None
+
+    def act(self, view: ClusterView) -> ClusterAction:
+        """Observe, let the network correct, and return targets and ceilings."""
+        rows = self.observe(view)
+        if view.time_s >= self._next_s - 1e-6:
+            self._next_s = view.time_s + self.options.period_s
+            self._outputs = np.zeros((len(rows), len(ACTIONS)))
+            if self.policy is not None:
+                self._outputs = np.clip(self.policy(rows), -1.0, 1.0) * self._used
+        return self.decide(view, self._outputs)
+
+    def step(self, view: ClusterView) -> None:
+        """Nothing; `decide` does the work."""
+
+    def observe(self, view: ClusterView) -> Floats:
+        """Return the rows of the policy, [M, F]; to be called once per view."""
+        self.tracker.update(view)
+        self._misses.update(view, self.layout)
+        bins = round(3600.0 / self.options.bin_s)
+        if self.tracker.end_s > self._rates_s or self._rates is None:
+            if self.informed:
+                self._rates = self.forecast(
+                    view, self.tracker.end_s + (bins + 1) * self.options.bin_s
+                )
+            else:
+                m, r = len(self.scenario.models), len(self.scenario.regions)
+                self._rates = np.zeros((bins + 1, m, r, len(self.scenario.tiers)))
+            self._rates_s = self.tracker.end_s
+        first = int((view.time_s - self.tracker.end_s) // self.options.bin_s)
+        lead = int(np.ceil((self.lead_s) / self.options.bin_s))
+        self._seen = loads(view, self.layout, self._rates[max(first, 0) :], lead)
+        return features(view, self.layout, self._seen, self._misses)
+
+    def decide(self, view: ClusterView, outputs: Floats) -> ClusterAction:
+        """Return the decision for outputs of the network in [-1, 1], [M, A]."""
+        o = self.options
+        seen = self._seen
+        assert seen is not None
+        load = seen.soon * np.exp(_LOAD * outputs[:, 1]) / o.rho
+        spare = self.headroom * o.beta * np.exp(_HEADROOM * outputs[:, 0]) * np.sqrt(load)
+        batch = (seen.batch_due + _BATCH_SHARE * seen.batch) * np.exp(_BATCH * outputs[:, 3])
+        counts = np.ceil(load + spare + batch - 1e-9).astype(np.int64)
+        self._ceiling = np.clip(_RELEASE + _CEILING * outputs[:, 2], 0.0, 1.0)[self.layout.model]
+        self._wanted.append((view.time_s, counts))
+        self._wanted = [w for w in self._wanted if w[0] > view.time_s - o.hold_s - 1e-6]
+        totals = view.target.sum(axis=1)
+        if self.informed:
+            totals = self._place(view, np.max([c for _, c in self._wanted], axis=0))
+        return ClusterAction(
+            self.layout.spread(view, wake(view, self.layout, totals)),
+            router=self.router,
+            niw_release=self._ceiling,
+            discipline=o.discipline,
+        )
+
+    def desired(self, view: ClusterView) -> Ints:
+        """Return what stands; `act` does not ask."""
+        standing: Ints = view.target.sum(axis=1)
+        return standing
+
+    def _place(self, view: ClusterView, totals: Ints) -> Ints:
+        """Spread totals [M] over regions, [E]: new instances where a spot VM gives one soonest."""
+        models, regions, _ = self.layout.shape
+        low = self.layout.low.reshape(models, regions)
+        high = self.layout.high.reshape(models, regions)
+        counts = np.clip(view.target.sum(axis=1).reshape(models, regions), low, high)
+        spot = view.spot_vms.sum(axis=2)
+        idle = (view.idle_vms + view.spot_vms.sum(axis=0)).sum(axis=1)
+        share = view.prompt_rate[2].sum(axis=2) + 1e-9
+        share = share / share.sum(axis=1, keepdims=True)
+        for m in range(models):
+            quick, free = spot[m].copy(), idle.copy()
+            while counts[m].sum() < totals[m] and (counts[m] < high[m]).any():
+                lack = totals[m] * share[m] - counts[m]
+                rank = lack + 1e3 * (quick > 0) + 1e3 * (free > 0)
+                r = int(np.argmax(np.where(counts[m] < high[m], rank, -np.inf)))
+                counts[m, r] += 1
+                quick[r] -= 1
+                free[r] -= 1
+            while counts[m].sum() > totals[m] and (counts[m] > low[m]).any():
+                over = counts[m] - totals[m] * share[m]
+                counts[m, int(np.argmax(np.where(counts[m] > low[m], over, -np.inf)))] -= 1
+        placed: Ints = counts.ravel()
+        return placed
+
+
+class ResidualPpo(Residual):
+    """The residual policy trained by PPO."""
+
+    name = "residual-ppo"
+
+
+class ResidualEs(Residual):
+    """The residual policy trained by an evolution strategy on whole episodes."""
+
+    name = "residual-es"
+
+
+def policy_of(held: Checkpoint) -> Mlp:
+    """Return the network of a checkpoint of a residual agent.
+
+    Raises:
+        ValueError: If it is not one, or its inputs and outputs are not those of this version.
+    """
+    network: Any = held.card.get("network", {})
+    if network.get("kind") != "residual":
+        raise ValueError(f"the checkpoint is of agent {held.card.get('agent')!r}, no residual one")
+    policy = Mlp.from_arrays(held.arrays)
+    expected = len(FEATURES), len(ACTIONS)
+    found = policy.sizes[0], policy.sizes[-1]
+    if found != expected:
+        raise ValueError(f"the checkpoint has {found} inputs and outputs, expected {expected}")
+    return policy

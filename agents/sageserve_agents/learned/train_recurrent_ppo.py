@@ -1,0 +1,26 @@
+"""Train `recurrent-ppo`: PPO with an LSTM on targets per endpoint."""
+
+from __future__ import annotations
+
+from sb3_contrib import RecurrentPPO
+
+from sageserve_agents.learned.run import Run
+from sageserve_agents.learned.sb3 import learn, make_vec, prepare
+
+
+def train(run: Run) -> None:
+    """Train in the run's folder."""
+    prepare(run)
+    vec = make_vec(run, "continuous")
+    keywords = dict(run.args.policy)
+    model = RecurrentPPO(
+        "MlpLstmPolicy",
+        vec,
+        policy_kwargs=keywords,
+        seed=run.args.seed,
+        device="cpu",
+        **run.args.algorithm,
+    )
+    vec.seed(run.args.seed)
+    learn(run, model, vec, {"keywords": keywords})
+    vec.close()

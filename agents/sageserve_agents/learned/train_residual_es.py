@@ -1,0 +1,59 @@
+"""Train `residual-es`: the residual policy by an evolution strategy (see `evolution`)."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import numpy as np
+from stable_baselines3.common.logger import configure
+
+from sageserve_agents.learned.episodes import Randomisation
+from sageserve_agents.learned.evolution import Evolution, EvolutionArgs
+from sageserve_agents.learned.features import FEATURES
+from sageserve_agents.learned.network import Mlp
+from sageserve_agents.learned.residual import ACTIONS, Residual, ResidualEs, ResidualOptions
+from sageserve_agents.learned.run import Run
+
+
+def train(run: Run) -> None:
+    """Train in the run's folder; a step is a decision of one episode."""
+    args = run.args
+    randomisation = Randomisation(args.randomise_share, tuple(args.randomise))
+    settings = EvolutionArgs(**{**args.algorithm, "randomisation": randomisation})
+    hidden = tuple(args.policy.get("hidden", ()))
+    options = ResidualOptions(**{**args.options, "checkpoint": "none"})
+    network = Mlp.random((len(FEATURES), *hidden, len(ACTIONS)), np.random.default_rng(args.seed))
+    evolution = Evolution(run.scenario, partial(Residual, options), network, settings, args.seed)
+    logger = configure(str(run.folder), ["tensorboard", "csv"])
+    card: dict[str, Any] = {"kind": "residual", "hidden": list(hidden)}
+    per_step = 2 * settings.pairs * _decisions(run)
+    file = run.state / "evolution.npz"
+
+    def note(figures: dict[str, float]) -> None:
+        arrays = network.with_vector(evolution.mean).arrays()
+        scores = run.note(arrays, partial(ResidualEs, options), card, figures)
+        for name, value in scores.items():
+            logger.record(f"validation/{name}", value)
+        np.savez(file, allow_pickle=False, **evolution.state())
+        run.keep_state()
+
+    if run.resumed and file.is_file():
+        with np.load(file, allow_pickle=False) as state:
+            evolution.restore(state)
+    else:
+        note({})
+    while run.steps < args.steps:
+        figures = evolution.step()
+        before, run.steps = run.steps, run.steps + per_step
+        line = f"loss ${figures['loss']:,.0f}, attainment {figures['attainment']:.2%}"
+        run.report(run.steps, args.steps, line)
+        if run.due(before, run.steps):
+            note(figures)
+        for name, value in figures.items():
+            logger.record(f"train/{name}", value)
+        logger.dump(run.steps)
+
+
+def _decisions(run: Run) -> int:
+    return round(run.scenario.horizon_s / run.scenario.decision_interval_s)
