@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,25 +13,28 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sageserve_bench.rows import Row, write_json
+from sageserve_bench.service import Service, most_unfinished, target_label
 from sageserve_bench.statistics import Estimate, estimate, improvement, mean, paired, pareto_front
 from sageserve_bench.store import REPORT, SUMMARY, Store
 from sageserve_bench.tasks import code_hash
 from sageserve_env.scenario import Scenario
-from sageserve_env.simulator.summary import tier_key
 
 if TYPE_CHECKING:
     from sageserve_bench.comparison import Grid
 
 DAY_S = 86_400.0
 DAYS_PER_MONTH = 365.25 / 12
-WORST_MODEL_TARGET = 0.9
-"""No model may be served below this, whatever the tier's average (DESIGN.md section 6)."""
-
 SEED = 20_250_601
 """Of the bootstrap, so that a report comes out the same when it is rebuilt."""
 
+PER_DAY = {"cost_per_day_usd": "cost_usd", "gpu_hours_per_day": "gpu_hours"}
+"""Figures that are columns of the table, per day of the horizon."""
+
 FIGURES = (
     "cost_per_day_usd",
+    "gpu_hours_per_day",
+    "vms",
+    "vms_peak",
     "gpu_hours",
     "slo_iwf",
     "slo_iwn",
@@ -101,8 +105,7 @@ class Outcome:
 
 def targets_of(scenario: Scenario) -> dict[str, float]:
     """Return the least share of requests within the objective, by column of the table."""
-    targets = {f"slo_{tier_key(tier.name)}": tier.target for tier in scenario.tiers}
-    return targets | {"slo_worst_model": WORST_MODEL_TARGET}
+    return dict(Service.of(scenario).floors)
 
 
 def conclude(rows: Sequence[Row], targets: Mapping[str, float]) -> Outcome:
@@ -125,8 +128,11 @@ def conclude(rows: Sequence[Row], targets: Mapping[str, float]) -> Outcome:
 
 
 def _number(row: Row, name: str) -> float:
-    if name == "cost_per_day_usd":
-        return _number(row, "cost_usd") * DAY_S / (_number(row, "horizon_s") or DAY_S)
+    horizon_s = float(row.get("horizon_s") or DAY_S)
+    if name in PER_DAY:
+        return _number(row, PER_DAY[name]) * DAY_S / horizon_s
+    if name == "vms":
+        return _number(row, "vm_hours") * 3600.0 / horizon_s
     value = row.get(name)
     return float(value) if isinstance(value, int | float) else float("nan")
 
@@ -155,11 +161,20 @@ def _agent(
             figures[metric] = estimate(runs, rng)
             means[metric] = mean(np.concatenate(runs))
     misses = tuple(
-        f"{_tier_label(column)} {means[column]:.2%} < {target:.1%}"
+        f"{target_label(column)} {means[column]:.2%} < {target:.1%}"
         for column, target in targets.items()
         if column in means and means[column] < target
     )
+    left, most = _left(own), most_unfinished(_number(own[0], "horizon_s"))
+    if left > most:
+        misses += (f"unfinished {left:.2%} > {most:.1%}",)
     return AgentOutcome(name, bool(own[0].get("clairvoyant")), len(own), figures, means, misses)
+
+
+def _left(rows: Sequence[Row]) -> float:
+    """Return the share of the requests that is unfinished at the end; NaN if it is not told."""
+    requests = sum(_number(row, "requests") for row in rows)
+    return sum(_number(row, "unfinished") for row in rows) / requests if requests else 0.0
 
 
 def _against(
@@ -181,10 +196,14 @@ def _against(
     }
 
 
-def _tier_label(column: str) -> str:
-    labels = {"iwf": "IW-F", "iwn": "IW-N", "niw": "NIW", "worst_model": "worst model"}
-    key = column.removeprefix("slo_")
-    return labels.get(key, key)
+def _vms(agent: AgentOutcome) -> str:
+    """Return the VMs an agent used, in words: the mean, the peak where it is known, GPU-hours."""
+    vms, peak = agent.means.get("vms", math.nan), agent.means.get("vms_peak", math.nan)
+    hours = f"{agent.means['gpu_hours']:,.0f} GPU-hours per run"
+    if math.isnan(vms):
+        return hours
+    at_peak = "" if math.isnan(peak) else f" ({peak:,.0f} at the peak)"
+    return f"{vms:,.0f} VMs on average{at_peak}, {hours}"
 
 
 def _dollars(value: float) -> str:
@@ -197,7 +216,7 @@ def _verdict(
     pairs: Mapping[str, Mapping[str, Estimate]],
     targets: Mapping[str, float],
 ) -> list[str]:
-    wanted = ", ".join(f"{_tier_label(c)} {t:.4g}" for c, t in _percent(targets).items())
+    wanted = ", ".join(f"{target_label(c)} {t:.4g}" for c, t in _percent(targets).items())
     lines = []
     if not good:
         fair = [a for a in agents if not a.clairvoyant]
@@ -206,7 +225,8 @@ def _verdict(
         near = min(fair, key=lambda a: len(a.misses) * 1e12 + a.cost_per_day_usd)
         lines.append(
             f"No policy attains every service target ({wanted} %). Nearest is {near.agent} "
-            f"at {_dollars(near.cost_per_day_usd)} a day, which misses {'; '.join(near.misses)}."
+            f"at {_dollars(near.cost_per_day_usd)} a day, which misses {'; '.join(near.misses)}. "
+            "Try other agents (sageserve list agents) or more generous settings of these."
         )
         count = "one run" if near.runs == 1 else f"{near.runs} runs"
         lines.append(f"How sure: {count} of each policy; --seeds 5 or more tell chance from fact.")
@@ -215,8 +235,7 @@ def _verdict(
     day = best.cost_per_day_usd
     lines.append(
         f"Cheapest policy that attains every service target ({wanted} %): {best.agent}, with "
-        f"{best.means['gpu_hours']:,.0f} GPU-hours per run, {_dollars(day)} a day, "
-        f"{_dollars(day * DAYS_PER_MONTH)} a month."
+        f"{_vms(best)}, {_dollars(day)} a day, {_dollars(day * DAYS_PER_MONTH)} a month."
     )
     if len(good) > 1:
         second = good[1]

@@ -95,6 +95,8 @@ def _agent_content(agent: str | Agent) -> str:
 def split_agents(text: str) -> list[str]:
     """Split ``static,ilp:forecaster=arima;router=threshold`` into specifications.
 
+    A piece ``@FILE`` stands for the agents that `sageserve calibrate` or `tune` wrote there.
+
     Raises:
         UserError: If a piece is empty or looks like an option of the piece before it.
     """
@@ -107,6 +109,10 @@ def split_agents(text: str) -> list[str]:
                 f"--agents: {piece!r} is no agent; options of one agent are separated by ';', "
                 "as in ilp:forecaster=seasonal;router=threshold"
             )
+    if any(piece.startswith("@") for piece in pieces):
+        from sageserve_bench.records import expand
+
+        return expand(pieces)
     return pieces
 
 

@@ -1,0 +1,149 @@
+"""`sageserve calibrate`: agents at equal service, each at its lowest cost."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from sageserve_bench.calibration import Calibration
+    from sageserve_bench.probing import Prober
+
+
+def calibrate(
+    agents: Annotated[
+        str,
+        typer.Option(help="Agents, separated by commas; @FILE takes those of a tuned file."),
+    ],
+    scenario: Annotated[str, typer.Option(help="Name or YAML file.")] = "o365-day",
+    trace: Annotated[str | None, typer.Option(help="Name or file.")] = None,
+    tile: Annotated[str | None, typer.Option(help="Repeat a short trace, such as 6h.")] = None,
+    rate_scale: Annotated[float, typer.Option(help="Factor on the request rate.")] = 1.0,
+    split: Annotated[str, typer.Option(help="train or validation.")] = "validation",
+    seeds: Annotated[int, typer.Option(help="The first N seeds of the split.")] = 4,
+    seed_list: Annotated[
+        str | None, typer.Option(help="Exactly these seeds, as 1000,1003.")
+    ] = None,
+    knob: Annotated[
+        str | None,
+        typer.Option(help="Option to turn instead of the agents' own: rho=STINGY..GENEROUS."),
+    ] = None,
+    probes: Annotated[int, typer.Option(min=2, help="Settings of each agent at most.")] = 10,
+    workers: Annotated[int, typer.Option(min=1, help="Processes.")] = 1,
+    output: Annotated[Path, typer.Option("--output", "-o", help="JSON file to write.")] = Path(
+        "results/calibrated.json"
+    ),
+) -> int:
+    """Find the lowest cost at which each agent attains the service targets.
+
+    The targets: 95 % of IW-F and IW-N within objective, 99.9 % of NIW, no model below 90 %, at most
+    0.5 % unfinished, on average over the seeds. `compare --agents @FILE` runs what was found.
+    """
+    from rich.console import Console
+
+    from sageserve_bench.calibration import calibrate as calibrate_agent
+    from sageserve_bench.calibration import parse_knob
+    from sageserve_bench.records import header, shown_command
+    from sageserve_bench.rows import write_json
+    from sageserve_bench.tasks import agent_label, check_agents, split_agents
+
+    turned = None if knob is None else parse_knob(knob)
+    specs = split_agents(agents)
+    check_agents(specs)
+    prober = make_prober(
+        scenario, trace, tile, rate_scale, split, seeds, seed_list, workers, output
+    )
+    shown = shown_command(
+        "calibrate",
+        {
+            "agents": agents,
+            "scenario": scenario,
+            "trace": trace,
+            "tile": tile,
+            "rate-scale": None if rate_scale == 1.0 else rate_scale,
+            "split": split if seed_list is None else None,
+            "seeds": seeds if seed_list is None else None,
+            "seed-list": seed_list,
+            "knob": knob,
+            "probes": probes,
+            "output": output,
+        },
+    )
+    console = Console(stderr=True)
+    prober.told = lambda line: console.print(f"  {line}", markup=False, highlight=False)
+    records: dict[str, Any] = {}
+    found: list[Calibration] = []
+    for number, spec in enumerate(specs, 1):
+        console.print(f"{number}/{len(specs)} {spec}", markup=False, highlight=False)
+        found.append(calibrate_agent(spec, prober, knob=turned, max_probes=probes))
+        records[agent_label(spec)] = found[-1].to_dict()
+        write_json(output, {**header(prober, shown), "agents": records})
+    show_calibrations(found, [str(output)])
+    return 0
+
+
+def make_prober(
+    scenario: str,
+    trace: str | None,
+    tile: str | None,
+    rate_scale: float,
+    split: str,
+    seeds: int,
+    seed_list: str | None,
+    workers: int,
+    output: Path,
+) -> Prober:
+    """Return what runs the settings, with its journal beside the output.
+
+    Raises:
+        UserError: On bad input, test seeds among it.
+    """
+    from sageserve_bench.commands.compare import parse_seeds
+    from sageserve_bench.comparison import make_grid
+    from sageserve_bench.errors import UserError
+    from sageserve_bench.probing import Journal, Prober
+    from sageserve_bench.records import refuse_test_seeds
+    from sageserve_bench.workload import TraceSpec
+
+    if output.is_dir():
+        raise UserError(f"{output}: is a folder; --output names a file")
+    grid = make_grid(
+        ["static"],
+        scenario=scenario,
+        trace=trace,
+        seeds=seeds if seed_list is None else parse_seeds(seed_list),
+        split=split,
+        tile=tile,
+        rate_scale=rate_scale,
+    )
+    refuse_test_seeds(grid.seeds)
+    spec = grid.traces[0]
+    assert isinstance(spec, TraceSpec)
+    journal = Journal(output.with_name(output.name + ".episodes.jsonl"))
+    return Prober(grid.scenario, grid.seeds, spec, journal, workers)
+
+
+def show_calibrations(found: list[Calibration], files: list[str]) -> None:
+    """Print the calibrated agents, cheapest first, and where the files are."""
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=160, force_terminal=False)
+    table = Table("agent", "GPU-h", "$", "IW-F %", "IW-N %", "worst\nmodel %", "misses")
+    for one in sorted(found, key=lambda c: (not c.attains, c.best.cost_usd)):
+        means = one.best.means
+        shares = (means.get(name) for name in ("slo_iwf", "slo_iwn", "slo_worst_model"))
+        table.add_row(
+            one.spec.replace("[", "\\["),
+            f"{means['gpu_hours']:,.0f}",
+            f"{means['cost_usd']:,.0f}",
+            *("-" if share is None else f"{100 * share:.2f}" for share in shares),
+            "; ".join(one.best.misses) or "none",
+        )
+    console.print(table)
+    for name in files:
+        console.print(name, markup=False, highlight=False, soft_wrap=True)

@@ -1,0 +1,73 @@
+"""`sageserve tune`: an agent's options at which equal service costs least."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def tune(
+    agent: Annotated[
+        str, typer.Option(help="Agent; options given with it, as in ilp:beta=1, are not varied.")
+    ],
+    scenario: Annotated[str, typer.Option(help="Name or YAML file.")] = "o365-day",
+    trace: Annotated[str | None, typer.Option(help="Name or file.")] = None,
+    tile: Annotated[str | None, typer.Option(help="Repeat a short trace, such as 6h.")] = None,
+    rate_scale: Annotated[float, typer.Option(help="Factor on the request rate.")] = 1.0,
+    budget: Annotated[int, typer.Option(help="Simulated episodes, all told.")] = 80,
+    split: Annotated[str, typer.Option(help="train or validation.")] = "validation",
+    seeds: Annotated[int, typer.Option(help="The first N seeds of the split.")] = 2,
+    seed_list: Annotated[
+        str | None, typer.Option(help="Exactly these seeds, as 1000,1003.")
+    ] = None,
+    sampler_seed: Annotated[int, typer.Option(help="Seed of the search.")] = 0,
+    workers: Annotated[int, typer.Option(min=1, help="Processes.")] = 1,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="JSON file; default results/tuned/NAME.")
+    ] = None,
+) -> int:
+    """Search an agent's options for the least cost at equal service, on validation seeds.
+
+    The same budget of episodes for every agent makes a fair comparison. An interrupted tuning goes
+    on where it stopped when the same command is given again. `compare --agents @FILE` runs what
+    was found.
+    """
+    from rich.console import Console
+
+    from sageserve_agents.registry import parse_spec
+    from sageserve_bench.commands.calibrate import make_prober, show_calibrations
+    from sageserve_bench.records import header, shown_command
+    from sageserve_bench.rows import write_json
+    from sageserve_bench.tasks import agent_label, check_agents
+    from sageserve_bench.tuning import tune as tune_agent
+
+    check_agents([agent])
+    name = Path(parse_spec(agent)[0].partition(":")[0]).stem
+    path = output or Path("results/tuned") / f"{name}.json"
+    prober = make_prober(scenario, trace, tile, rate_scale, split, seeds, seed_list, workers, path)
+    console = Console(stderr=True)
+    prober.told = lambda line: console.print(
+        f"  {prober.episodes}/{budget} {line}", markup=False, highlight=False
+    )
+    found = tune_agent(agent, prober, budget, sampler_seed=sampler_seed)
+    shown = shown_command(
+        "tune",
+        {
+            "agent": agent,
+            "scenario": scenario,
+            "trace": trace,
+            "tile": tile,
+            "rate-scale": None if rate_scale == 1.0 else rate_scale,
+            "budget": budget,
+            "split": split if seed_list is None else None,
+            "seeds": seeds if seed_list is None else None,
+            "seed-list": seed_list,
+            "sampler-seed": sampler_seed,
+            "output": path,
+        },
+    )
+    write_json(path, {**header(prober, shown), "agents": {agent_label(agent): found.to_dict()}})
+    show_calibrations([found.default, found.best], [str(path)])
+    return 0

@@ -1,0 +1,110 @@
+"""Equal service: what an agent has to attain before its cost may be compared with another's."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from sageserve_bench.rows import Row
+from sageserve_env.scenario import Scenario
+from sageserve_env.simulator.summary import tier_key
+
+WORST_MODEL_TARGET = 0.9
+"""No model may be served below this, whatever the tier's average (DESIGN.md section 6)."""
+
+UNFINISHED_SHARE = 0.005
+"""Share of the requests that may be left in the system at the end (A). Work that is not yet due
+misses no deadline, but an agent that leaves it behind has not paid for it."""
+
+IN_FLIGHT_S = 300.0
+"""In a short episode what arrives in this time may be left instead (A)."""
+
+MOST_MARGIN = 3.0
+"""Margins are cut off here: a twentieth of the misses allowed is as good as none."""
+
+
+@dataclass(frozen=True)
+class Service:
+    """The service that every agent is held to, on average over its runs.
+
+    Attributes:
+        floors: Least share of requests within the objective, by column of the table.
+        unfinished_share: Largest share of the requests that is left at the end.
+    """
+
+    floors: Mapping[str, float]
+    unfinished_share: float = UNFINISHED_SHARE
+
+    @staticmethod
+    def of(scenario: Scenario) -> Service:
+        """Return the targets of a scenario's tiers, its worst model and its end."""
+        floors = {f"slo_{tier_key(tier.name)}": tier.target for tier in scenario.tiers}
+        floors["slo_worst_model"] = WORST_MODEL_TARGET
+        return Service(floors, most_unfinished(scenario.horizon_s))
+
+    def means(self, rows: Sequence[Row]) -> dict[str, float]:
+        """Return the means over rows of what the service is judged by, and of what it costs."""
+        columns = (*self.floors, "cost_usd", "gpu_hours", "scaling_waste_gpu_hours", "reward")
+        means = {name: _mean(rows, name) for name in columns}
+        requests = sum(_value(row, "requests") for row in rows)
+        left = sum(_value(row, "unfinished") for row in rows)
+        means["unfinished_share"] = left / max(requests, 1.0)
+        return means
+
+    def margin(self, means: Mapping[str, float]) -> float:
+        """Return how much better than needed the service is; negative where a target is missed.
+
+        The least over the targets of the logarithm of misses allowed over misses: 0 attains
+        exactly, 0.7 has half the misses that are allowed, -0.7 twice as many. It grows about
+        evenly with the logarithm of the capacity, which a search can use.
+        """
+        pairs = [(1.0 - floor, 1.0 - means[name]) for name, floor in self.floors.items()]
+        pairs.append((self.unfinished_share, means["unfinished_share"]))
+        return min(_log_ratio(allowed, missed) for allowed, missed in pairs)
+
+    def misses(self, means: Mapping[str, float]) -> tuple[str, ...]:
+        """Return the targets that are missed, as text with attained and wanted share."""
+        lines = [
+            f"{target_label(name)} {means[name]:.2%} < {floor:.1%}"
+            for name, floor in self.floors.items()
+            if means[name] < floor
+        ]
+        left = means["unfinished_share"]
+        if left > self.unfinished_share:
+            lines.append(f"unfinished {left:.2%} > {self.unfinished_share:.1%}")
+        return tuple(lines)
+
+    def to_dict(self) -> dict[str, float]:
+        """Return the targets as plain values."""
+        return {**self.floors, "unfinished_share": self.unfinished_share}
+
+
+def most_unfinished(horizon_s: float) -> float:
+    """Return the largest share of the requests that may be left at the end of an episode."""
+    return max(UNFINISHED_SHARE, IN_FLIGHT_S / horizon_s) if horizon_s > 0 else 1.0
+
+
+def target_label(column: str) -> str:
+    """Return how a column of the service is called in texts."""
+    labels = {"iwf": "IW-F", "iwn": "IW-N", "niw": "NIW", "worst_model": "worst model"}
+    key = column.removeprefix("slo_")
+    return labels.get(key, key)
+
+
+def _log_ratio(allowed: float, missed: float) -> float:
+    if allowed <= 0.0:
+        return MOST_MARGIN if missed <= 0.0 else -MOST_MARGIN
+    ratio = math.log(allowed) - math.log(max(missed, allowed * math.exp(-MOST_MARGIN)))
+    return max(-MOST_MARGIN, ratio)
+
+
+def _mean(rows: Sequence[Row], name: str) -> float:
+    return sum(_value(row, name) for row in rows) / len(rows)
+
+
+def _value(row: Row, name: str) -> float:
+    value = row.get(name)
+    if not isinstance(value, int | float):
+        raise ValueError(f"a run of {row.get('agent')} has no value of {name}")
+    return float(value)
