@@ -32,7 +32,7 @@ endef
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help compare test lint docs clean distclean
+.PHONY: help compare benchmark test lint docs coverage clean distclean
 
 help:  ## Show this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1|/' \
@@ -40,6 +40,9 @@ help:  ## Show this list
 
 compare: $(CORE_STAMP)  ## Compare static, reactive and ilp on one day of traffic
 	@$(BIN)/sageserve compare $(COMPARE) --output $(OUTPUT) $(ARGS)
+
+benchmark: $(CORE_STAMP)  ## Run every published comparison again, each value compared; ARGS=--verify replays
+	@$(BIN)/sageserve benchmark $(ARGS)
 
 test: lint docs  ## Linters, types, import rules, documentation, all tests, a small comparison
 	@echo "== pytest"
@@ -63,6 +66,14 @@ lint: $(TEST_STAMP)  ## Ruff, mypy and the import rules
 docs: $(DOCS_STAMP)  ## Build the documentation in site/, every link checked
 	@echo "== documentation"
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build -q --strict
+
+coverage: $(TEST_STAMP)  ## Coverage of the Python code, kernels measured without compilation
+	@$(BIN)/python -m coverage erase
+	@echo "== kernels, not compiled"
+	@NUMBA_DISABLE_JIT=1 $(BIN)/python -m pytest -q $(PLAIN_TESTS) --cov --cov-report= $(PYTEST_ARGS)
+	@echo "== everything else"
+	@$(BIN)/python -m pytest -q -n $(JOBS) --cov --cov-append --cov-report= $(PYTEST_ARGS)
+	@$(BIN)/python -m coverage report --fail-under=90 --skip-covered --sort=cover
 
 clean:  ## Remove caches and builds, keep the environment and results
 	@rm -rf build dist site htmlcov .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache \

@@ -33,6 +33,7 @@ PER_ENDPOINT = (
     "slo_attainment",
 )
 FLEET = ("target", "active", "pending", "draining", "unmet")
+BILLED = ("active", "pending", "draining")
 
 
 @dataclass(frozen=True)
@@ -98,6 +99,7 @@ def run_episode(
         metrics["decision_ms"] = 1e3 * deciding_s / len(recorder)
         metrics["planner_failures"] = int(getattr(agent, "planner_failures", 0))
         series = track.arrays() | _sums(env)
+        metrics["vms_peak"] = int(np.sum([series[name] for name in BILLED], axis=(0, 2)).max())
         metrics["wall_s"] = time.perf_counter() - began
     finally:
         env.close()
@@ -186,9 +188,12 @@ def _sums(env: SageServeEnv) -> Series:
 
 
 def check_replay(stored: Row, replayed: Row, ignore: tuple[str, ...]) -> list[str]:
-    """Return how a replayed row differs from the stored one; empty if it is the same."""
+    """Return how a replayed row differs from the stored one; empty if it is the same.
+
+    Columns that were added since the row was stored are not compared.
+    """
     return [
-        f"{name}: stored {stored.get(name)!r}, replayed {replayed.get(name)!r}"
-        for name in dict.fromkeys([*stored, *replayed])
-        if name not in ignore and stored.get(name) != replayed.get(name)
+        f"{name}: stored {value!r}, replayed {replayed.get(name)!r}"
+        for name, value in stored.items()
+        if name not in ignore and value != replayed.get(name)
     ]

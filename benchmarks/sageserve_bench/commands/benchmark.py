@@ -1,0 +1,65 @@
+"""`sageserve benchmark`: the published comparisons again, and whether they come out the same."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def benchmark(
+    names: Annotated[
+        list[str] | None, typer.Argument(help="Published folders; all if left out.")
+    ] = None,
+    results: Annotated[Path, typer.Option(help="Folder of the published results.")] = Path(
+        "benchmarks/results"
+    ),
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="Folder of the reruns; interrupted ones go on.")
+    ] = Path("results/benchmark"),
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Replay the published decisions instead.")
+    ] = False,
+    workers: Annotated[int, typer.Option(help="Processes.")] = 1,
+) -> int:
+    """Run every published comparison again and compare each value of each row.
+
+    With --verify the agents are not asked: their published decisions are replayed, which takes a
+    fraction of the time. Exit code 1 if a value differs.
+    """
+    from sageserve_bench.cli import load_command
+    from sageserve_bench.errors import UserError
+    from sageserve_bench.published import differences, read_published
+    from sageserve_bench.store import Store
+
+    found = read_published(results)
+    known = [one.name for one in found]
+    if unknown := [name for name in names or () if name not in known]:
+        raise UserError(f"{unknown[0]!r} is not published; there are {', '.join(known)}")
+    chosen = [one for one in found if not names or one.name in names]
+    problems = 0
+    compare = load_command("compare")
+    for one in chosen:
+        typer.echo(f"== {one.name}: {one.command_line}")
+        if verify and not one.has_actions:
+            typer.echo("its decisions are not published; run it again without --verify")
+            problems += 1
+            continue
+        folder = one.folder if verify else output / one.name
+        words = [*one.command, "--output", str(folder)]
+        words += ["--verify"] if verify else ["--workers", str(workers)]
+        code = compare.main(words, prog_name="sageserve compare", standalone_mode=False)
+        if verify:
+            problems += bool(code)
+            continue
+        lines = differences(one, Store(folder).read_rows())
+        for line in lines[:20]:
+            typer.echo(line)
+        problems += bool(lines)
+        typer.echo(
+            f"{one.name}: {len(lines)} values differ"
+            if lines
+            else f"{one.name}: all {len(one.rows)} rows as published"
+        )
+    return 1 if problems else 0

@@ -1,0 +1,171 @@
+"""The tables of published results, generated into README and docs between markers.
+
+A page holds ``<!-- leaderboard NAME -->`` and ``<!-- /leaderboard -->``; what stands between them
+is the table of the published folder NAME, or with ``all`` a section for each.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from sageserve_bench.errors import UserError
+from sageserve_bench.outcome import AgentOutcome, Outcome, conclude
+from sageserve_bench.published import Published
+from sageserve_bench.rows import Row, with_scores, write_text
+from sageserve_bench.statistics import Estimate
+
+Format = Callable[[float], str]
+
+_MARKED = re.compile(r"(<!-- leaderboard (?P<name>\S+) -->\n).*?(<!-- /leaderboard -->)", re.DOTALL)
+
+COLUMNS: tuple[tuple[str, str, Format], ...] = (
+    ("cost_per_day_usd", "$ a day", lambda v: f"{v:,.0f}"),
+    ("gpu_hours_per_day", "GPU-h a day", lambda v: f"{v:,.0f}"),
+    ("slo_iwf", "IW-F %", lambda v: f"{100 * v:.2f}"),
+    ("slo_iwn", "IW-N %", lambda v: f"{100 * v:.2f}"),
+    ("slo_niw", "NIW %", lambda v: f"{100 * v:.2f}"),
+    ("slo_worst_model", "worst model %", lambda v: f"{100 * v:.2f}"),
+    ("ttft_p95_iwf", "TTFT p95 s", lambda v: f"{v:.2f}"),
+    ("scaling_waste_gpu_hours", "waste GPU-h", lambda v: f"{v:,.0f}"),
+    ("unfinished", "unfinished", lambda v: f"{v:,.0f}"),
+    ("reward", "return", lambda v: f"{v:,.0f}"),
+    ("score", "score", lambda v: f"{v:.3f}"),
+)
+LEGEND = (
+    "Interquartile means over seeds, for costs with 95 % stratified bootstrap intervals. "
+    "*Italic*: the plain mean is below the service target; **bold**: the cheapest policy that "
+    "misses no target; (c): clairvoyant, an anchor and not a policy."
+)
+
+
+def groups(published: Published) -> dict[tuple[str, str], list[Row]]:
+    """Return the rows of a comparison by scenario and trace, which have a table each."""
+    found: dict[tuple[str, str], list[Row]] = {}
+    for row in with_scores(published.rows):
+        found.setdefault((str(row["scenario"]), str(row["trace"])), []).append(row)
+    return found
+
+
+def table(outcome: Outcome) -> str:
+    """Return the table of an outcome in Markdown, the cheapest that attain the targets first."""
+    present = [c for c in COLUMNS if any(c[0] in a.figures for a in outcome.agents)]
+    order = sorted(outcome.agents, key=lambda a: (a.clairvoyant, not a.attains, a.cost_per_day_usd))
+    best = next((a.agent for a in order if a.attains and not a.clairvoyant), None)
+    lines = [
+        "| " + " | ".join(["agent", "runs", *(title for _, title, _ in present), "misses"]) + " |",
+        "|---|" + "---:|" * (len(present) + 1) + "---|",
+    ]
+    for agent in order:
+        label = f"`{agent.agent}`" + (" (c)" if agent.clairvoyant else "")
+        label = f"**{label}**" if agent.agent == best else label
+        cells = [_cell(agent, name, shown, outcome) for name, _, shown in present]
+        missed = ", ".join(re.split(r" (?=[\d.]+%)", text)[0] for text in agent.misses)
+        lines.append("| " + " | ".join([label, str(agent.runs), *cells, missed or "-"]) + " |")
+    return "\n".join(lines)
+
+
+def _cell(agent: AgentOutcome, name: str, shown: Format, outcome: Outcome) -> str:
+    figure: Estimate | None = agent.figures.get(name)
+    if figure is None:
+        return "-"
+    text = shown(figure.value)
+    target = outcome.targets.get(name)
+    if target is not None and agent.means[name] < target:
+        text = f"*{text}*"
+    if name == "cost_per_day_usd" and figure.low is not None and figure.high is not None:
+        text += f" ({shown(figure.low)} to {shown(figure.high)})"
+    return text
+
+
+def tables(published: Published) -> str:
+    """Return the tables of one comparison, with a heading each if there are several."""
+    parts = []
+    found = groups(published)
+    for (scenario, trace), rows in found.items():
+        outcome = conclude(rows, published.targets(scenario))
+        if len(found) > 1:
+            parts.append(f"**{scenario}, {trace}**")
+        parts.append(table(outcome))
+    return "\n\n".join(parts)
+
+
+def section(published: Published) -> str:
+    """Return a comparison as a section: title, tables, answer in words, command."""
+    verdicts = [
+        " ".join(conclude(rows, published.targets(scenario)).verdict)
+        for (scenario, _), rows in groups(published).items()
+    ]
+    lines = [
+        f"## {published.title}",
+        tables(published),
+        *(verdicts if len(verdicts) == 1 else ()),
+        f"Rows and decisions: `benchmarks/results/{published.name}/`. The command:",
+        "<!-- not run: the published size takes long; sageserve benchmark repeats it -->\n"
+        f"```sh\n{_wrapped(published.command_line)}\n```",
+    ]
+    return "\n\n".join(lines)
+
+
+def _wrapped(command: str, width: int = 96) -> str:
+    """Return a command broken before its options."""
+    lines = [""]
+    for piece in re.split(r" (?=--)", command):
+        if lines[-1] and len(lines[-1]) + len(piece) > width:
+            lines.append("    " + piece)
+        else:
+            lines[-1] += (" " if lines[-1] else "") + piece
+    return " \\\n".join(lines)
+
+
+def filled(text: str, found: Sequence[Published], where: str) -> str:
+    """Return a page with its tables made anew.
+
+    Raises:
+        UserError: If the page asks for a folder that is not published.
+    """
+    by_name = {published.name: published for published in found}
+
+    def replace(match: re.Match[str]) -> str:
+        name = match["name"]
+        if name == "all":
+            body = "\n\n".join(section(published) for published in found)
+        elif name in by_name:
+            body = tables(by_name[name])
+        else:
+            raise UserError(
+                f"{where}: leaderboard {name}: not published; there are {', '.join(by_name)}"
+            )
+        return f"{match[1]}\n{body}\n\n{LEGEND}\n\n{match[3]}"
+
+    return _MARKED.sub(replace, text)
+
+
+def pages(root: Path) -> list[Path]:
+    """Return the pages that may hold tables."""
+    return [root / "README.md", *sorted((root / "docs").rglob("*.md"))]
+
+
+def refresh(root: Path, found: Sequence[Published], *, check: bool) -> list[Path]:
+    """Write the tables into the pages of a repository.
+
+    Args:
+        root: Of the repository.
+        found: What is published.
+        check: Only look.
+
+    Returns:
+        Pages whose tables were not those of the rows.
+    """
+    changed = []
+    for page in pages(root):
+        if not page.is_file():
+            continue
+        text = page.read_text(encoding="utf-8")
+        made = filled(text, found, str(page))
+        if made != text:
+            changed.append(page)
+            if not check:
+                write_text(page, made)
+    return changed

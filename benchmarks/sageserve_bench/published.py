@@ -1,0 +1,163 @@
+"""Published results: folders with raw rows, the command behind them and every decision.
+
+A folder below ``benchmarks/results/`` is published if it holds ``results.csv`` and
+``command.txt``, the exact ``sageserve compare`` that made it. ``summary.json`` and
+``runs/*/actions.npz`` are kept where the decisions are to be replayed.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from sageserve_bench.errors import UserError
+from sageserve_bench.outcome import targets_of
+from sageserve_bench.rows import TIMED, Row, write_text
+from sageserve_bench.store import RESULTS, RUNS, SUMMARY, Store
+from sageserve_env.scenario import list_scenarios, load_scenario
+
+COMMAND = "command.txt"
+DEFAULT_FOLDER = Path("benchmarks/results")
+IGNORED = (*TIMED, "run")
+"""Columns that differ between two machines: times, and the folder that the code names."""
+
+
+@dataclass(frozen=True)
+class Published:
+    """One published comparison.
+
+    Attributes:
+        name: Folder relative to the results.
+        folder: Where it lies.
+        command: Words of its command, without ``sageserve compare``.
+        rows: Raw rows.
+    """
+
+    name: str
+    folder: Path
+    command: tuple[str, ...]
+    rows: tuple[Row, ...]
+
+    @property
+    def title(self) -> str:
+        """First heading of its README, else its name."""
+        readme = self.folder / "README.md"
+        found = re.search(r"^# (.+)$", readme.read_text("utf-8") if readme.exists() else "", re.M)
+        return found[1] if found else self.name
+
+    @property
+    def command_line(self) -> str:
+        """The command as a person types it."""
+        return shlex.join(["sageserve", "compare", *self.command])
+
+    @property
+    def has_actions(self) -> bool:
+        """Whether the decisions of every row are there to be replayed."""
+        runs = self.folder / RUNS
+        return all((runs / str(row["run"]) / "actions.npz").is_file() for row in self.rows)
+
+    def targets(self, scenario: str) -> dict[str, float]:
+        """Return the service targets of the rows of a scenario."""
+        said = Store(self.folder).read_summary().get("targets")
+        if isinstance(said, dict):
+            return {str(column): float(target) for column, target in said.items()}
+        known = scenario if scenario in list_scenarios() else "o365-day"
+        return targets_of(load_scenario(known))
+
+
+def read_published(folder: Path) -> list[Published]:
+    """Return the published comparisons below a folder, by name.
+
+    Raises:
+        UserError: If there is none, or one has rows without a command or a command without rows.
+    """
+    if not folder.is_dir():
+        raise UserError(f"{folder}: not found; run this in the root of the repository")
+    found = [read_one(path.parent, folder) for path in sorted(folder.rglob(RESULTS))]
+    if not found:
+        raise UserError(f"{folder}: holds no folder with {RESULTS}")
+    return found
+
+
+def read_one(folder: Path, root: Path) -> Published:
+    """Return one published comparison.
+
+    Raises:
+        UserError: If its rows or its command cannot be read.
+    """
+    path = folder / COMMAND
+    if not path.is_file():
+        raise UserError(f"{path}: not found; it holds the sageserve compare behind {RESULTS}")
+    text = path.read_text(encoding="utf-8").replace("\\\n", " ")
+    words = shlex.split(text, comments=True)
+    if words[:2] != ["sageserve", "compare"] or words.count("sageserve") != 1:
+        raise UserError(f"{path}: expected one command, sageserve compare ...")
+    rows = Store(folder).read_rows()
+    if not rows:
+        raise UserError(f"{folder / RESULTS}: holds no row")
+    name = folder.relative_to(root).as_posix()
+    return Published(name, folder, _without(words[2:], "--output", "-o", "--workers"), tuple(rows))
+
+
+def _without(words: list[str], *options: str) -> tuple[str, ...]:
+    """Return words without some options and their values."""
+    kept: list[str] = []
+    rest = iter(words)
+    for word in rest:
+        if word in options:
+            next(rest, None)
+        elif word.partition("=")[0] not in options:
+            kept.append(word)
+    return tuple(kept)
+
+
+def publish(source: Path, target: Path, command: str) -> None:
+    """Copy what is kept of a comparison: rows, summary, decisions and the command.
+
+    Args:
+        source: Output folder of ``sageserve compare``.
+        target: Folder below ``benchmarks/results``.
+        command: The command that made it.
+
+    Raises:
+        UserError: If the source is no finished comparison.
+    """
+    store = Store(source)
+    rows = store.read_rows()
+    write_text(target / COMMAND, command.strip() + "\n")
+    for name in (RESULTS, SUMMARY):
+        if (source / name).is_file():
+            write_text(target / name, (source / name).read_text(encoding="utf-8"))
+    if (target / RUNS).exists():
+        shutil.rmtree(target / RUNS)
+    for row in rows:
+        log = source / RUNS / str(row["run"]) / "actions.npz"
+        if log.is_file():
+            kept = target / RUNS / str(row["run"])
+            kept.mkdir(parents=True)
+            shutil.copyfile(log, kept / log.name)
+
+
+def differences(published: Published, again: list[Row]) -> list[str]:
+    """Return how the rows of a rerun differ from the published ones; empty if they do not."""
+
+    def key(row: Row) -> tuple[object, ...]:
+        return (row["agent"], row["scenario"], row["trace"], row["seed"])
+
+    rerun = {key(row): row for row in again}
+    lines = []
+    for row in published.rows:
+        where = f"{published.name}: {row['agent']} on {row['trace']}, seed {row['seed']}"
+        other = rerun.get(key(row))
+        if other is None:
+            lines.append(f"{where}: not in the rerun")
+            continue
+        lines += [
+            f"{where}: {name}: published {value!r}, again {other.get(name)!r}"
+            for name, value in row.items()
+            if name not in IGNORED and value != other.get(name)
+        ]
+    return lines
