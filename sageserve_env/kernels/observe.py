@@ -6,9 +6,9 @@ import math
 
 from sageserve_env.kernels.buffers import Buffers
 from sageserve_env.simulator._jit import jit
-from sageserve_env.simulator.codes import COLD, LOADING, NONE, PROVISIONING, SPOT
+from sageserve_env.simulator.codes import COLD, NONE, SPOT
 from sageserve_env.simulator.state import State
-from sageserve_env.simulator.summary import _service as service
+from sageserve_env.simulator.survey import queues, service
 
 COUNT_LIMIT = 4.0
 
@@ -29,25 +29,6 @@ def _ratio(x: float) -> float:
 def _log(x: float, top: float) -> float:
     """Logarithmic scale: 0 at 0, 1 from ``top`` on."""
     return min(1.0, math.log1p(max(0.0, x)) / math.log1p(top))
-
-
-@jit
-def _scan_vms(s: State, b: Buffers, now_s: float) -> None:
-    """Sum queues per endpoint and find when the next pending instance is up."""
-    for e in range(s.target.shape[0]):
-        for i in range(3):
-            b.queue[e, i] = 0.0
-        for g in range(s.target.shape[1]):
-            b.ready[e, g] = math.inf
-    for v in range(s.vm.shape[0]):
-        vm = s.vm[v]
-        e = vm.endpoint
-        if e != NONE:
-            b.queue[e, 0] += vm.n_waiting + vm.n_prefilling
-            b.queue[e, 1] += vm.n_running
-            b.queue[e, 2] += vm.queued_tokens
-            if vm.state == PROVISIONING or vm.state == LOADING:
-                b.ready[e, vm.gpu] = min(b.ready[e, vm.gpu], vm.event_s - now_s)
 
 
 @jit
@@ -186,7 +167,7 @@ def observe(s: State, b: Buffers) -> int:
     """Fill ``b.observation`` from the state and return the number of entries written."""
     now_s = s.clock[0].now_s
     service(s, now_s, b.service)
-    _scan_vms(s, b, now_s)
+    queues(s, now_s, b.queue, b.ready)
     i = _endpoints(s, b, 0, now_s)
     i = _demand(s, b, i, now_s)
     i = _models(s, b, i, now_s)

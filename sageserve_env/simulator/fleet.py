@@ -101,7 +101,6 @@ def activate(s: State, v: int, now_s: float) -> None:
     c = s.config[0]
     vm = s.vm[v]
     become(s, v, ACTIVE, now_s)
-    vm.active_since_s = now_s
     vm.slow = 1.0
     if c.slow_share > 0.0 and uniform(s) < c.slow_share:
         vm.slow = c.slow_factor

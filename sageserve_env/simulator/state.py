@@ -134,7 +134,6 @@ VM = _record(
     ("model", "i4"),  # model on the VM, also while spot
     ("since_s", "f8"),  # start of the unbilled part of the current state
     ("fault_s", "f8"),  # next crash or eviction
-    ("active_since_s", "f8"),
 )
 
 # The first cache line has what prefill and completion need.

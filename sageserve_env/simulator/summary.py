@@ -8,17 +8,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from sageserve_env.simulator import codes
-from sageserve_env.simulator._jit import jit
-from sageserve_env.simulator.metrics import (
-    BUCKETS,
-    LOWEST_EXPONENT,
-    OCTAVE_BUCKETS,
-    RATIO_BUCKETS,
-    WINDOW_MINUTES,
-)
-from sageserve_env.simulator.routing import seen_utilisation, turn_ring
-from sageserve_env.simulator.state import State
+from sageserve_env.simulator import codes, survey
+from sageserve_env.simulator.metrics import BUCKETS, LOWEST_EXPONENT, OCTAVE_BUCKETS
 from sageserve_env.view import WINDOWS_S, ClusterView
 
 if TYPE_CHECKING:
@@ -165,41 +156,6 @@ def episode_metrics(sim: Simulator) -> dict[str, float | int]:
     return metrics
 
 
-@jit
-def _service(s: State, now_s: float, out: NDArray[np.float64]) -> None:
-    """Fill [E, 4]: utilisation as seen, KV utilisation, TTFT p95 ratio, attainment (5 min)."""
-    minute = int(now_s / 60.0)
-    for e in range(s.endpoint.shape[0]):
-        endpoint = s.endpoint[e]
-        turn_ring(s, e, now_s)
-        used = seen_utilisation(s, e, now_s)
-        out[e, 0] = used if used < codes.INFINITY else 0.0
-        out[e, 1] = 0.0
-        if endpoint.kv_capacity > 0:
-            out[e, 1] = endpoint.kv_used / endpoint.kv_capacity
-        total, good = 0, 0
-        fresh = minute - s.window_minute[e] < WINDOW_MINUTES
-        for row in range(WINDOW_MINUTES):
-            age = (s.window_minute[e] - row) % WINDOW_MINUTES + minute - s.window_minute[e]
-            if fresh and age < WINDOW_MINUTES:
-                for i in range(RATIO_BUCKETS):
-                    total += s.window[e, row, i]
-                    if i < 32:
-                        good += s.window[e, row, i]
-        out[e, 2] = 0.0
-        out[e, 3] = good / total if total > 0 else 1.0
-        if total > 0:
-            rest = total - int(total * 0.95)
-            i = RATIO_BUCKETS
-            while rest > 0 and i > 0:
-                i -= 1
-                for row in range(WINDOW_MINUTES):
-                    age = (s.window_minute[e] - row) % WINDOW_MINUTES + minute - s.window_minute[e]
-                    if age < WINDOW_MINUTES:
-                        rest -= s.window[e, row, i]
-            out[e, 2] = 2.0 ** (i // 8 - 4) * (1.0 + (i % 8 + 0.5) / 8.0)
-
-
 def view(sim: Simulator, interval_s: float) -> ClusterView:
     """Return what a controller may see now."""
     s, scenario = sim.state, sim.scenario
@@ -207,25 +163,12 @@ def view(sim: Simulator, interval_s: float) -> ClusterView:
     e_count, g_count = s.target.shape
     m_count, r_count, _ = s.count.shape
     service = np.zeros((e_count, 4))
-    _service(s, now, service)
-    vm = s.vm
-    endpoint_of = vm["endpoint"]
-    has = endpoint_of >= 0
-    queued = np.zeros(e_count, dtype=np.int64)
-    running = np.zeros(e_count, dtype=np.int64)
-    tokens = np.zeros(e_count)
-    np.add.at(queued, endpoint_of[has], vm["n_waiting"][has] + vm["n_prefilling"][has])
-    np.add.at(running, endpoint_of[has], vm["n_running"][has])
-    np.add.at(tokens, endpoint_of[has], vm["queued_tokens"][has])
-    ready = np.full((e_count, g_count), np.inf)
-    coming = (vm["state"] == codes.PROVISIONING) | (vm["state"] == codes.LOADING)
-    np.minimum.at(ready, (endpoint_of[coming], vm["gpu"][coming]), vm["event_s"][coming] - now)
+    survey.service(s, now, service)
+    queue, ready = np.zeros((e_count, 3)), np.zeros((e_count, g_count))
+    survey.queues(s, now, queue, ready)
     idle = np.zeros((r_count, g_count), dtype=np.int64)
-    cold = vm["state"] == codes.COLD
-    np.add.at(idle, (vm["region"][cold], vm["gpu"][cold]), 1)
     spot = np.zeros((m_count, r_count, g_count), dtype=np.int64)
-    donated = vm["state"] == codes.SPOT
-    np.add.at(spot, (vm["model"][donated], vm["region"][donated], vm["gpu"][donated]), 1)
+    survey.free_vms(s, idle, spot)
     deadline = np.full(m_count, max(t.objective_s for t in scenario.tiers))
     for m in range(m_count):
         head = int(s.model[m]["held_head"])
@@ -253,9 +196,9 @@ def view(sim: Simulator, interval_s: float) -> ClusterView:
         inventory=scenario.inventory.copy(),
         utilisation=service[:, 0],
         kv_utilisation=service[:, 1],
-        queued_prompt_tokens=tokens,
-        queued_requests=queued,
-        running=running,
+        queued_prompt_tokens=queue[:, 2],
+        queued_requests=queue[:, 0].astype(np.int64),
+        running=queue[:, 1].astype(np.int64),
         global_queue=s.model["n_global"].copy(),
         request_rate=rates[..., 0],
         prompt_rate=rates[..., 1],
