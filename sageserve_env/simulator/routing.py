@@ -166,10 +166,12 @@ def choose_instance(s: State, e: int) -> int:
     balancer = s.config[0].balancer
     best = 0
     if balancer == JSQ:
+        fewest = s.member[e, 0].pending
         for j in range(1, n):
-            a, b = s.member[e, j], s.member[e, best]
-            if a.pending < b.pending or (a.pending == b.pending and a.vm < b.vm):
-                best = j
+            pending = s.member[e, j].pending
+            if pending <= fewest:
+                if pending < fewest or s.member[e, j].vm < s.member[e, best].vm:
+                    best, fewest = j, pending
     elif balancer == ROUND_ROBIN:
         best = s.endpoint[e].round_robin % n
         s.endpoint[e].round_robin = best + 1
