@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sageserve_bench.assumptions import assumptions
 from sageserve_bench.rows import Row, write_json
 from sageserve_bench.service import Service, most_unfinished, target_label
 from sageserve_bench.statistics import Estimate, estimate, improvement, mean, paired, pareto_front
@@ -302,6 +303,7 @@ def summarise(rows: Sequence[Row], outcome: Outcome, grid: Grid) -> dict[str, An
         "runs": len(rows),
         "targets": dict(outcome.targets),
         "verdict": list(outcome.verdict),
+        "assumptions": assumptions(grid, rows),
         "pareto_front": list(outcome.front),
         "agents": {
             a.agent: {

@@ -60,6 +60,7 @@ def build_report(
             "one by one in simulation."
         ),
         "VERDICT": "".join(f"<p>{html.escape(line)}</p>" for line in outcome.verdict),
+        "ASSUMED": " ".join(html.escape(line) for line in summary.get("assumptions", ())),
         "TABLE_NOTE": "Interquartile means over runs"
         + (", with 95 % stratified bootstrap intervals below." if seeds > 1 else ".")
         + " Red: the plain mean is below the service target.",

@@ -72,12 +72,14 @@ def _label(agent: AgentOutcome) -> str:
     return f"{label} [dim](clairvoyant)[/dim]" if agent.clairvoyant else label
 
 
-def show(console: Console, outcome: Outcome, files: Sequence[str] = ()) -> None:
-    """Print the table, what it means and where the files are."""
+def show(
+    console: Console, outcome: Outcome, assumed: Sequence[str] = (), files: Sequence[str] = ()
+) -> None:
+    """Print the table, what it means, what was taken for granted and where the files are."""
     console.print(outcome_table(outcome))
     if console.is_terminal and any(agent.misses for agent in outcome.agents):
         console.print("[dim]Red: below the target.[/dim]")
-    for line in outcome.verdict:
+    for line in (*outcome.verdict, *assumed):
         console.print(line, markup=False, highlight=False, soft_wrap=not console.is_terminal)
     for name in files:
         console.print(name, markup=False, highlight=False, soft_wrap=True)

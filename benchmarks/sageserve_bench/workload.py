@@ -13,6 +13,7 @@ from sageserve_bench.errors import UserError
 from sageserve_env.scenario import Scenario
 from sageserve_traces import (
     DemandSeries,
+    LoadReport,
     TraceError,
     TraceSource,
     list_traces,
@@ -121,20 +122,33 @@ def resolve(scenario: Scenario, spec: TraceSpec | TraceSource, seed: int) -> Wor
     return Workload(scenario, trace)
 
 
+def read_spec(scenario: Scenario, spec: TraceSpec) -> LoadReport | None:
+    """Return what reading a trace's file came to; None if it is generated."""
+    name = spec.name or scenario.workload.trace
+    if name in _GENERATED:
+        return None
+    columns = dict(spec.columns) or None
+    try:
+        return read_trace(name, columns=columns, on_error=_on_error(spec))[1]
+    except TraceError as error:
+        if spec.name is not None:
+            raise
+        raise UserError(f"scenario {scenario.name!r}: workload: trace: {error}") from None
+
+
+def _on_error(spec: TraceSpec) -> Literal["raise", "drop"]:
+    return "drop" if spec.on_error == "drop" else "raise"
+
+
 def _trace(scenario: Scenario, spec: TraceSpec, seed: int) -> TraceSource:
     workload = scenario.workload
     name = spec.name or workload.trace
     own = name == workload.trace
-    on_error: Literal["raise", "drop"] = "drop" if spec.on_error == "drop" else "raise"
     columns = dict(spec.columns) or None
     names: dict[str, Any] = {}
-    if name not in _GENERATED:
-        try:
-            assumed = read_trace(name, columns=columns, on_error=on_error)[1].assumed
-        except TraceError as error:
-            if spec.name is not None:
-                raise
-            raise UserError(f"scenario {scenario.name!r}: workload: trace: {error}") from None
+    report = read_spec(scenario, spec)
+    if report is not None:
+        assumed = report.assumed
         # What the file does not say is drawn from what the scenario has.
         if "model" in assumed and scenario.models != MODELS:
             names["models"] = scenario.models
@@ -150,7 +164,7 @@ def _trace(scenario: Scenario, spec: TraceSpec, seed: int) -> TraceSource:
         tile_s=spec.tile_s,
         scale=spec.rate_scale * (workload.scale if own else 1.0),
         columns=columns,
-        on_error=on_error,
+        on_error=_on_error(spec),
         **names,
     )
     if workload.bursts:

@@ -45,7 +45,16 @@ def test_compare_on_a_trace_of_your_own(tmp_path: Path, capsys: pytest.CaptureFi
     text = (tmp_path / "out" / "results.csv").read_text()
     assert "static,tiny,mine,2000,1200," in text
     assert str(tmp_path) not in text
-    capsys.readouterr()
+    shown = capsys.readouterr().out
+    assert "VMs on average" in shown or "No policy attains" in shown
+    for said in (
+        "Trace mine.csv: not in the file and drawn at random by the seed: model, region, tier; "
+        "repeated up to 0.3333 h.",
+        "Length: 0.3333 h were simulated; dollars a day and a month are in proportion.",
+        "12 a100-80gb-x8 at $32.77 an hour (list prices)",
+    ):
+        assert said in shown
+        assert said in (tmp_path / "out" / "report.html").read_text()
 
 
 @pytest.mark.parametrize(

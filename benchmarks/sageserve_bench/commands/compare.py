@@ -57,6 +57,7 @@ def compare(
     from rich.console import Console
 
     from sageserve_bench import terminal
+    from sageserve_bench.assumptions import assumptions
     from sageserve_bench.backends import Backend
     from sageserve_bench.comparison import make_grid, run_grid, verify_grid
     from sageserve_bench.outcome import write_outcome
@@ -92,7 +93,7 @@ def compare(
         rows = run_grid(grid, store, chosen, bars)
     outcome = write_outcome(store, rows, grid)
     files = [str(output / name) for name in (RESULTS, SUMMARY, REPORT)]
-    show(terminal.output(), outcome, files)
+    show(terminal.output(), outcome, assumptions(grid, rows), files)
     return 0
 
 

@@ -159,8 +159,9 @@ def detect_schema(header: Sequence[str], path: Path) -> Schema:
     known = "; ".join(f"{schema.name} ({', '.join(schema.required)})" for schema in SCHEMAS)
     shown = ", ".join(name[:30] for name in header[:8])
     raise TraceError(
-        f"{path}: unknown header {shown!r}; known schemas: {known}; or name your columns with "
-        "columns={'arrival': ..., 'prompt': ..., 'output': ...}"
+        f"{path}: unknown header {shown!r}; name your columns with --columns "
+        "arrival=NAME,prompt=NAME,output=NAME (columns={'arrival': NAME, ...} in Python), or use a "
+        f"known schema: {known}"
     )
 
 
