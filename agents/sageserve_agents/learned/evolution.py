@@ -3,7 +3,7 @@
 Every model of a cluster is perturbed on its own in the same episode. Models hardly touch each other
 (the inventory rarely binds), so an episode of M models gives M independent samples of the gradient
 of the shared weights. Perturbations come in antithetic pairs on the same requests (Salimans et al.,
-arXiv 1703.03864); the step is Adam's.
+arXiv 1703.03864); the step is along the averaged gradient, scaled by its size.
 
 What is minimised is dollars: VMs, twice the price of batch work that is left, and a price per
 interactive request that missed. That price is the multiplier of the service target: it rises while
@@ -14,6 +14,7 @@ where avoiding them would cost most. A model below its own floor is charged more
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -36,7 +37,7 @@ class EvolutionArgs:
     Attributes:
         pairs: Antithetic pairs of episodes per step.
         sigma: Standard deviation of the perturbations.
-        learning_rate: Step of Adam.
+        learning_rate: Typical step of a weight.
         average: Share of the mean over past weights that each step keeps; the mean is what acts.
         miss_usd: First price of a miss.
         price_rate: Step of the logarithm of that price per unit of attainment.
@@ -50,7 +51,7 @@ class EvolutionArgs:
     pairs: int = 5
     sigma: float = 0.04
     learning_rate: float = 0.03
-    average: float = 0.8
+    average: float = 0.7
     miss_usd: float = 0.12
     price_rate: float = 6.0
     aim: float = 0.953
@@ -122,7 +123,7 @@ class Evolution:
         self.price = args.miss_usd
         self.mean = self.vector
         self.first = np.zeros_like(self.vector)
-        self.second = np.zeros_like(self.vector)
+        self.second = 0.0
         self.generation = 0
 
     def step(self) -> dict[str, float]:
@@ -152,7 +153,7 @@ class Evolution:
             difference = (scores[0] - scores[1]) / np.mean([s.sum() for s in scores])
             gradient += difference @ noise / (2.0 * args.sigma)
             samples += 1
-        self._adam(gradient / samples)
+        self._move(gradient / samples)
         lowest = args.aim  # no plain episode: the price stays
         if (attained + missed).min() > 0:
             lowest = float((attained / (attained + missed)).min())
@@ -174,23 +175,27 @@ class Evolution:
             "vector": self.vector,
             "mean": self.mean,
             "first": self.first,
-            "second": self.second,
-            "numbers": np.array([self.price, self.generation]),
+            "numbers": np.array([self.price, self.second, self.generation]),
             "random": np.array(json.dumps(self.rng.bit_generator.state)),
         }
 
     def restore(self, state: Mapping[str, NDArray[Any]]) -> None:
         """Go on from a state."""
         self.vector, self.mean = state["vector"], state["mean"]
-        self.first, self.second = state["first"], state["second"]
-        self.price, self.generation = float(state["numbers"][0]), int(state["numbers"][1])
+        self.first = state["first"]
+        self.price, self.second, generation = state["numbers"].tolist()
+        self.generation = int(generation)
         self.rng.bit_generator.state = json.loads(str(state["random"]))
 
-    def _adam(self, gradient: Floats) -> None:
-        self.first = 0.9 * self.first + 0.1 * gradient
-        self.second = 0.98 * self.second + 0.02 * gradient**2
+    def _move(self, gradient: Floats) -> None:
+        """Step along the averaged gradient, over the root mean square of all its entries.
+
+        One scale for all weights, unlike Adam's: a weight whose gradient is only noise moves less.
+        """
+        self.first = 0.8 * self.first + 0.2 * gradient
+        self.second = 0.9 * self.second + 0.1 * float(np.mean(gradient**2))
         t = self.generation + 1
-        step = self.first / (1.0 - 0.9**t)
-        scale = np.sqrt(self.second / (1.0 - 0.98**t)) + 1e-8
+        step = self.first / (1.0 - 0.8**t)
+        scale = math.sqrt(self.second / (1.0 - 0.9**t)) + 1e-8
         self.vector = self.vector - self.args.learning_rate * step / scale
         self.mean = self.args.average * self.mean + (1.0 - self.args.average) * self.vector

@@ -112,7 +112,7 @@ class Run:
     def note(
         self,
         arrays: Mapping[str, Any],
-        make: Callable[[checkpoint.Checkpoint], Agent],
+        make: Callable[..., Agent],
         network: Mapping[str, Any],
         extra: Mapping[str, float] | None = None,
     ) -> dict[str, float]:
@@ -120,14 +120,14 @@ class Run:
 
         Args:
             arrays: Weights.
-            make: Makes the agent from a checkpoint.
+            make: Makes the agent from ``held=`` a checkpoint.
             network: What rebuilds the network, for the card.
             extra: More figures of the curve.
         """
         held = checkpoint.Checkpoint(arrays, self._card(network))
         figures: dict[str, float] = {"steps": float(self.steps)}
         if self.seeds:
-            figures |= evaluate(lambda: make(held), self.scenario, self.seeds)
+            figures |= evaluate(lambda: make(held=held), self.scenario, self.seeds)
         figures |= {"seconds": self._elapsed(), **(extra or {})}
         self.curve.append(figures)
         reward = figures.get("reward", float(self.steps))

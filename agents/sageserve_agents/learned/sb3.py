@@ -16,7 +16,8 @@ from stable_baselines3.common.logger import configure
 from stable_baselines3.common.utils import set_random_seed
 from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecEnv
 
-from sageserve_agents.learned.agents import Sb3Agent, agent_from
+from sageserve_agents.base import Agent
+from sageserve_agents.learned.agents import agent_from
 from sageserve_agents.learned.run import Run
 from sageserve_agents.learned.vec import Multiplier, Sb3VecEnv
 from sageserve_env.scenario import Scenario
@@ -77,8 +78,9 @@ def _adapted(keywords: dict[str, Any], repeat: int, lagrangian: bool, seed: int)
     return env
 
 
-def arrays_of(policy: torch.nn.Module) -> dict[str, NDArray[np.float32]]:
+def _arrays_of(model: BaseAlgorithm) -> dict[str, NDArray[np.float32]]:
     """Return the weights that are needed to act."""
+    policy: torch.nn.Module = model.policy
     return {
         name: value.detach().cpu().numpy().astype(np.float32)
         for name, value in policy.state_dict().items()
@@ -86,7 +88,14 @@ def arrays_of(policy: torch.nn.Module) -> dict[str, NDArray[np.float32]]:
     }
 
 
-def learn(run: Run, model: BaseAlgorithm, vec: VecEnv, network: Mapping[str, Any]) -> None:
+def learn(
+    run: Run,
+    model: BaseAlgorithm,
+    vec: VecEnv,
+    network: Mapping[str, Any],
+    make: Callable[..., Agent] | None = None,
+    arrays: Callable[[], dict[str, NDArray[np.float32]]] | None = None,
+) -> None:
     """Evaluate, learn with evaluations, and keep what resumption needs.
 
     Args:
@@ -94,19 +103,21 @@ def learn(run: Run, model: BaseAlgorithm, vec: VecEnv, network: Mapping[str, Any
         model: The algorithm, at its start.
         vec: Its environments.
         network: What rebuilds the network, for the card.
+        make: Makes the agent from ``held=`` a checkpoint; default that of its name.
+        arrays: Returns the weights; default those of the policy that are needed to act.
     """
-    policy_of: Callable[[], torch.nn.Module] = partial(getattr, model, "policy")
+    make = make or partial(agent_from, run.args.agent, run.args.options)
+    arrays = arrays or partial(_arrays_of, model)
     model.set_logger(configure(str(run.folder), ["tensorboard", "csv"]))
-    make = partial(agent_from, run.args.agent, run.args.options)
     file = run.state / "parameters.pt"
     if run.resumed and file.is_file():
         model.set_parameters(torch.load(file, weights_only=True))
         model.num_timesteps = run.steps
     else:
-        run.note(arrays_of(policy_of()), make, network)
+        run.note(arrays(), make, network)
     if run.steps >= run.args.steps:
         return
-    callback = _Watch(run, lambda: arrays_of(policy_of()), make, network, vec)
+    callback = _Watch(run, arrays, make, network, vec)
     model.learn(
         run.args.steps - run.steps, callback, log_interval=1, reset_num_timesteps=not run.resumed
     )
@@ -119,7 +130,7 @@ class _Watch(BaseCallback):
         self,
         run: Run,
         arrays: Callable[[], dict[str, NDArray[np.float32]]],
-        make: Callable[..., Sb3Agent],
+        make: Callable[..., Agent],
         network: Mapping[str, Any],
         vec: VecEnv,
     ) -> None:
@@ -151,8 +162,11 @@ class _Watch(BaseCallback):
         began = time.perf_counter()
         spent = began - self._began - self._evaluating_s
         extra = {"steps_per_s": (run.steps - self._first_step) / max(spent, 1e-9)}
-        if isinstance(self.vec, Sb3VecEnv):
+        if hasattr(self.vec, "simulator_s"):
             extra["simulator_share"] = self.vec.simulator_s / max(spent, 1e-9)
+        if hasattr(self.vec, "price"):
+            extra["miss_usd"] = self.vec.price.usd
+        if isinstance(self.vec, Sb3VecEnv):
             if self.vec.multiplier is not None:
                 extra["multiplier"] = self.vec.multiplier.value
         figures = run.note(self.arrays(), self.make, self.network, extra)

@@ -1,0 +1,46 @@
+"""`sageserve train` on the command line."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sageserve_bench.cli import run
+
+pytest.importorskip("stable_baselines3")
+
+
+def train(*words: Any) -> None:
+    return run(["train", *map(str, words)])
+
+
+def test_trains_several_seeds_and_says_how_to_compare(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = tmp_path / "small.yaml"
+    config.write_text("num_envs: 2\nalgorithm: {n_steps: 8, batch_size: 16, n_epochs: 1}\n")
+    words = ["--agent", "ppo", "--scenario", "tiny", "--steps", 16, "--seeds", 2]
+    assert train(*words, "--config", config, "--output", tmp_path / "out") == 0
+    out = capsys.readouterr().out
+    assert "sageserve compare" in out
+    for seed in (0, 1):
+        assert (tmp_path / "out" / f"seed-{seed}" / "policy.npz").is_file()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--agent", "nobody"], "unknown agent to train"),
+        (["--agent", "ppo", "--steps", "-1"], "steps must be"),
+        (["--agent", "ppo", "--seeds", "0"], "--seeds must be at least 1"),
+        (["--agent", "ppo", "--scenario", "o365-dya"], "o365-day"),
+        (["--agent", "ppo", "--config", "nowhere.yaml"], "cannot be read"),
+        (["--agent", "ppo", "--backend", "slurm"], "unknown backend"),
+    ],
+)
+def test_bad_input_is_one_line_and_code_2(
+    words: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert train(*words, "--output", tmp_path) == 2
+    error = capsys.readouterr().err
+    assert message in error and len(error.strip().splitlines()) == 1
