@@ -212,7 +212,7 @@ def _azure_week(seed: int, scale: float, length: float | None) -> TraceSource:
         seed=seed,
         horizon_s=length,
         label=entry.name,
-        weekday=4,  # 10 May 2024 was a Friday
+        weekday=4,  # the curve starts on Friday 10 May 2024 at 00:00
         of_split=entry.split,
     )
 

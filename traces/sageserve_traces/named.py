@@ -104,7 +104,7 @@ TRACES: Final[dict[str, NamedTrace]] = {
         NamedTrace(
             "azure-2024-code-week",
             "rate curve of the coding service in May 2024 (16.8M a week), token pairs of 2023",
-            "validation",
+            "test",
             "CC-BY 4.0",
             (_AZURE_2024, _AZURE_CODE),
             "Stojkovic et al., DynamoLLM, HPCA 2025",

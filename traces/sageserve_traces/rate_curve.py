@@ -36,6 +36,7 @@ class RateCurveTrace(_Derived):
         horizon_s: Length; None takes the whole curve.
         label: Name for reports.
         weekday: Weekday of time 0.
+        hour_utc: Hour of the day of time 0.
         of_split: Split for reports.
     """
 
@@ -46,6 +47,7 @@ class RateCurveTrace(_Derived):
     horizon_s: float | None = None
     label: str = "rate-curve"
     weekday: int = 0
+    hour_utc: float = 0.0
     of_split: str = "custom"
 
     def __post_init__(self) -> None:
@@ -74,6 +76,11 @@ class RateCurveTrace(_Derived):
         return self.weekday
 
     @property
+    def start_hour_utc(self) -> float:
+        """Hour of the day of time 0: the curve's, not that of the token pairs."""
+        return self.hour_utc
+
+    @property
     def duration_s(self) -> float:
         """Length in seconds."""
         whole = len(self.rates_per_s) * self.bin_s
@@ -83,7 +90,8 @@ class RateCurveTrace(_Derived):
     def content_hash(self) -> str:
         """SHA-256 of curve, pairs and parameters."""
         digest = hashlib.sha256(self.rates_per_s.tobytes())
-        parts = (self.source.content_hash, self.bin_s, self.seed, self.duration_s, self.weekday)
+        calendar = (self.weekday, self.hour_utc)
+        parts = (self.source.content_hash, self.bin_s, self.seed, self.duration_s, calendar)
         digest.update(repr(parts).encode())
         return digest.hexdigest()
 
@@ -121,6 +129,7 @@ class RateCurveTrace(_Derived):
             name=self.name,
             split=self.split,
             start_weekday=self.start_weekday,
+            start_hour_utc=self.start_hour_utc,
             mix=self.source.mix,
         )
         return assign(rows, rng)
