@@ -1,4 +1,4 @@
-"""Comparisons on real-shaped traces: Azure 2024 code week, Azure 2023 and Mooncake conversations."""
+"""Comparisons on real-shaped traces: Azure 2024 code week, Azure 2023 and Mooncake."""
 
 from __future__ import annotations
 
