@@ -1,0 +1,153 @@
+"""Running an experiment: a comparison per scenario, then rows, table and plot."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from sageserve_bench.backends import Backend
+from sageserve_bench.comparison import make_grid, run_grid
+from sageserve_bench.errors import UserError
+from sageserve_bench.experiments.definition import Arm, Experiment, Tuned
+from sageserve_bench.outcome import AgentOutcome, conclude, targets_of
+from sageserve_bench.progress import Reporter
+from sageserve_bench.rows import Row, write_text
+from sageserve_bench.store import Store
+from sageserve_bench.tasks import agent_label
+from sageserve_env.scenario import Scenario, load_scenario
+
+COMMAND, TABLE, PLOT = "command.txt", "table.md", "plot.png"
+DEFAULT_TUNED = Path("benchmarks/results/tuned")
+QUICK_HORIZON_S = 1800.0
+WEEK = {"o365-day": "o365-week"}
+"""Scenario that ``--week`` takes instead of another."""
+
+
+@dataclass(frozen=True)
+class Outcomes:
+    """What came out of an experiment.
+
+    Attributes:
+        experiment: Which.
+        arms: Its arms.
+        rows: Raw rows of all scenarios.
+        by_scenario: Statistics per scenario and arm, in the order of the arms.
+        horizon_s: Length of an episode per scenario.
+    """
+
+    experiment: Experiment
+    arms: tuple[Arm, ...]
+    rows: tuple[Row, ...]
+    by_scenario: dict[str, dict[Arm, AgentOutcome]]
+    horizon_s: dict[str, float]
+
+
+def read_tuned(folder: Path) -> dict[str, str]:
+    """Return the tuned specifications of a folder of `sageserve tune`, by agent.
+
+    A folder that is not there holds none.
+
+    Raises:
+        UserError: If a file in it is no file of `sageserve tune`.
+    """
+    found = {}
+    for path in sorted(folder.glob("*.json")):
+        try:
+            agents = json.loads(path.read_text(encoding="utf-8"))["agents"]
+            found.update(
+                {
+                    str(record["spec"]).partition(":")[0]: str(record["spec"])
+                    for record in agents.values()
+                }
+            )
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            raise UserError(f"{path}: is no file of sageserve calibrate or tune") from None
+    return found
+
+
+def load(name: str) -> Scenario:
+    """Return a scenario by name: one of the experiments' own, or of the package."""
+    own = Path(__file__).parent / "scenarios" / f"{name}.yaml"
+    return load_scenario(own if own.is_file() else name)
+
+
+def scenario_of(experiment: Experiment, name: str, *, quick: bool) -> Scenario:
+    """Return a scenario of an experiment."""
+    scenario = load(name)
+    if experiment.decision_interval_s is not None:
+        scenario = scenario.replace(decision_interval_s=experiment.decision_interval_s)
+    return scenario.replace(horizon_s=QUICK_HORIZON_S) if quick else scenario
+
+
+def run_experiment(
+    experiment: Experiment,
+    folder: Path,
+    *,
+    seeds: int | Sequence[int] | None = None,
+    quick: bool = False,
+    week: bool = False,
+    tuned: Tuned | None = None,
+    backend: Backend | None = None,
+    reporter: Reporter | None = None,
+) -> Outcomes:
+    """Run every arm on every scenario; finished runs in the folder are not repeated.
+
+    Args:
+        experiment: Which.
+        folder: Where rows and runs go.
+        seeds: How many test seeds, or exactly which; None takes the experiment's.
+        quick: One seed and the first hour only.
+        week: Seven days instead of one where the experiment has a day.
+        tuned: Tuned specifications by agent.
+        backend: Where to run; default here.
+        reporter: Whom to tell about progress.
+
+    Raises:
+        UserError: If ``week`` is asked for where there is no day.
+    """
+    names = experiment.scenarios
+    if week:
+        if not any(name in WEEK for name in names):
+            raise UserError(f"experiment {experiment.name!r} has no week; leave --week out")
+        names = tuple(WEEK.get(name, name) for name in names)
+    arms = experiment.arms(tuned or {})
+    chosen = seeds if seeds is not None else (1 if quick else experiment.seeds)
+    store = Store(folder)
+    rows: list[Row] = []
+    for name in names:
+        grid = make_grid(
+            list(dict.fromkeys(arm.spec for arm in arms)),
+            scenario=scenario_of(experiment, name, quick=quick),
+            trace=None,
+            seeds=chosen,
+        )
+        rows += run_grid(grid, store, backend, reporter)
+    store.write_results(rows)
+    return outcomes_of(experiment, arms, rows)
+
+
+def outcomes_of(experiment: Experiment, arms: Sequence[Arm], rows: Sequence[Row]) -> Outcomes:
+    """Return what finished rows say about an experiment; arms without rows are left out."""
+    ran = {str(row["agent"]) for row in rows}
+    present = tuple(arm for arm in arms if agent_label(arm.spec) in ran)
+    by_scenario: dict[str, dict[Arm, AgentOutcome]] = {}
+    horizon_s: dict[str, float] = {}
+    for name in dict.fromkeys(str(row["scenario"]) for row in rows):
+        own = [row for row in rows if row["scenario"] == name]
+        found = {a.agent: a for a in conclude(own, targets_of(load(name))).agents}
+        by_scenario[name] = {arm: found[agent_label(arm.spec)] for arm in present}
+        horizon_s[name] = float(str(own[0]["horizon_s"]))
+    return Outcomes(experiment, present, tuple(rows), by_scenario, horizon_s)
+
+
+def write_experiment(outcomes: Outcomes, folder: Path, command: str) -> list[Path]:
+    """Write table, plot and command beside the rows; return the files."""
+    from sageserve_bench.experiments.plots import plot
+    from sageserve_bench.experiments.tables import document
+
+    write_text(folder / TABLE, document(outcomes))
+    write_text(folder / COMMAND, command.strip() + "\n")
+    plot(outcomes, Store(folder), folder / PLOT)
+    return [folder / name for name in ("results.csv", TABLE, PLOT, COMMAND)]
