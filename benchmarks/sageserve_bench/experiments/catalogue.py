@@ -161,6 +161,15 @@ EXPERIMENTS: Final[dict[str, Experiment]] = {
             claims=(_SAVING, _WASTE, _DOLLARS),
             notes=("The tuned settings are those of o365-day, a tenth of the traffic.",),
         ),
+        Experiment(
+            "oracle-gap",
+            "The clairvoyant agent against a lower bound of the fluid model",
+            "How far are oracle, ilp and mpc from what a fleet of any kind needs at least?",
+            ("o365-day",),
+            _both(("oracle", "ilp", "mpc"), "oracle"),
+            seeds=5,
+            bound=True,
+        ),
     )
 }
 """The experiments by name, in the order of the paper."""

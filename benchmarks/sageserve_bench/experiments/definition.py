@@ -64,6 +64,7 @@ class Experiment:
         claims: The paper's figures.
         axis: Name of the swept option; empty outside of a sweep.
         decision_interval_s: Time between decisions; None takes the scenario's.
+        bound: Whether the lower bound of every trace stands beside the arms.
         notes: What to know before reading the table.
     """
 
@@ -76,4 +77,5 @@ class Experiment:
     claims: tuple[Claim, ...] = ()
     axis: str = ""
     decision_interval_s: float | None = None
+    bound: bool = False
     notes: tuple[str, ...] = ()

@@ -10,11 +10,12 @@ from pathlib import Path
 from sageserve_bench.backends import Backend
 from sageserve_bench.comparison import make_grid, run_grid
 from sageserve_bench.errors import UserError
+from sageserve_bench.experiments.bounds import BOUNDS, BoundRow, bounds_of, write_bounds
 from sageserve_bench.experiments.definition import Arm, Experiment, Tuned
 from sageserve_bench.outcome import AgentOutcome, conclude, targets_of
 from sageserve_bench.progress import Reporter
 from sageserve_bench.rows import Row, write_text
-from sageserve_bench.store import Store
+from sageserve_bench.store import RESULTS, Store
 from sageserve_bench.tasks import agent_label
 from sageserve_env.scenario import Scenario, load_scenario
 
@@ -35,6 +36,7 @@ class Outcomes:
         rows: Raw rows of all scenarios.
         by_scenario: Statistics per scenario and arm, in the order of the arms.
         horizon_s: Length of an episode per scenario.
+        bounds: Lower bounds per scenario and seed, where the experiment has them.
     """
 
     experiment: Experiment
@@ -42,6 +44,7 @@ class Outcomes:
     rows: tuple[Row, ...]
     by_scenario: dict[str, dict[Arm, AgentOutcome]]
     horizon_s: dict[str, float]
+    bounds: tuple[BoundRow, ...] = ()
 
 
 def read_tuned(folder: Path) -> dict[str, str]:
@@ -116,6 +119,7 @@ def run_experiment(
     chosen = seeds if seeds is not None else (1 if quick else experiment.seeds)
     store = Store(folder)
     rows: list[Row] = []
+    bounds: list[BoundRow] = []
     for name in names:
         grid = make_grid(
             list(dict.fromkeys(arm.spec for arm in arms)),
@@ -124,11 +128,18 @@ def run_experiment(
             seeds=chosen,
         )
         rows += run_grid(grid, store, backend, reporter)
+        if experiment.bound:
+            bounds += bounds_of(grid)
     store.write_results(rows)
-    return outcomes_of(experiment, arms, rows)
+    return outcomes_of(experiment, arms, rows, bounds)
 
 
-def outcomes_of(experiment: Experiment, arms: Sequence[Arm], rows: Sequence[Row]) -> Outcomes:
+def outcomes_of(
+    experiment: Experiment,
+    arms: Sequence[Arm],
+    rows: Sequence[Row],
+    bounds: Sequence[BoundRow] = (),
+) -> Outcomes:
     """Return what finished rows say about an experiment; arms without rows are left out."""
     ran = {str(row["agent"]) for row in rows}
     present = tuple(arm for arm in arms if agent_label(arm.spec) in ran)
@@ -139,7 +150,7 @@ def outcomes_of(experiment: Experiment, arms: Sequence[Arm], rows: Sequence[Row]
         found = {a.agent: a for a in conclude(own, targets_of(load(name))).agents}
         by_scenario[name] = {arm: found[agent_label(arm.spec)] for arm in present}
         horizon_s[name] = float(str(own[0]["horizon_s"]))
-    return Outcomes(experiment, present, tuple(rows), by_scenario, horizon_s)
+    return Outcomes(experiment, present, tuple(rows), by_scenario, horizon_s, tuple(bounds))
 
 
 def write_experiment(outcomes: Outcomes, folder: Path, command: str) -> list[Path]:
@@ -150,4 +161,8 @@ def write_experiment(outcomes: Outcomes, folder: Path, command: str) -> list[Pat
     write_text(folder / TABLE, document(outcomes))
     write_text(folder / COMMAND, command.strip() + "\n")
     plot(outcomes, Store(folder), folder / PLOT)
-    return [folder / name for name in ("results.csv", TABLE, PLOT, COMMAND)]
+    names = [RESULTS, TABLE, PLOT, COMMAND]
+    if outcomes.bounds:
+        write_bounds(folder / BOUNDS, outcomes.bounds)
+        names.append(BOUNDS)
+    return [folder / name for name in names]

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from sageserve_bench.experiments.bounds import STRICT
 from sageserve_bench.experiments.definition import UNTUNED, Arm
 from sageserve_bench.experiments.execute import Outcomes
 from sageserve_bench.experiments.tables import per_day
-from sageserve_bench.outcome import AgentOutcome
+from sageserve_bench.outcome import DAY_S, AgentOutcome
 from sageserve_bench.store import Store
 from sageserve_bench.tasks import agent_label
 
@@ -47,6 +48,9 @@ def plot(outcomes: Outcomes, store: Store, path: Path) -> None:
         axes = [figure.add_subplot(grid[row, column]) for column in range(3)]
         draw = _sweep if sweep else _bars
         draw(axes, outcomes.by_scenario[name], outcomes.horizon_s[name])
+        strict = [b.vm_hours for b in outcomes.bounds if (b.scenario, b.variant) == (name, STRICT)]
+        if strict:
+            _bound(axes[0], outcomes, name, float(np.mean(strict)))
         axes[0].set_ylabel(name)
         if sweep and row == len(names) - 1:
             axes[1].set_xlabel(outcomes.experiment.axis)
@@ -97,6 +101,15 @@ def _bars(axes: list[Axes], results: Mapping[Arm, AgentOutcome], horizon_s: floa
     low = max(0.0, min(90.0, float(np.nanmin(values[:, 2])) - 3.0))
     axes[2].set_xlim(low, 101.5)
     axes[2].axvline(TARGET, color="0.3", linewidth=1.0, linestyle="--")
+
+
+def _bound(axis: Axes, outcomes: Outcomes, scenario: str, vm_hours: float) -> None:
+    """Mark the lower bound, in GPU-hours a day, in the panel of GPU-hours."""
+    row = next(r for r in outcomes.rows if r["scenario"] == scenario)
+    gpus = float(str(row["gpu_hours"])) / float(str(row["vm_hours"]))
+    hours = vm_hours * gpus * DAY_S / outcomes.horizon_s[scenario]
+    axis.axvline(hours, color="0.2", linewidth=1.2, linestyle=":", label="bound")
+    axis.legend(fontsize=7, loc="lower left")
 
 
 def _sweep(axes: list[Axes], results: Mapping[Arm, AgentOutcome], horizon_s: float) -> None:
