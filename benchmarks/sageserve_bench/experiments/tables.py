@@ -116,9 +116,9 @@ BOUND_LEGEND = (
     "*bound*: VM-hours of a relaxed linear program with hindsight (`experiments/fluid.py`): "
     "fractions of VMs, no delays, any region, theta tokens per second and instance, minimum counts "
     "kept, interactive work within the five minutes in which it arrives, batch work within its "
-    "deadline and all before the end. *with slack*: 5 % of the interactive tokens (10 % of a model's) may be served "
-    "at any later time. It bounds the fluid model, not the queueing system: a fleet that is to "
-    "start 95 % of the prompts in time cannot run at theta."
+    "deadline and all before the end. *with slack*: 5 % of the interactive tokens (10 % of a "
+    "model's) may be served at any later time. It bounds the fluid model, not the queueing system: "
+    "a fleet that is to start 95 % of the prompts in time cannot run at theta."
 )
 
 
