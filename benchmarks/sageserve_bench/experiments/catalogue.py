@@ -110,6 +110,19 @@ EXPERIMENTS: Final[dict[str, Experiment]] = {
             claims=(_SAVING, _WASTE),
         ),
         Experiment(
+            "kv-signal",
+            "The strategies on the paper's own utilisation signal, KV memory alone",
+            "What do the paper's thresholds of 70 % and 30 % do where utilisation is reserved KV "
+            "memory?",
+            ("o365-day-kv",),
+            _both(STRATEGIES, "reactive"),
+            claims=(_SAVING, _WASTE),
+            notes=(
+                "Elsewhere utilisation also counts the prompt tokens that arrived and wait.",
+                "The tuned settings are those of o365-day, made for the other signal.",
+            ),
+        ),
+        Experiment(
             "burst",
             "The strategies when the first minute of each hour comes nine times",
             "Who keeps its service under bursts that no forecast holds?",
