@@ -30,6 +30,7 @@ class RuleAgent(ABC, Generic[OptionsT]):
         pooling: Pools the agent works with.
         clairvoyant: Whether it needs the realised future.
         router: Router of its requests.
+        discipline: Order of waiting requests; None for the scenario's.
         options_type: Frozen dataclass of its options.
         tunable: What a tuner may vary.
         service_knob: What calibration to equal service bisects on; None if there is none.
@@ -40,6 +41,7 @@ class RuleAgent(ABC, Generic[OptionsT]):
     pooling: str = "unified"
     clairvoyant: bool = False
     router: str = "least_wait"
+    discipline: str | None = None
     options_type: ClassVar[type[Any]]
     tunable: ClassVar[Tunable] = {}
     service_knob: ClassVar[ServiceKnob | None] = None
@@ -47,6 +49,7 @@ class RuleAgent(ABC, Generic[OptionsT]):
     def __init__(self, options: OptionsT | None = None) -> None:
         self.options: OptionsT = options if options is not None else self.options_type()
         self.router = getattr(self.options, "router", self.router)
+        self.discipline = getattr(self.options, "discipline", self.discipline)
         self.planner_failures = 0
         self.layout: Layout
 
@@ -79,7 +82,10 @@ class RuleAgent(ABC, Generic[OptionsT]):
         """Return the decision for the next interval."""
         totals = wake(view, self.layout, self.desired(view))
         return ClusterAction(
-            self.layout.spread(view, totals), router=self.router, niw_release=self.niw_release()
+            self.layout.spread(view, totals),
+            router=self.router,
+            niw_release=self.niw_release(),
+            discipline=self.discipline,
         )
 
     def niw_release(self) -> Floats | None:

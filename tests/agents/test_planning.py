@@ -13,6 +13,7 @@ from sageserve_agents.layout import Layout
 from sageserve_agents.planner import planning
 from sageserve_agents.planner import requirements as need
 from sageserve_agents.planner.backend import PlannerError
+from sageserve_agents.planner.options import PlannerOptions
 from sageserve_agents.planner.refine import Refinement, refine
 from sageserve_agents.planner.schedule import HourlySchedule
 from sageserve_agents.planner.staffing import apportion
@@ -190,7 +191,7 @@ def test_apportion_moves_as_little_as_possible() -> None:
     assert apportion(0, share, low, high, np.array([4, 2, 2])).tolist() == [1, 1, 1]
 
 
-RULES = Refinement(beyond=1.0, below=0.5, last_part_s=1200.0, hold_above=0.7, beta=1.0, rho=1.0)
+RULES = Refinement(beyond=1.0, below=0.5, last_part_s=1200.0, hold_above=0.7, beta=1.0)
 
 
 def observed(load: float, **changes: Any) -> Any:
@@ -205,27 +206,27 @@ def observed(load: float, **changes: Any) -> Any:
 def test_refine_adds_what_the_observed_load_needs() -> None:
     scenario, view = observed(4.0)
     layout = Layout.of(scenario)
-    totals = refine(view, layout, np.array([2, 2]), None, 0.0, RULES)
+    totals = refine(view, layout, np.array([2, 2]), None, 0.0, np.full(1, THETA), RULES)
     assert totals.sum() == 6  # 4 + sqrt(4)
     spot = view.spot_vms.copy()
     spot[0, 1, 0] = 1
     quick = dataclasses.replace(view, spot_vms=spot, target=np.array([[2], [3]]))
-    totals = refine(quick, layout, np.array([2, 3]), None, 0.0, RULES)
+    totals = refine(quick, layout, np.array([2, 3]), None, 0.0, np.full(1, THETA), RULES)
     assert totals.tolist() == [2, 4]  # where an instance is up in a minute
-    enough = refine(view, layout, np.array([3, 3]), None, 0.0, RULES)
+    enough = refine(view, layout, np.array([3, 3]), None, 0.0, np.full(1, THETA), RULES)
     assert enough.tolist() == [3, 3]
 
 
 def test_refine_holds_busy_endpoints_and_shrinks_calm_ones() -> None:
     scenario, view = observed(1.0, utilisation=np.array([0.8, 0.1]))
     layout = Layout.of(scenario)
-    totals = refine(view, layout, np.array([1, 1]), None, 0.0, RULES)
+    totals = refine(view, layout, np.array([1, 1]), None, 0.0, np.full(1, THETA), RULES)
     assert totals.tolist() == [2, 1]
     calm = dataclasses.replace(view, utilisation=np.zeros(2))
     expected = np.array([4.0 * THETA])
-    late = refine(calm, layout, np.array([4, 4]), expected, 600.0, RULES)
+    late = refine(calm, layout, np.array([4, 4]), expected, 600.0, np.full(1, THETA), RULES)
     assert late.sum() == 2  # 1 + sqrt(1)
-    early = refine(calm, layout, np.array([4, 4]), expected, 3000.0, RULES)
+    early = refine(calm, layout, np.array([4, 4]), expected, 3000.0, np.full(1, THETA), RULES)
     assert early.tolist() == [4, 4]
 
 
@@ -309,3 +310,14 @@ def test_mpc_keeps_what_a_short_dip_would_have_to_start_again() -> None:
 def test_agents_with_perfect_forecasts_are_clairvoyant() -> None:
     assert make_agent("ilp:forecaster=perfect").clairvoyant
     assert not make_agent("ilp").clairvoyant
+
+
+def test_trust_is_a_factor_on_theta_by_model() -> None:
+    assert PlannerOptions().trust_by_model(3).tolist() == [1.0, 1.0, 1.0]
+    assert PlannerOptions(trust="1.2").trust_by_model(2).tolist() == [1.2, 1.2]
+    assert PlannerOptions(trust="1/0.9").trust_by_model(2).tolist() == [1.0, 0.9]
+    with pytest.raises(ValueError, match="names 2 models, the scenario has 3"):
+        PlannerOptions(trust="1/0.9").trust_by_model(3)
+    for wrong in ("a/b", "0", "-1/1", "nan"):
+        with pytest.raises(ValueError, match="numbers above 0"):
+            PlannerOptions(trust=wrong)

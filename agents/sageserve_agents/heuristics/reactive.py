@@ -8,7 +8,7 @@ from typing import ClassVar
 from sageserve_agents.heuristics.thresholds import ThresholdRule
 from sageserve_agents.parameters import Range, ServiceKnob, Tunable, check_choice
 from sageserve_agents.rule import RuleAgent
-from sageserve_env.options import ROUTERS
+from sageserve_env.options import DISCIPLINES, ROUTERS
 from sageserve_env.view import ClusterView, Ints
 
 
@@ -22,6 +22,8 @@ class ReactiveOptions:
         in_ratio: The paper's 30 % over 70 %, used where ``in_below`` is None.
         cooldown_s: Least time between two changes of one endpoint.
         router: Router of the requests.
+        discipline: Order of waiting requests; None for the scenario's. The planning agents use
+            ``edf``.
     """
 
     out_above: float = 0.7
@@ -29,10 +31,13 @@ class ReactiveOptions:
     in_ratio: float = 3.0 / 7.0
     cooldown_s: float = 15.0
     router: str = "threshold"
+    discipline: str | None = None
 
     def __post_init__(self) -> None:
         """Check the values."""
         check_choice(self.router, ROUTERS, "router")
+        if self.discipline is not None:
+            check_choice(self.discipline, DISCIPLINES, "discipline")
         if not 0 <= self.low < self.out_above:
             raise ValueError(
                 f"need 0 <= in_below < out_above, got {self.low:g} and {self.out_above:g}"

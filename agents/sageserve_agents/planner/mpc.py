@@ -112,8 +112,8 @@ class Mpc(PlanningAgent[MpcOptions]):
         o = self.options
         if self.planned is None or o.beyond <= 0:
             return planned
-        rules = Refinement(o.beyond, 0.0, 0.0, o.hold_above, o.beta, o.rho)
-        return refine(view, self.layout, planned, None, 0.0, rules)
+        rules = Refinement(o.beyond, 0.0, 0.0, o.hold_above, o.beta)
+        return refine(view, self.layout, planned, None, 0.0, self.planned_theta(view), rules)
 
 
 @dataclass(frozen=True)

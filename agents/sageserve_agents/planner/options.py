@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+
 from sageserve_agents.parameters import check_choice
 from sageserve_agents.planner.backend import SOLVERS, SolverOptions
 from sageserve_agents.planner.forecast import FORECASTERS
 from sageserve_env.options import DISCIPLINES, ROUTERS
+from sageserve_env.view import Floats
 
 STAFFING = ("margin", "sqrt")
 
@@ -24,6 +27,9 @@ class PlannerOptions:
         beta: Safety of square-root staffing (DOMAIN.md section 9: 1.5).
         rho: Share of theta that is planned; above 1 where the staffing already has the safety
             (defaults: tuned on validation seeds 1000-1001 of ``o365-day`` to about 95 %).
+        trust: Factors on theta by model in the scenario's order, as ``0.95/1.05/1.2/1``; empty
+            for 1. How far a model may be loaded differs from what the probe of one instance says
+            by how its misses weigh against its VMs.
         pool_regions: Whether a region's traffic may be planned for another region.
         local_share: Least share of the demand that stays in its region.
         niw_buffer: Share of the last hour's NIW that is planned for (DESIGN.md section 6: 10 %).
@@ -46,6 +52,7 @@ class PlannerOptions:
     staffing: str = "sqrt"
     beta: float = 1.5
     rho: float = 1.05
+    trust: str = ""
     pool_regions: bool = True
     local_share: float = 0.0
     niw_buffer: float = 0.1
@@ -73,8 +80,27 @@ class PlannerOptions:
             raise ValueError(f"beta must be at least 0, got {self.beta}")
         if not 0 <= self.local_share <= 1:
             raise ValueError(f"local_share must be in [0, 1], got {self.local_share}")
+        self.trust_by_model(1)
         if self.bin_s < 60 or self.bin_s % 60:
             raise ValueError(f"bin_s must be a multiple of 60, got {self.bin_s}")
+
+    def trust_by_model(self, models: int) -> Floats:
+        """Return ``trust`` as numbers, [M].
+
+        Raises:
+            ValueError: If it is not one positive number, or one for each of several models.
+        """
+        try:
+            values = np.array([float(v) for v in self.trust.split("/")] if self.trust else [1.0])
+        except ValueError:
+            values = np.zeros(1)
+        if not (np.isfinite(values).all() and (values > 0).all()):
+            raise ValueError(f"trust must be numbers above 0, as in 0.9/1.1, got {self.trust!r}")
+        if len(values) == 1:
+            values = np.full(models, values[0])
+        if models > 1 and len(values) != models:
+            raise ValueError(f"trust names {len(values)} models, the scenario has {models}")
+        return values
 
     def solver_options(self) -> SolverOptions:
         """Return the solver's part."""

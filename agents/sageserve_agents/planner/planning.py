@@ -37,6 +37,7 @@ class PlanningAgent(RuleAgent[OptionsT]):
     def start(self) -> None:
         """Forget the last episode."""
         self.tracker = DemandTracker(self.history, self.options.bin_s)
+        self.trust = self.options.trust_by_model(len(self.scenario.models))
         self.forecaster: Forecaster | None = None
         self.plan: Plan | None = None
         self.planned: Ints | None = None
@@ -114,8 +115,13 @@ class PlanningAgent(RuleAgent[OptionsT]):
         """Return demand [..., M, R, K] with the safety of the chosen staffing."""
         if self.options.staffing == "margin":
             return demand
-        theta = self.layout.best_theta(view.theta) * self.options.rho
+        theta = self.planned_theta(view)
         return need.staffed(demand, theta, self.options.beta, self.options.pool_regions)
+
+    def planned_theta(self, view: ClusterView) -> Floats:
+        """Return prompt tokens per second that an instance of each model is planned for, [M]."""
+        theta: Floats = self.layout.best_theta(view.theta) * self.trust * self.options.rho
+        return theta
 
     def problem(
         self,
@@ -137,7 +143,7 @@ class PlanningAgent(RuleAgent[OptionsT]):
             gpus=scenario.gpus,
             classes=scenario.tier_names,
             demand=demand,
-            theta=np.where(layout.compatible, view.theta, 0.0),
+            theta=np.where(layout.compatible, view.theta * self.trust[:, None], 0.0),
             price_usd_per_hour=layout.price,
             inventory=view.inventory,
             current=standing.reshape(m, r, g),

@@ -23,7 +23,6 @@ class Refinement:
     last_part_s: float
     hold_above: float
     beta: float
-    rho: float
 
 
 def refine(
@@ -32,6 +31,7 @@ def refine(
     planned: Ints,
     forecast: Floats | None,
     left_s: float,
+    theta: Floats,
     rules: Refinement,
 ) -> Ints:
     """Return totals per endpoint, [E], corrected by what is observed (the idea of LT-UA).
@@ -51,6 +51,7 @@ def refine(
         planned: Instances of the plan, [E].
         forecast: Mean interactive prompt tokens per second that the plan expected, [M].
         left_s: Time to the end of the period.
+        theta: Prompt tokens per second that an instance is planned for, [M].
         rules: Thresholds.
     """
     models, regions, _ = layout.shape
@@ -58,7 +59,6 @@ def refine(
     totals = planned.copy()
     holding = (totals < standing) & (view.utilisation > rules.hold_above)
     totals[holding] = standing[holding]
-    theta = layout.best_theta(view.theta) * rules.rho
     interactive = layout.interactive
     arriving = view.prompt_rate[..., interactive].sum(axis=(2, 3))  # [W, M]
     queue = view.queued_prompt_tokens.reshape(models, regions).sum(axis=1)

@@ -60,8 +60,7 @@ class Staffing(PlanningAgent[StaffingOptions]):
         rates = self.forecast(view, view.time_s + self.lead_s + o.period_s)
         niw = need.niw_demand(self.layout, view, self.tracker, o.niw_buffer)
         demand = rates.max(axis=0) + niw
-        theta = self.layout.best_theta(view.theta) * o.rho
-        load = demand.sum(axis=(1, 2)) / theta
+        load = demand.sum(axis=(1, 2)) / self.planned_theta(view)
         counts = np.ceil(load + o.beta * np.sqrt(load) - 1e-9).astype(np.int64)
         self._share = demand.sum(axis=2)
         self._wanted.append((view.time_s, counts))
