@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sageserve_bench.errors import UserError
+from sageserve_bench.experiments.definition import ARMS
 from sageserve_bench.outcome import targets_of
 from sageserve_bench.rows import TIMED, Row, write_text
 from sageserve_bench.store import RESULTS, RUNS, SUMMARY, Store
@@ -76,7 +77,9 @@ def read_published(folder: Path) -> list[Published]:
     """
     if not folder.is_dir():
         raise UserError(f"{folder}: not found; run this in the root of the repository")
-    found = [read_one(path.parent, folder) for path in sorted(folder.rglob(RESULTS))]
+    # Experiments have commands, tables and a page of their own.
+    places = [path.parent for path in sorted(folder.rglob(RESULTS))]
+    found = [read_one(place, folder) for place in places if not (place / ARMS).is_file()]
     if not found:
         raise UserError(f"{folder}: holds no folder with {RESULTS}")
     return found

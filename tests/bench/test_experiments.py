@@ -15,12 +15,15 @@ from sageserve_bench.experiments.definition import TUNED, UNTUNED, Arm
 from sageserve_bench.experiments.execute import (
     load,
     outcomes_of,
+    read_experiment,
     read_tuned,
     run_experiment,
     scenario_of,
 )
+from sageserve_bench.experiments.pages import filled, refresh
 from sageserve_bench.experiments.tables import claims, document, saving, table
 from sageserve_bench.outcome import conclude
+from sageserve_bench.published import read_published
 from sageserve_bench.rows import Row
 from sageserve_bench.store import Store
 
@@ -84,10 +87,41 @@ def test_a_quick_run(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert {row["seed"] for row in rows} == {2000}
     page = (out / "table.md").read_text()
     assert page == document(outcomes_of(EXPERIMENTS[name], arms, rows))
+    assert page == document(read_experiment(out))
     png = (out / "plot.png").read_bytes()
     assert png.startswith(b"\x89PNG") and len(png) < 150_000
     command = (out / "command.txt").read_text()
     assert command.startswith(f"sageserve experiment {name}") and str(tmp_path) not in command
+
+
+def test_what_is_published_is_whole(repository: Path) -> None:
+    """Tables are those of the rows, plots are there, seeds are test seeds."""
+    folder = repository / "benchmarks" / "results" / "paper"
+    published = sorted(path.parent for path in folder.glob("*/results.csv"))
+    for one in published:
+        outcomes = read_experiment(one)
+        assert (one / "table.md").read_text() == document(outcomes)
+        assert one.name.removesuffix("-week") == outcomes.experiment.name
+        assert {row["split"] for row in outcomes.rows} == {"test"}
+        assert (one / "plot.png").read_bytes().startswith(b"\x89PNG")
+        assert (one / "plot.png").stat().st_size < 150_000
+        assert "--quick" not in (one / "command.txt").read_text()
+    assert not any(p.name.startswith("paper") for p in read_published(folder.parent))
+
+
+def test_the_page_has_the_published_tables(repository: Path) -> None:
+    text = (repository / "docs" / "reproduction.md").read_text()
+    assert text == filled(text, repository / "benchmarks" / "results" / "paper")
+
+
+def test_a_page_is_filled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match="cannot be read"):
+        refresh(tmp_path / "page.md")
+    page = tmp_path / "page.md"
+    page.write_text("a\n<!-- experiment burst -->\nold\n<!-- /experiment -->\nb\n")
+    with pytest.raises(UserError, match="holds no experiment"):
+        refresh(page)
 
 
 def row(agent: str, gpu_hours: float, waste: float, **changes: float) -> Row:
@@ -137,7 +171,9 @@ def test_the_tables_by_hand() -> None:
     assert "up to 25 % | 10.0 % (`lt-u`) |" in beside  # lt-i saves more but misses its service
     assert "up to 80 % | 60.0 % (`lt-u`) |" in beside
     nobody = outcomes_of(experiment, arms[:2], rows[:2])
-    assert "`lt-i` misses IW-F" in claims(nobody, nobody.by_scenario["o365-day"])
+    assert "40.0 % (`lt-i`); `lt-i` below the service" in claims(
+        nobody, nobody.by_scenario["o365-day"]
+    )
     assert conclude(rows, {"slo_iwf": 0.95}).agents[1].misses
 
 

@@ -23,12 +23,15 @@ def experiment(
         Path, typer.Option(help="Folder of tuned agents; without it they run as they come.")
     ] = Path("benchmarks/results/tuned"),
     workers: Annotated[int, typer.Option(min=1, help="Processes.")] = 1,
+    page: Annotated[
+        Path | None, typer.Option(help="Write the published tables into this page; run nothing.")
+    ] = None,
     listed: Annotated[bool, typer.Option("--list", help="Show the experiments.")] = False,
 ) -> None:
     """Run an experiment of the SageServe paper.
 
-    Writes results.csv (raw rows), table.md with the paper's figures beside ours, plot.png and
-    command.txt. Finished runs in the folder are not repeated.
+    Writes results.csv (raw rows), table.md with the paper's figures beside ours, plot.png,
+    arms.json and command.txt. Finished runs in the folder are not repeated.
     """
     from rich.console import Console
 
@@ -44,6 +47,11 @@ def experiment(
         width = max(map(len, EXPERIMENTS))
         for one in EXPERIMENTS.values():
             typer.echo(f"{one.name:<{width}}  {one.title}")
+        return
+    if page is not None:
+        from sageserve_bench.experiments.pages import refresh
+
+        typer.echo(f"{page}: {'tables written' if refresh(page) else 'as published'}")
         return
     if name is None:
         raise UserError(f"name an experiment: {', '.join(EXPERIMENTS)}")

@@ -9,6 +9,9 @@ from typing import Literal
 Tuned = Mapping[str, str]
 """Tuned specification of an agent by its name; what is not tuned is not there."""
 
+ARMS = "arms.json"
+"""File of an experiment's arms beside its rows; it marks a published folder as an experiment's."""
+
 UNTUNED, TUNED = "untuned", "tuned"
 
 

@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from sageserve_bench.backends import Backend
 from sageserve_bench.comparison import make_grid, run_grid
 from sageserve_bench.errors import UserError
-from sageserve_bench.experiments.bounds import BOUNDS, BoundRow, bounds_of, write_bounds
-from sageserve_bench.experiments.definition import Arm, Experiment, Tuned
+from sageserve_bench.experiments.bounds import (
+    BOUNDS,
+    BoundRow,
+    bounds_of,
+    read_bounds,
+    write_bounds,
+)
+from sageserve_bench.experiments.catalogue import EXPERIMENTS
+from sageserve_bench.experiments.definition import ARMS, Arm, Experiment, Tuned
 from sageserve_bench.outcome import AgentOutcome, conclude, targets_of
 from sageserve_bench.progress import Reporter
-from sageserve_bench.rows import Row, write_text
+from sageserve_bench.rows import Row, write_json, write_text
 from sageserve_bench.store import RESULTS, Store
 from sageserve_bench.tasks import agent_label
 from sageserve_env.scenario import Scenario, load_scenario
@@ -153,15 +161,33 @@ def outcomes_of(
     return Outcomes(experiment, present, tuple(rows), by_scenario, horizon_s, tuple(bounds))
 
 
+def read_experiment(folder: Path) -> Outcomes:
+    """Return what a folder of an experiment holds.
+
+    Raises:
+        UserError: If it is not whole.
+    """
+    try:
+        name = shlex.split((folder / COMMAND).read_text(encoding="utf-8"))[2]
+        arms = [Arm(**one) for one in json.loads((folder / ARMS).read_text("utf-8"))["arms"]]
+        experiment = EXPERIMENTS[name]
+    except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
+        raise UserError(f"{folder}: holds no experiment of sageserve experiment: {error}") from None
+    path = folder / BOUNDS
+    bounds = read_bounds(path) if path.is_file() else ()
+    return outcomes_of(experiment, arms, Store(folder).read_rows(), bounds)
+
+
 def write_experiment(outcomes: Outcomes, folder: Path, command: str) -> list[Path]:
-    """Write table, plot and command beside the rows; return the files."""
+    """Write arms, table, plot and command beside the rows; return the files."""
     from sageserve_bench.experiments.plots import plot
     from sageserve_bench.experiments.tables import document
 
     write_text(folder / TABLE, document(outcomes))
     write_text(folder / COMMAND, command.strip() + "\n")
+    write_json(folder / ARMS, {"arms": [asdict(arm) for arm in outcomes.arms]})
     plot(outcomes, Store(folder), folder / PLOT)
-    names = [RESULTS, TABLE, PLOT, COMMAND]
+    names = [RESULTS, TABLE, PLOT, ARMS, COMMAND]
     if outcomes.bounds:
         write_bounds(folder / BOUNDS, outcomes.bounds)
         names.append(BOUNDS)

@@ -154,7 +154,7 @@ def _timeline(axis: Axes, outcomes: Outcomes, store: Store, scenario: str, group
     kind = "as they come" if group == UNTUNED else group
     axis.set_title(f"VMs held, {kind}{suffix}, seed {seed}", fontsize=9)
     axis.set_xlabel("hours", fontsize=8)
-    axis.set_ylim(bottom=0)
+    axis.set_ylim(0, 1.25 * axis.get_ylim()[1])  # room for the legend
     axis.tick_params(labelsize=7)
     axis.grid(alpha=0.3)
-    axis.legend(fontsize=7, ncols=2)
+    axis.legend(fontsize=7, ncols=5, loc="upper left")

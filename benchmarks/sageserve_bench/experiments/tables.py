@@ -106,10 +106,12 @@ def _ours(claim: Claim, group: str, results: Results) -> str:
     if claim.column == "cost_usd" and base is not None:
         dollars = (base.cost_per_day_usd - result.cost_per_day_usd) * DAYS_PER_MONTH
         value = f"${dollars:,.0f}"
-    service = [f"`{name}` misses {'; '.join(result.misses)}"] if result.misses else []
-    if base is not None and base.misses:
-        service.append(f"the reference misses {'; '.join(base.misses)}")
-    return f"{value} (`{name}`)" + ("; " + "; ".join(service) if service else "")
+    short = [who for who, one in ((f"`{name}`", result), ("the reference", base)) if _misses(one)]
+    return f"{value} (`{name}`)" + (f"; {' and '.join(short)} below the service" if short else "")
+
+
+def _misses(result: AgentOutcome | None) -> bool:
+    return result is not None and bool(result.misses)
 
 
 BOUND_LEGEND = (
@@ -175,7 +177,7 @@ def document(outcomes: Outcomes) -> str:
             parts.append(BOUND_LEGEND)
     parts.append(
         "Means over the seeds; *saved* is against the reference of the group (the line without a "
-        "value). *waste* are GPU-hours of VMs that were starting. The specifications behind the "
-        "labels stand in the column `agent` of `results.csv`."
+        "value). *waste* are GPU-hours of VMs that were starting. `arms.json` has the "
+        "specification behind each label."
     )
     return "\n\n".join(parts) + "\n"
