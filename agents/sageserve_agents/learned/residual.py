@@ -38,7 +38,8 @@ class ResidualOptions(PlannerOptions):
     """Options of `Residual`.
 
     Attributes:
-        checkpoint: Folder of a trained policy or name of a shipped one; ``none`` is the rule
+        beta: Safety before correction (A: about the service target without any).
+        checkpoint: Folder of a trained policy or name of a shipped one; ``rule`` is the rule
             without correction, and None the agent's own.
         period_s: Time between two decisions; whole decision intervals.
         hold_s: A scale-in waits until it has been wanted for this long.
@@ -47,7 +48,7 @@ class ResidualOptions(PlannerOptions):
         correct: Which outputs of the network are used, as digits (for ablation).
     """
 
-    beta: float = 1.0
+    beta: float = 0.6
     rho: float = 1.0
     checkpoint: str | None = None
     period_s: float = 60.0
@@ -92,7 +93,7 @@ class Residual(PlanningAgent[ResidualOptions]):
         super().__init__(options)
         self.policy: Policy | None = None
         self.headroom = self.options.headroom
-        if held is None and self.options.checkpoint != "none":
+        if held is None and self.options.checkpoint != "rule":
             held = load(self.options.checkpoint or self.name)
         if held is not None:
             self.policy = policy_of(held)

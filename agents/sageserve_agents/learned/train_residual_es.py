@@ -22,7 +22,7 @@ def train(run: Run) -> None:
     randomisation = Randomisation(args.randomise_share, tuple(args.randomise))
     settings = EvolutionArgs(**{**args.algorithm, "randomisation": randomisation})
     hidden = tuple(args.policy.get("hidden", ()))
-    options = ResidualOptions(**{**args.options, "checkpoint": "none"})
+    options = ResidualOptions(**{**args.options, "checkpoint": "rule"})
     network = Mlp.random((len(FEATURES), *hidden, len(ACTIONS)), np.random.default_rng(args.seed))
     evolution = Evolution(run.scenario, partial(Residual, options), network, settings, args.seed)
     logger = configure(str(run.folder), ["tensorboard", "csv"])

@@ -29,7 +29,7 @@ def train(run: Run) -> None:
     start = policy.pop("start_from", None)
     randomisation = Randomisation(args.randomise_share, tuple(args.randomise))
     rng = np.random.default_rng(args.seed + 1_000_003 * run.steps)
-    options = ResidualOptions(**{**args.options, "checkpoint": "none"})
+    options = ResidualOptions(**{**args.options, "checkpoint": "rule"})
     vec = FactoredVecEnv(
         Traffic(run.scenario, randomisation, rng),
         partial(Residual, options),
