@@ -58,8 +58,9 @@ def table(path: Path) -> list[str]:
     lines = [
         f"**{path.stem}** ({count})",
         "",
-        "| agent | cost $ | learned is | 95 % | IW-F | IW-N | NIW | worst model | unfinished |",
-        "|---|---:|---:|---:|---:|---:|---:|---:|---:|",
+        "| agent | cost $ | learned is | 95 % | IW-F | IW-N | NIW | worst model | unfinished "
+        "| return |",
+        "|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|",
     ]
     for name, runs in found.items():
         cost = values(runs, "cost_usd")
@@ -70,6 +71,7 @@ def table(path: Path) -> list[str]:
         served = [f"{values(runs, column).mean():.2%}" for column in SERVICE]
         share = values(runs, "unfinished").sum() / values(runs, "requests").sum()
         cells = [f"`{name}`", f"{cost.mean():,.0f}", *versus, *served, f"{share:.2%}"]
+        cells.append(f"{values(runs, 'reward').mean():,.0f}")
         lines.append("| " + " | ".join(cells) + " |")
     return [*lines, ""]
 
