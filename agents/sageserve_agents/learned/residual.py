@@ -39,7 +39,7 @@ class ResidualOptions(PlannerOptions):
 
     Attributes:
         beta: Safety before correction (A: a generous start; training from one at the service target
-            came out 1 % dearer on validation seeds).
+            was no better on validation seeds).
         checkpoint: Folder of a trained policy or name of a shipped one; ``rule`` is the rule
             without correction, and None the agent's own.
         period_s: Time between two decisions; whole decision intervals.

@@ -73,7 +73,8 @@ def day() -> None:
         for m, model in enumerate(models):
             axes[0, m].plot(hours, counts[:, m], lw=0.9, label=name)
             axes[0, m].set_title(model, fontsize="small")
-            axes[1, m].plot(hours, 100 * np.convolve(attained[:, m], smooth, "same"), lw=0.9)
+            means = 100 * np.convolve(attained[:, m], smooth, "valid")
+            axes[1, m].plot(hours[15 : 15 + len(means)], means, lw=0.9)
             axes[1, m].set(xlabel="hour", ylim=(60, 101))
     axes[0, 0].set_ylabel("instances")
     axes[1, 0].set_ylabel("within objective, %")
