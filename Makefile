@@ -11,6 +11,9 @@ OUTPUT ?= results/compare
 ARGS ?=
 # `make test PYTEST_ARGS="-k router"`
 PYTEST_ARGS ?=
+# What runs the kernels in plain Python for `make coverage`; the rest of the tests would take hours.
+PLAIN_TESTS := tests/simulator tests/traces/test_synthetic.py tests/traces/test_transforms.py \
+	tests/env/test_actions.py
 
 CORE_EXTRAS := report,forecast
 TEST_EXTRAS := $(CORE_EXTRAS),learn,marl,mo,tune,ray,docs,dev
@@ -70,7 +73,8 @@ docs: $(DOCS_STAMP)  ## Build the documentation in site/, every link checked
 coverage: $(TEST_STAMP)  ## Coverage of the Python code, kernels measured without compilation
 	@$(BIN)/python -m coverage erase
 	@echo "== kernels, not compiled"
-	@NUMBA_DISABLE_JIT=1 $(BIN)/python -m pytest -q $(PLAIN_TESTS) --cov --cov-report= $(PYTEST_ARGS)
+	@NUMBA_DISABLE_JIT=1 $(BIN)/python -m pytest -q -n $(JOBS) -m "not compiled" \
+		--cov --cov-report= $(PLAIN_TESTS)
 	@echo "== everything else"
 	@$(BIN)/python -m pytest -q -n $(JOBS) --cov --cov-append --cov-report= $(PYTEST_ARGS)
 	@$(BIN)/python -m coverage report --fail-under=90 --skip-covered --sort=cover

@@ -107,6 +107,7 @@ def test_masks_forbid_what_leads_nowhere() -> None:
     assert info["action_mask"][:5].tolist() == [True, True, True, False, False]
 
 
+@pytest.mark.compiled
 @settings(max_examples=15)
 @given(st.integers(0, 10_000), st.sampled_from(["tiny", "hetero-day"]))
 def test_allowed_choices_are_carried_out_exactly(seed: int, scenario: str) -> None:

@@ -185,6 +185,7 @@ def test_niw_that_has_aged_is_served_as_interactive() -> None:
     assert sim.episode_metrics()["slo_niw"] == 1.0
 
 
+@pytest.mark.compiled
 def test_niw_that_misses_its_deadline_is_counted() -> None:
     late = scenario(niw={"escalate_after_s": 1e6})
     sim = simulator(late, [(0.0, 100, 1, "NIW"), (90_000.0, 100, 1, "NIW")])

@@ -48,6 +48,7 @@ def can_serve(sim: Simulator) -> bool:
     return bool(up.all())
 
 
+@pytest.mark.compiled
 @given(cases())
 @settings(max_examples=500)
 def test_invariants_hold_and_nothing_is_lost(case: Case) -> None:
@@ -212,6 +213,7 @@ def test_a_subprocess_gives_the_same_bits(repository: Path) -> None:
     assert done.stdout.strip() != digest_of_a_run(8)
 
 
+@pytest.mark.compiled
 @pytest.mark.slow
 def test_a_long_run_with_faults_conserves_requests() -> None:
     """The 10M-request check of the invariants at a fiftieth of the size."""

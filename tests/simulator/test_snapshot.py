@@ -31,6 +31,7 @@ def in_pieces(trace: RequestTrace) -> Pieces:
     return Pieces(**{k: getattr(trace, k) for k in (*columns, *names)})
 
 
+@pytest.mark.compiled
 @given(cases(), st.data())
 @settings(max_examples=150)
 def test_a_restored_run_continues_bit_identically(case: Case, data: st.DataObject) -> None:
@@ -63,6 +64,7 @@ def o365(offset_s: float) -> tuple[Simulator, TraceSource]:
     return sim, O365Trace(seed=5, days=0.5, scale=0.4)
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize("offset_s", [0.0, 1234.567])
 def test_a_streamed_trace_continues_across_chunk_boundaries(offset_s: float) -> None:
     """The synthetic trace is generated ten minutes at a time; snapshots lie on either side."""
@@ -82,6 +84,7 @@ def test_a_streamed_trace_continues_across_chunk_boundaries(offset_s: float) -> 
         assert repr(sim.episode_metrics()) == repr(metrics)
 
 
+@pytest.mark.compiled
 def test_left_out_and_truncated_requests_are_counted_once() -> None:
     published = load_scenario("o365-day")
     part = published.replace(models=("bloom-176b",), initial_instances=4, workload={"subset": True})

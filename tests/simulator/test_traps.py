@@ -147,6 +147,7 @@ def test_a_plan_beyond_the_inventory_is_unmet_and_does_not_deadlock() -> None:
     assert sim.episode_metrics()["completed"] == len(rows)
 
 
+@pytest.mark.compiled
 def test_consolidation_does_not_oscillate() -> None:
     # 1.52 requests/s: utilisation 0.38 on two instances, 0.76 on one
     rows = steady(1.52, 0, 3600)
@@ -167,6 +168,7 @@ def test_consolidation_does_not_oscillate() -> None:
     assert naive.totals().pending_vm_hours > 0.1
 
 
+@pytest.mark.compiled
 def test_a_cold_start_can_outlast_its_burst() -> None:
     rows = sorted(steady(1.0, 0, 2400) + steady(5.0, 600, 720))
     scaled, fixed = start("slow-start", rows), start("slow-start", rows)
@@ -195,6 +197,7 @@ def test_waking_from_zero() -> None:
     assert sim.state.active.sum() == 0  # asleep again
 
 
+@pytest.mark.compiled
 def test_two_variants_do_not_scale_for_the_same_demand() -> None:
     sim = start("variants", steady(4.0, 0, 1800))
     seen = drive(sim, reactive(sim.scenario), 1800.0)
@@ -207,6 +210,7 @@ def test_two_variants_do_not_scale_for_the_same_demand() -> None:
     assert busy.request_rate[0, 0].sum() == pytest.approx(4.0, rel=0.02)
 
 
+@pytest.mark.compiled
 def test_stale_metrics_delay_every_reaction() -> None:
     rows = steady(0.5, 0, 125) + steady(8.0, 125, 900)
     old = start("stale", rows)
@@ -226,6 +230,7 @@ def test_stale_metrics_delay_every_reaction() -> None:
     assert remote[1] < remote[0]
 
 
+@pytest.mark.compiled
 def test_starving_work_never_pays() -> None:
     env = gym.make("SageServe-Tiny-v0", scenario="trap-starve", action_mode="structured")
     returns = {}

@@ -181,7 +181,7 @@ def test_bad_rows_are_named_or_dropped(tmp_path: Path, text: str, message: str) 
         (b"\n\n", "the file is empty"),
         (b"\x00\x01\x02", "is a binary file"),
         (b"PAR1broken", "cannot be read"),
-        (b"a,b\n1,2\n", "known schemas: native"),
+        (b"a,b\n1,2\n", "use a known schema: native"),
         ("TIMESTAMP,Ümlaut\n".encode("latin-1"), "not UTF-8"),
         (AZURE.encode(), "no usable row"),
         (AZURE.encode() + b"2023-11-16 18:15:46,5,\xff\xfe\n", "not UTF-8"),

@@ -155,6 +155,7 @@ def test_history_ends_at_time_zero_and_is_kept() -> None:
         source.history(30.0)
 
 
+@pytest.mark.compiled
 def test_history_and_stream_have_one_law() -> None:
     """Six seeds' Wednesday, once as history and once as stream: the same moments."""
     past, stream = [], []
