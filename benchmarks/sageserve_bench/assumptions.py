@@ -5,37 +5,70 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from sageserve_bench.rows import Row
-from sageserve_bench.workload import TraceSpec, read_spec
+from sageserve_bench.service import WORST_MODEL_TARGET
+from sageserve_bench.workload import TraceSpec, read_file
+from sageserve_env.options import TierConfig
 from sageserve_env.scenario import Scenario
 
 if TYPE_CHECKING:
     from sageserve_bench.comparison import Grid
+    from sageserve_traces import LoadReport, RequestTrace
 
 DAY_S = 86_400.0
 
+SHORT_S = 6 * 3600.0
+"""A shorter run is said to be short: leaving the start fleet takes up to an hour of it (A)."""
+
+NEAR_LEAST = 1.1
+"""A fleet of at most this many times the least one is said to be the least one (A)."""
+
 
 def assumptions(grid: Grid, rows: Sequence[Row]) -> list[str]:
-    """Return one line each about the traces, the length of the runs, the cluster and its prices."""
-    lines = []
+    """Return one line each about traces, length, seeds, service, cluster and least fleet."""
+    lines, files = [], []
     for spec in grid.traces:
+        read = read_file(grid.scenario, spec) if isinstance(spec, TraceSpec) else None
+        files.append(read is not None)
         if isinstance(spec, TraceSpec):
-            lines += _of_trace(grid.scenario, spec)
-    hours = {float(row.get("horizon_s") or DAY_S) / 3600 for row in rows}
-    if hours != {24.0}:
-        shown = " and ".join(f"{value:.4g} h" for value in sorted(hours))
-        lines.append(
-            f"Length: {shown} were simulated; dollars a day and a month are in proportion."
-        )
+            lines += _of_trace(grid.scenario, spec, read)
+    lengths = {float(row.get("horizon_s") or DAY_S) for row in rows}
+    if lengths != {DAY_S}:
+        lines.append(_of_length(grid.scenario, sorted(lengths)))
+    if any(files):
+        lines += _of_files(len(grid.seeds))
+    lines.append(_of_service(grid.scenario))
     lines.append(_of_cluster(grid.scenario))
+    lines += _of_least_fleet(grid.scenario, rows)
     return lines
 
 
-def _of_trace(scenario: Scenario, spec: TraceSpec) -> list[str]:
+def duration(seconds: float) -> str:
+    """Return a length of time in words: seconds, minutes or hours, to two digits after the point.
+
+    Args:
+        seconds: Not negative.
+    """
+    for unit, size in (("h", 3600.0), ("min", 60.0)):
+        if seconds >= size:
+            return f"{round(seconds / size, 2):,g} {unit}"
+    return f"{round(seconds, 2):g} s"
+
+
+def _of_trace(
+    scenario: Scenario, spec: TraceSpec, read: tuple[RequestTrace, LoadReport] | None
+) -> list[str]:
     name = spec.to_dict()["name"] or scenario.workload.trace
     said = []
-    report = read_spec(scenario, spec)
-    if report is not None:
+    if read is not None:
+        trace, report = read
+        if trace.duration_s > scenario.horizon_s and spec.tile_s is None:
+            said.append(
+                f"only the first {duration(scenario.horizon_s)} of {duration(trace.duration_s)} "
+                f"were played: horizon_s of {scenario.name} (o365-week has seven days)"
+            )
         missing = [column for column in report.assumed if column != "iw_split"]
         if missing:
             said.append(f"not in the file and drawn at random by the seed: {', '.join(missing)}")
@@ -47,10 +80,48 @@ def _of_trace(scenario: Scenario, spec: TraceSpec) -> list[str]:
         if report.outputs_raised:
             said.append(f"{report.outputs_raised:,} outputs of 0 tokens are read as 1")
     if spec.tile_s is not None:
-        said.append(f"repeated up to {spec.tile_s / 3600:.4g} h")
+        said.append(f"repeated up to {duration(spec.tile_s)}")
     if spec.rate_scale != 1.0:
         said.append(f"rate times {spec.rate_scale:g}")
     return [f"Trace {name}: {'; '.join(said)}."] if said else []
+
+
+def _of_length(scenario: Scenario, lengths_s: Sequence[float]) -> str:
+    shown = " and ".join(duration(length) for length in lengths_s)
+    line = f"Length: {shown} were simulated; dollars a day and a month are in proportion."
+    if lengths_s[0] < SHORT_S:
+        given = scenario.initial_instances * len(scenario.models) * len(scenario.regions)
+        line += (
+            f" So short a run is coloured by the {given:,} VMs that every agent is given at its "
+            "start; --tile 24h repeats a trace."
+        )
+    return line
+
+
+def _of_files(seeds: int) -> list[str]:
+    lines = [
+        "History: a file has none before its start, so forecasts begin cold, and static takes 20 "
+        "instances per model and region or what there is (static:instances=N takes N)."
+    ]
+    if seeds > 1:
+        lines.append(
+            "Seeds: every run has the arrivals of the file; seeds change what is drawn at random. "
+            "The intervals say nothing about traffic of other days."
+        )
+    return lines
+
+
+def _of_service(scenario: Scenario) -> str:
+    tiers = ", ".join(f"{100 * t.target:.4g} % of {_promise(t)}" for t in scenario.tiers)
+    return (
+        f"Service: {tiers}; no model below {100 * WORST_MODEL_TARGET:.4g} %. Where a first token "
+        f"is promised, a long prompt may take {scenario.slo_scale:g} times what it takes alone."
+    )
+
+
+def _promise(tier: TierConfig) -> str:
+    what = "first token" if tier.objective == "ttft" else "answer complete"
+    return f"{tier.name} requests ({what} within {duration(tier.objective_s)})"
 
 
 def _of_cluster(scenario: Scenario) -> str:
@@ -62,3 +133,27 @@ def _of_cluster(scenario: Scenario) -> str:
         f"Cluster {scenario.name}: {', '.join(scenario.models)} in {len(scenario.regions)} "
         f"regions; VMs at hand: {', '.join(types)} (list prices)."
     )
+
+
+def _of_least_fleet(scenario: Scenario, rows: Sequence[Row]) -> list[str]:
+    """Return what the least fleet costs, and whether an agent came down to it."""
+    least = scenario.min_instances * len(scenario.models) * len(scenario.regions)
+    if not least:
+        return []
+    prices = np.array([gpu.price_usd_per_hour for gpu in scenario.gpu_specs])
+    cheapest = np.where(scenario.compatible, prices, np.inf).min(axis=1).mean()
+    line = (
+        f"Least fleet: {scenario.min_instances} of each model in each region, {least:,} VMs or "
+        f"${24 * cheapest * least:,.0f} a day whatever the traffic (min_instances of the scenario)."
+    )
+    used = [_vms(row) for row in rows]
+    if used and min(used) <= NEAR_LEAST * least:
+        line += (
+            " The cheapest fleets here are hardly larger, so they say little about the policies: a "
+            "scenario file with your own models, regions and least fleet will."
+        )
+    return [line]
+
+
+def _vms(row: Row) -> float:
+    return float(row.get("vm_hours") or 0.0) * 3600.0 / float(row.get("horizon_s") or DAY_S)

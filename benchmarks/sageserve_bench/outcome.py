@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sageserve_bench.assumptions import assumptions
+from sageserve_bench.episode import SETTLED_S
 from sageserve_bench.rows import Row, write_json
 from sageserve_bench.service import Service, most_unfinished, target_label
 from sageserve_bench.statistics import Estimate, estimate, improvement, mean, paired, pareto_front
@@ -27,6 +28,10 @@ DAY_S = 86_400.0
 DAYS_PER_MONTH = 365.25 / 12
 SEED = 20_250_601
 """Of the bootstrap, so that a report comes out the same when it is rebuilt."""
+
+SAME = 0.01
+"""Costs that differ by less than this share are called practically the same (A): prices and traffic
+of a real cluster are not known better."""
 
 PER_DAY = {"cost_per_day_usd": "cost_usd", "gpu_hours_per_day": "gpu_hours"}
 """Figures that are columns of the table, per day of the horizon."""
@@ -134,6 +139,8 @@ def _number(row: Row, name: str) -> float:
         return _number(row, PER_DAY[name]) * DAY_S / horizon_s
     if name == "vms":
         return _number(row, "vm_hours") * 3600.0 / horizon_s
+    if name == "vms_peak" and horizon_s <= SETTLED_S:
+        return float("nan")  # all of the run is the hour in which the start fleet goes
     value = row.get(name)
     return float(value) if isinstance(value, int | float) else float("nan")
 
@@ -244,7 +251,8 @@ def _verdict(
         saved = more / second.cost_per_day_usd if second.cost_per_day_usd else 0.0
         lines.append(
             f"Next is {second.agent} at {_dollars(second.cost_per_day_usd)} a day: "
-            f"{best.agent} saves {saved:.1%}, {_dollars(more * DAYS_PER_MONTH)} a month."
+            f"{best.agent} saves {saved:.1%}, {_dollars(more * DAYS_PER_MONTH)} a month"
+            + (", practically the same." if saved < SAME else ".")
         )
     cheaper = [
         a for a in agents if not a.attains and not a.clairvoyant and a.cost_per_day_usd < day

@@ -14,6 +14,7 @@ from sageserve_env.scenario import Scenario
 from sageserve_traces import (
     DemandSeries,
     LoadReport,
+    RequestTrace,
     TraceError,
     TraceSource,
     list_traces,
@@ -122,14 +123,14 @@ def resolve(scenario: Scenario, spec: TraceSpec | TraceSource, seed: int) -> Wor
     return Workload(scenario, trace)
 
 
-def read_spec(scenario: Scenario, spec: TraceSpec) -> LoadReport | None:
-    """Return what reading a trace's file came to; None if it is generated."""
+def read_file(scenario: Scenario, spec: TraceSpec) -> tuple[RequestTrace, LoadReport] | None:
+    """Return a trace's file as it is, and what reading it came to; None if it is generated."""
     name = spec.name or scenario.workload.trace
     if name in _GENERATED:
         return None
     columns = dict(spec.columns) or None
     try:
-        return read_trace(name, columns=columns, on_error=_on_error(spec))[1]
+        return read_trace(name, columns=columns, on_error=_on_error(spec))
     except TraceError as error:
         if spec.name is not None:
             raise
@@ -146,9 +147,9 @@ def _trace(scenario: Scenario, spec: TraceSpec, seed: int) -> TraceSource:
     own = name == workload.trace
     columns = dict(spec.columns) or None
     names: dict[str, Any] = {}
-    report = read_spec(scenario, spec)
-    if report is not None:
-        assumed = report.assumed
+    read = read_file(scenario, spec)
+    if read is not None:
+        assumed = read[1].assumed
         # What the file does not say is drawn from what the scenario has.
         if "model" in assumed and scenario.models != MODELS:
             names["models"] = scenario.models

@@ -49,8 +49,8 @@ def test_compare_on_a_trace_of_your_own(tmp_path: Path, capsys: pytest.CaptureFi
     assert "VMs on average" in shown or "No policy attains" in shown
     for said in (
         "Trace mine.csv: not in the file and drawn at random by the seed: model, region, tier; "
-        "repeated up to 0.3333 h.",
-        "Length: 0.3333 h were simulated; dollars a day and a month are in proportion.",
+        "repeated up to 20 min.",
+        "Length: 20 min were simulated; dollars a day and a month are in proportion.",
         "12 a100-80gb-x8 at $32.77 an hour (list prices)",
     ):
         assert said in shown

@@ -134,16 +134,20 @@ def _print(summary: dict[str, Any]) -> None:
     from rich.table import Table
 
     from sageserve_bench import terminal
+    from sageserve_bench.assumptions import duration
 
     console = terminal.output()
+    length_s = summary["duration_s"]
+    busiest = f"{summary['peak_minute_requests_per_s']:.2f}/s" if length_s >= 60 else "-"
+    gaps = f"{summary['arrival_cv']:.2f} (1: Poisson)" if summary["arrival_cv"] else "-"
     day = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")[summary["start_weekday"]]
     facts = Table(title=f"trace {summary['name']}", show_header=False)
     rows = [
         ("requests", f"{summary['requests']:,}"),
-        ("length", f"{summary['duration_s'] / 3600:.2f} h from {day} {_clock(summary)} UTC"),
+        ("length", f"{duration(length_s)} from {day} {_clock(summary)} UTC"),
         ("rate", f"{summary['requests_per_s']:.2f}/s"),
-        ("busiest minute", f"{summary['peak_minute_requests_per_s']:.2f}/s"),
-        ("CV of gaps", f"{summary['arrival_cv']:.2f} (1: Poisson)"),
+        ("busiest minute", busiest),
+        ("CV of gaps", gaps),
         ("split", summary["split"]),
         ("schema", summary["schema"]),
     ]
