@@ -42,7 +42,7 @@ def test_duration(seconds: float, text: str) -> None:
 
 def test_a_file_that_is_cut_is_said(small: Scenario, long_file: Path) -> None:
     said = lines(small, [row(8.0, 900.0)], trace=str(long_file))
-    assert "only the first 15 min of 50 min were played" in said["Trace long.csv"]
+    assert "only the first 15 min of 49.97 min were played" in said["Trace long.csv"]
     assert "drawn at random by the seed: model, region, tier" in said["Trace long.csv"]
     said = lines(small, [row(8.0, 900.0)], trace=str(long_file), tile="2h")
     assert "only the first" not in said["Trace long.csv"]
