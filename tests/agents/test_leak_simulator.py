@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sageserve_agents import agent_class, list_agents, make_agent
+from sageserve_agents import agent_class, list_agents
 from sageserve_bench.actionlog import ActionLog
 from sageserve_bench.episode import run_episode
 from sageserve_bench.experiments.execute import read_tuned
@@ -26,6 +26,7 @@ from sageserve_env.view import ClusterView
 from sageserve_traces import DemandSeries, O365Trace, RequestTrace
 from sageserve_traces.transforms import concatenate, scale_rate
 from tests.agents.leak import first_difference
+from tests.agents.shipped import make_or_skip
 
 STEPS = 150
 SPLIT = 112  # after the plan for the third hour is made, ten minutes before that hour
@@ -76,14 +77,7 @@ def decisions(spec: str, future: int) -> list[ClusterAction]:
 
 @pytest.mark.parametrize("spec", [*AS_THEY_COME, *OPTIONS])
 def test_the_future_changes_no_action_before_it(spec: str) -> None:
-    try:
-        make_agent(spec)
-    except ImportError as error:
-        pytest.skip(str(error))
-    except ValueError as error:
-        if "checkpoint" not in str(error):
-            raise
-        pytest.skip(f"no checkpoint is shipped: {error}")
+    make_or_skip(spec)
     step = first_difference(decisions(spec, 0), decisions(spec, 8))
     assert step is None or step > SPLIT, f"{spec} knew at step {step} what began after {SPLIT}"
 

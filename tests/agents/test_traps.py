@@ -11,6 +11,7 @@ from sageserve_agents import agent_class, make_agent
 from sageserve_agents.heuristics.thresholds import ThresholdRule
 from sageserve_agents.layout import Layout
 from sageserve_agents.registry import BUILT_IN
+from tests.agents.shipped import make_or_skip
 from tests.agents.toy import (
     THETA,
     ToyCluster,
@@ -27,7 +28,7 @@ REACTIVE = ["reactive", "reactive-lw", "siloed", "hpa", "kpa", "ray-serve", "chi
 
 def run(name: str, tokens_per_s: float, minutes: int, **changes: object) -> np.ndarray:
     scenario = scenario_of("tiny", pooling=agent_class(name).pooling, **changes)
-    agent = make_agent(name)
+    agent = make_or_skip(name)
     rate = constant(scenario, tokens_per_s)
     agent.reset(scenario, 0, empty_history(scenario))
     return ToyCluster(scenario, rate).run(agent, minutes)
@@ -42,7 +43,7 @@ def test_an_idle_cluster_shrinks_to_the_minimum(name: str) -> None:
 @pytest.mark.parametrize("name", RULES)
 def test_zero_instances_when_allowed_and_wake_from_zero(name: str) -> None:
     scenario = scenario_of("tiny", pooling=agent_class(name).pooling, min_instances=0)
-    agent = make_agent(name)
+    agent = make_or_skip(name)
     agent.reset(scenario, 0, empty_history(scenario))
     quiet, busy = constant(scenario, 0.0), constant(scenario, 2_000.0)
     cluster = ToyCluster(scenario, lambda t: quiet(t) if t < 5400 else busy(t))

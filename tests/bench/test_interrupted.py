@@ -135,7 +135,11 @@ def test_ctrl_c(workers: int, tmp_path: Path, small_file: Path) -> None:
     folder = tmp_path / "out"
     words = command(small_file, folder, "--workers", str(workers))
     words[words.index("static,reactive")] = f"static,{slow}:Slow"
-    script = "import sys; from sageserve_bench.cli import main; main(sys.argv[1:])"
+    script = (
+        "import signal, sys; from sageserve_bench.cli import main; "
+        # In a job that runs in the background Ctrl-C is ignored, and children inherit that.
+        "signal.signal(signal.SIGINT, signal.default_int_handler); main(sys.argv[1:])"
+    )
     process = subprocess.Popen(
         [sys.executable, "-c", script, *words],
         stderr=subprocess.PIPE,

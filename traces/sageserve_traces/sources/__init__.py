@@ -157,7 +157,7 @@ def detect_schema(header: Sequence[str], path: Path) -> Schema:
         if set(schema.required) <= set(header):
             return schema
     known = "; ".join(f"{schema.name} ({', '.join(schema.required)})" for schema in SCHEMAS)
-    shown = ", ".join(name[:30] for name in header[:8])
+    shown = ", ".join(header)[:120]
     raise TraceError(
         f"{path}: unknown header {shown!r}; name your columns with --columns "
         "arrival=NAME,prompt=NAME,output=NAME (columns={'arrival': NAME, ...} in Python), or use a "
