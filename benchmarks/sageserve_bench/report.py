@@ -10,7 +10,7 @@ from typing import Any
 
 from sageserve_bench.errors import UserError
 from sageserve_bench.outcome import Outcome, conclude
-from sageserve_bench.report_data import report_data
+from sageserve_bench.report_data import report_data, short_names
 from sageserve_bench.rows import Row, with_scores, write_text
 from sageserve_bench.store import REPORT, Store
 from sageserve_bench.table import COLUMNS, Format
@@ -60,11 +60,14 @@ def build_report(
             "one by one in simulation."
         ),
         "VERDICT": "".join(f"<p>{html.escape(line)}</p>" for line in outcome.verdict),
-        "ASSUMED": " ".join(html.escape(line) for line in summary.get("assumptions", ())),
+        "ASSUMED": "".join(
+            f"<li>{html.escape(line)}</li>" for line in summary.get("assumptions", ())
+        ),
         "TABLE_NOTE": "Interquartile means over runs"
         + (", with 95 % stratified bootstrap intervals below." if seeds > 1 else ".")
         + " Red: the plain mean is below the service target.",
         "TABLE": summary_table(outcome),
+        "SETTINGS": settings(outcome),
         "VERSIONS": _pretty(summary.get("versions", {})),
         "GRID": _pretty(summary.get("grid", {})),
         "CONFIGURATION": _pretty(summary["configuration"]),
@@ -97,6 +100,7 @@ def _embedded(data: Mapping[str, Any]) -> str:
 def summary_table(outcome: Outcome) -> str:
     """Return the table of agents as HTML."""
     present = [c for c in COLUMNS if any(c[0] in a.figures for a in outcome.agents)]
+    short = short_names([a.agent for a in outcome.agents])
     good = [a for a in outcome.agents if a.attains and not a.clairvoyant]
     best = min(good, key=lambda a: a.cost_per_day_usd).agent if good else None
     head = "".join(f"<th>{html.escape(title)}</th>" for _, title, _ in present)
@@ -109,13 +113,26 @@ def summary_table(outcome: Outcome) -> str:
             cells.append(
                 f"<td{' class=bad' if bad else ''}>{_cell(agent.figures, name, shown)}</td>"
             )
-        label = html.escape(agent.agent) + (" (clairvoyant)" if agent.clairvoyant else "")
+        label = html.escape(short[agent.agent]) + (" (clairvoyant)" if agent.clairvoyant else "")
         mark = " class=best" if agent.agent == best else ""
         body.append(f"<tr{mark}><td>{label}</td><td>{agent.runs}</td>{''.join(cells)}</tr>")
     return (
         f"<table><thead><tr><th>agent</th><th>runs</th>{head}</tr></thead>"
         f"<tbody>{''.join(body)}</tbody></table>"
     )
+
+
+def settings(outcome: Outcome) -> str:
+    """Return the full specifications of agents whose names are cut, as HTML; empty if none is."""
+    short = short_names([a.agent for a in outcome.agents])
+    lines = [
+        f"<li><b>{html.escape(name)}</b> {html.escape(agent)}</li>"
+        for agent, name in short.items()
+        if name != agent
+    ]
+    if not lines:
+        return ""
+    return f"<details><summary>Settings of the agents</summary><ul>{''.join(lines)}</ul></details>"
 
 
 def _cell(figures: Mapping[str, Any], name: str, shown: Format) -> str:

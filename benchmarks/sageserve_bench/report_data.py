@@ -18,6 +18,9 @@ from sageserve_env.simulator.metrics import BUCKETS
 from sageserve_env.simulator.summary import bucket_middle_s
 
 MOST_POINTS = 360
+LONGEST_NAME = 18
+"""Characters of an agent's name that plots and tables have room for."""
+
 LEVELS = (
     *np.round(np.linspace(0.0, 0.9, 46), 4),
     *np.round(1 - np.geomspace(0.1, 1e-4, 46)[1:], 6),
@@ -51,7 +54,8 @@ def report_data(
         place = {"agent": agent, "trace": trace}
         latency += [place | curve for curve in distributions(every, cluster)]
         costs.append(place | cost_split(stored, cluster))
-    agents = [_agent(row_agent, rows) for row_agent in outcome.agents]
+    short = short_names([agent.agent for agent in outcome.agents])
+    agents = [_agent(agent, rows) | {"short": short[agent.agent]} for agent in outcome.agents]
     requests = [_per_day(row, "requests") for row in rows]
     return {
         "agents": agents,
@@ -70,6 +74,27 @@ def report_data(
         "requests_per_day": float(np.mean(requests)) if requests else 0.0,
         "days_per_month": DAYS_PER_MONTH,
     }
+
+
+def short_names(agents: Sequence[str]) -> dict[str, str]:
+    """Return what to call each agent where there is little room.
+
+    A specification that is long is cut to the agent's name, with a number where several share it.
+    """
+    cut = {agent: agent if len(agent) <= LONGEST_NAME else _base(agent) for agent in agents}
+    shared = [name for name in cut.values() if list(cut.values()).count(name) > 1]
+    seen: dict[str, int] = {}
+    for agent, name in cut.items():
+        if name in shared and name != agent:
+            seen[name] = seen.get(name, 0) + 1
+            cut[agent] = f"{name} #{seen[name]}"
+    return cut
+
+
+def _base(agent: str) -> str:
+    """Return an agent's name without its options: ``ilp``, or the class of a file's agent."""
+    parts = agent.split(":")
+    return parts[1] if parts[0].endswith(".py") and len(parts) > 1 else parts[0]
 
 
 def _agent(agent: AgentOutcome, rows: Sequence[Row]) -> dict[str, Any]:

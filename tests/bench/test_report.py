@@ -11,7 +11,8 @@ import pytest
 
 from sageserve_bench.errors import UserError
 from sageserve_bench.outcome import conclude
-from sageserve_bench.report import rebuild_report
+from sageserve_bench.report import rebuild_report, settings
+from sageserve_bench.report_data import short_names
 from sageserve_bench.rows import Row
 from sageserve_bench.store import Store
 
@@ -60,6 +61,18 @@ def test_report_is_rebuilt_from_the_folder(compared: tuple[Path, pd.DataFrame]) 
 def test_report_of_nothing(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"results\.csv: not found"):
         rebuild_report(Store(tmp_path))
+
+
+def test_long_specifications_are_cut_where_there_is_little_room() -> None:
+    tuned = [f"mpc:quantile=0.5968;beta={beta};rho=0.9495" for beta in (0.6, 0.9)]
+    own, alone = "my_agent.py:MyAgent:margin=0.7", "ilp:forecaster=arima;router=threshold"
+    names = short_names(["static", *tuned, own, alone, "reactive", "reactive:out_above=0.65;x=1"])
+    assert list(names.values()) == [
+        *("static", "mpc #1", "mpc #2", "MyAgent", "ilp", "reactive", "reactive #1"),
+    ]
+    said = settings(conclude([row(agent, 1, 10.0, 0.99) for agent in ("static", alone)], TARGETS))
+    assert f"<b>ilp</b> {alone}" in said and "static" not in said
+    assert settings(conclude([row("static", 1, 10.0, 0.99)], TARGETS)) == ""
 
 
 def row(agent: str, seed: int, cost: float, slo: float, clairvoyant: int = 0) -> Row:

@@ -5,6 +5,7 @@
   const palette = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#7a5195",
     "#4d4d4d", "#a05d00", "#00876c"];
   const colour = Object.fromEntries(data.agents.map((a, i) => [a.name, palette[i % palette.length]]));
+  const short = Object.fromEntries(data.agents.map((a) => [a.name, a.short]));
   const narrow = () => window.innerWidth < 760;
   const config = { responsive: true, displaylogo: false,
     modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d"] };
@@ -42,6 +43,7 @@
     }
   }
   const same = (names) => names.map((name) => [name, name]);
+  const named = (agents) => agents.map((name) => [name, short[name]]);
 
   // -- cost against service ---------------------------------------------------------------------
 
@@ -63,13 +65,13 @@
     points.forEach((a) => {
       const runs = data.rows.filter((r) => r.agent === a.name && r[column] !== null);
       traces.push({ x: runs.map((r) => r.cost_per_day_usd), y: runs.map((r) => 100 * r[column]),
-        text: runs.map((r) => `${a.name}<br>${r.trace}, seed ${r.seed}`), mode: "markers",
+        text: runs.map((r) => `${a.short}<br>${r.trace}, seed ${r.seed}`), mode: "markers",
         marker: { color: colour[a.name], size: 6, opacity: 0.45 }, showlegend: false,
         hovertemplate: "%{text}<br>$%{x:,.0f} a day<br>%{y:.3f} %<extra></extra>" });
-      traces.push({ x: [a.mean.cost_per_day_usd], y: [100 * a.mean[column]], name: a.name,
+      traces.push({ x: [a.mean.cost_per_day_usd], y: [100 * a.mean[column]], name: a.short,
         mode: "markers", marker: { color: colour[a.name], size: 14, line: { width: 2 },
           symbol: a.clairvoyant ? "circle-open" : "circle" },
-        hovertemplate: `${a.name}<br>$%{x:,.0f} a day<br>%{y:.3f} %<extra></extra>` });
+        hovertemplate: `${a.short}<br>$%{x:,.0f} a day<br>%{y:.3f} %<extra></extra>` });
     });
     const shapes = column in data.targets ? [{ type: "line", xref: "paper", x0: 0, x1: 1,
       y0: 100 * data.targets[column], y1: 100 * data.targets[column],
@@ -142,7 +144,7 @@
     const instances = [0, Math.max(top("active", "pending", "draining")[1], top("target")[1])];
     const small = { tickfont: { size: narrow() ? 10 : 11 } };
     draw(id, traces, {
-      title: { text: `<b>${agent}</b>, seed ${run.seed}`, x: 0.02, y: 0.985, font: { size: 13 } },
+      title: { text: `<b>${short[agent]}</b>, seed ${run.seed}`, x: 0.02, y: 0.985, font: { size: 13 } },
       margin: { l: narrow() ? 48 : 60, r: 10, t: narrow() ? 64 : 34, b: 40 }, hovermode: "x unified",
       legend: { orientation: "h", y: 1.0, yanchor: "bottom", x: 1, xanchor: "right",
         font: { size: narrow() ? 10 : 11 } },
@@ -168,11 +170,11 @@
             || run.endpoints[e].startsWith(wanted + "/") ? row[h] : 0), 0));
         const outs = pick(run.scale_outs), ins = pick(run.scale_ins);
         const hours = outs.map((_, h) => h + 0.5);
-        const bar = { type: "bar", x: hours, marker: { color: colour[agent] }, name: agent,
+        const bar = { type: "bar", x: hours, marker: { color: colour[agent] }, name: short[agent],
           legendgroup: agent, offsetgroup: agent };
-        traces.push({ ...bar, y: outs, hovertemplate: `%{y} out<extra>${agent}</extra>` });
+        traces.push({ ...bar, y: outs, hovertemplate: `%{y} out<extra>${short[agent]}</extra>` });
         traces.push({ ...bar, y: ins.map((v) => -v), showlegend: false, opacity: 0.55,
-          customdata: ins, hovertemplate: `%{customdata} in<extra>${agent}</extra>` });
+          customdata: ins, hovertemplate: `%{customdata} in<extra>${short[agent]}</extra>` });
       });
     draw("events", traces, { barmode: "relative", bargap: 0.15, xaxis: axis("hours"),
       yaxis: axis("instances per hour") });
@@ -185,9 +187,9 @@
     const model = byId("latency-model").value, trace = byId("trace").value;
     const traces = data.latency
       .filter((d) => d.kind === kind && d.tier === tier && d.model === model && d.trace === trace)
-      .map((d) => ({ x: d.seconds, y: data.levels.map((q) => 100 * (1 - q)), name: d.agent,
+      .map((d) => ({ x: d.seconds, y: data.levels.map((q) => 100 * (1 - q)), name: short[d.agent],
         mode: "lines", line: { color: colour[d.agent], width: 2, shape: "hv" },
-        hovertemplate: `%{y:.3~g} % longer than %{x:.3~g} s<extra>${d.agent}</extra>` }));
+        hovertemplate: `%{y:.3~g} % longer than %{x:.3~g} s<extra>${short[d.agent]}</extra>` }));
     draw("latency", traces, { xaxis: axis("seconds", { type: "log" }),
       yaxis: axis("% that took longer", { type: "log", range: [-2, 2] }) });
   }
@@ -199,7 +201,7 @@
     const trace = byId("trace").value;
     const rows = data.costs.filter((c) => c.trace === trace);
     const names = split === "model" ? data.models : data.regions;
-    const traces = names.map((name, i) => ({ type: "bar", name, x: rows.map((c) => c.agent),
+    const traces = names.map((name, i) => ({ type: "bar", name, x: rows.map((c) => short[c.agent]),
       y: rows.map((c) => c[split][i]), marker: { color: palette[i % palette.length] },
       hovertemplate: `%{x}<br>${name}: $%{y:,.0f} a day<extra></extra>` }));
     draw("cost", traces, { barmode: "stack", bargap: 0.4, xaxis: axis("", { type: "category" }),
@@ -209,17 +211,18 @@
   function scaled() {
     const wanted = Number(byId("scale").value);
     const table = byId("scaled");
-    const usd = (v) => "$" + Math.round(v).toLocaleString("en-US");
+    const usd = (v) => (v < -0.5 ? "-$" : "$") + Math.abs(Math.round(v)).toLocaleString("en-US");
     const best = data.agents.filter((a) => a.attains && !a.clairvoyant)
       .sort((a, b) => a.usd_per_request - b.usd_per_request)[0];
-    const cells = [["agent", "$ a day", "$ a month", "more a month"]];
+    const now = data.agents.find((a) => a.name === byId("baseline").value);
+    const cells = [["agent", "$ a day", "$ a month", "saves a month", ""]];
     if (wanted > 0) {
       data.agents.forEach((a) => {
         const day = a.usd_per_request * wanted, month = day * data.days_per_month;
-        const more = best ? month - best.usd_per_request * wanted * data.days_per_month : 0;
-        const last = !best ? "-" : a === best ? "cheapest" : a.clairvoyant ? "knows the future"
-          : a.attains ? usd(more) : "misses a target";
-        cells.push([a.name, usd(day), usd(month), last]);
+        const saved = now.usd_per_request * wanted * data.days_per_month - month;
+        const last = a === best ? "cheapest" : a.clairvoyant ? "knows the future"
+          : a.attains ? "attains the targets" : "misses a target";
+        cells.push([a.short, usd(day), usd(month), a === now ? "-" : usd(saved), last]);
       });
     }
     table.replaceChildren(...cells.map((row, i) => {
@@ -253,8 +256,13 @@
   fill("service", data.service, data.service.length ? data.service[0][0] : undefined);
   fill("trace", same(data.traces));
   fill("endpoint", [["", "all together"], ...same(data.endpoints)]);
-  fill("agent-a", same(drawn), drawn[drawn.length - 1]);
-  fill("agent-b", [["", "none"], ...same(drawn)], narrow() ? "" : drawn[drawn.length - 2]);
+  const cheapest = data.agents.filter((a) => a.attains && !a.clairvoyant)
+    .sort((a, b) => a.mean.cost_per_day_usd - b.mean.cost_per_day_usd).map((a) => a.name)[0];
+  const first = drawn.includes(cheapest) ? cheapest : drawn[drawn.length - 1];
+  const others = drawn.filter((name) => name !== first);
+  fill("agent-a", named(drawn), first);
+  fill("agent-b", [["", "none"], ...named(drawn)], narrow() ? "" : others[others.length - 1]);
+  fill("baseline", named(names), names[0]);
   fill("latency-tier", same(data.tiers));
   fill("latency-model", [["", "all models"], ...same(data.models)]);
   byId("scale").value = Math.round(data.requests_per_day);
@@ -265,6 +273,7 @@
     (id) => byId(id).addEventListener("change", latency));
   byId("cost-split").addEventListener("change", cost);
   byId("scale").addEventListener("input", scaled);
+  byId("baseline").addEventListener("change", scaled);
   pareto();
   perTrace();
   scaled();
