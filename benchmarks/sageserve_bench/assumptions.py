@@ -57,6 +57,11 @@ def duration(seconds: float) -> str:
     return f"{round(seconds, 2):g} s"
 
 
+def counted(number: int, noun: str) -> str:
+    """Return a number with its noun: ``1 VM``, ``1,024 VMs``."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
 def _of_trace(
     scenario: Scenario, spec: TraceSpec, read: tuple[RequestTrace, LoadReport] | None
 ) -> list[str]:
@@ -92,8 +97,8 @@ def _of_length(scenario: Scenario, lengths_s: Sequence[float]) -> str:
     if lengths_s[0] < SHORT_S:
         given = scenario.initial_instances * len(scenario.models) * len(scenario.regions)
         line += (
-            f" So short a run is coloured by the {given:,} VMs that every agent is given at its "
-            "start; --tile 24h repeats a trace."
+            f" So short a run is coloured by the {counted(given, 'VM')} that every agent is given "
+            "at its start; --tile 24h repeats a trace."
         )
     return line
 
@@ -130,8 +135,9 @@ def _of_cluster(scenario: Scenario) -> str:
         for gpu, count in zip(scenario.gpu_specs, scenario.inventory.sum(axis=0), strict=True)
     ]
     return (
-        f"Cluster {scenario.name}: {', '.join(scenario.models)} in {len(scenario.regions)} "
-        f"regions; VMs at hand: {', '.join(types)} (list prices)."
+        f"Cluster {scenario.name}: {', '.join(scenario.models)} in "
+        f"{counted(len(scenario.regions), 'region')}; VMs at hand: {', '.join(types)} "
+        "(list prices)."
     )
 
 
@@ -143,8 +149,9 @@ def _of_least_fleet(scenario: Scenario, rows: Sequence[Row]) -> list[str]:
     prices = np.array([gpu.price_usd_per_hour for gpu in scenario.gpu_specs])
     cheapest = np.where(scenario.compatible, prices, np.inf).min(axis=1).mean()
     line = (
-        f"Least fleet: {scenario.min_instances} of each model in each region, {least:,} VMs or "
-        f"${24 * cheapest * least:,.0f} a day whatever the traffic (min_instances of the scenario)."
+        f"Least fleet: {scenario.min_instances} of each model in each region, "
+        f"{counted(least, 'VM')} or ${24 * cheapest * least:,.0f} a day whatever the traffic "
+        "(min_instances of the scenario)."
     )
     used = [_vms(row) for row in rows]
     if used and min(used) <= NEAR_LEAST * least:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sageserve_bench.assumptions import assumptions
+from sageserve_bench.assumptions import assumptions, counted
 from sageserve_bench.episode import SETTLED_S
 from sageserve_bench.rows import Row, write_json
 from sageserve_bench.service import Service, most_unfinished, target_label
@@ -163,7 +163,8 @@ def _agent(
 ) -> AgentOutcome:
     own = [row for row in rows if row["agent"] == name]
     figures, means = {}, {}
-    for metric in FIGURES:
+    # A tier of the user's own is a column of its own.
+    for metric in dict.fromkeys((*FIGURES, *targets)):
         runs = _arrays(strata_of(rows, name, metric))
         if runs:
             figures[metric] = estimate(runs, rng)
@@ -211,7 +212,7 @@ def _vms(agent: AgentOutcome) -> str:
     if math.isnan(vms):
         return hours
     at_peak = "" if math.isnan(peak) else f" ({peak:,.0f} at the peak)"
-    return f"{vms:,.0f} VMs on average{at_peak}, {hours}"
+    return f"{counted(round(vms), 'VM')} on average{at_peak}, {hours}"
 
 
 def _dollars(value: float) -> str:

@@ -13,7 +13,7 @@ from sageserve_bench.outcome import Outcome, conclude
 from sageserve_bench.report_data import report_data, short_names
 from sageserve_bench.rows import Row, with_scores, write_text
 from sageserve_bench.store import REPORT, Store
-from sageserve_bench.table import COLUMNS, Format
+from sageserve_bench.table import Format, columns_of
 from sageserve_env.scenario import Scenario
 
 
@@ -99,7 +99,7 @@ def _embedded(data: Mapping[str, Any]) -> str:
 
 def summary_table(outcome: Outcome) -> str:
     """Return the table of agents as HTML."""
-    present = [c for c in COLUMNS if any(c[0] in a.figures for a in outcome.agents)]
+    present = columns_of(outcome)
     short = short_names([a.agent for a in outcome.agents])
     good = [a for a in outcome.agents if a.attains and not a.clairvoyant]
     best = min(good, key=lambda a: a.cost_per_day_usd).agent if good else None

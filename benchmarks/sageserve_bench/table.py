@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from sageserve_bench.outcome import AgentOutcome, Outcome
+from sageserve_bench.service import target_label
 from sageserve_bench.statistics import Estimate
 
 Format = Callable[[float], str]
@@ -38,6 +39,15 @@ WITH_INTERVAL = ("cost_per_day_usd", "slo_iwf", "reward", "score")
 """A terminal has no room for more; the report shows all intervals."""
 
 
+def columns_of(outcome: Outcome) -> list[tuple[str, str, Format]]:
+    """Return the columns that some agent has a figure for, with those of the user's own tiers."""
+    known = [name for name, _, _ in COLUMNS]
+    own = [(c, f"{target_label(c)} %", _share) for c in outcome.targets if c not in known]
+    after = known.index("slo_niw") + 1
+    every = (*COLUMNS[:after], *own, *COLUMNS[after:])
+    return [c for c in every if any(c[0] in a.figures for a in outcome.agents)]
+
+
 def interval(figure: Estimate, shown: Format, wanted: bool = True) -> str:
     """Return a figure, with its interval below it where there is one."""
     text = shown(figure.value)
@@ -48,7 +58,7 @@ def interval(figure: Estimate, shown: Format, wanted: bool = True) -> str:
 
 def outcome_table(outcome: Outcome) -> Table:
     """Return the table: one line per agent, interquartile means with 95 % intervals."""
-    present = [c for c in COLUMNS if any(c[0] in a.figures for a in outcome.agents)]
+    present = columns_of(outcome)
     table = Table("agent", "runs", header_style="bold")
     table.columns[1].justify = "right"
     for _, title, _ in present:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -22,7 +22,8 @@ from sageserve_traces import (
     read_trace,
     repeat_first_minutes,
 )
-from sageserve_traces.names import MODELS, REGIONS, SPLIT_SEEDS
+from sageserve_traces.names import MODELS, REGIONS, SPLIT_SEEDS, TIERS
+from sageserve_traces.sources.schema import KNOWN_MODELS
 
 HISTORY_BIN_S = 60.0
 
@@ -130,11 +131,37 @@ def read_file(scenario: Scenario, spec: TraceSpec) -> tuple[RequestTrace, LoadRe
         return None
     columns = dict(spec.columns) or None
     try:
-        return read_trace(name, columns=columns, on_error=_on_error(spec))
+        return read_trace(name, columns=columns, on_error=_on_error(spec), **names_of(scenario))
     except TraceError as error:
         if spec.name is not None:
             raise
         raise UserError(f"scenario {scenario.name!r}: workload: trace: {error}") from None
+
+
+def names_of(scenario: Scenario, assumed: Sequence[str] = ()) -> dict[str, tuple[str, ...]]:
+    """Return the names that reading a file for a scenario needs beside the usual ones.
+
+    Args:
+        scenario: A file may use the names that it defines, and the known ones.
+        assumed: Columns that the file does not have (``model``, ``region``, ``tier``): what is
+            drawn for them is from what the scenario has, and nothing else.
+
+    Returns:
+        ``models``, ``regions``, ``tiers`` of `make_trace`; none of them where the usual names do.
+    """
+    renamed = tuple(scenario.workload.rename_models)
+    found = {}
+    for what, usual, known, own, extra in (
+        ("model", MODELS, KNOWN_MODELS, scenario.models, renamed),
+        ("region", REGIONS, REGIONS, scenario.region_names, ()),
+        ("tier", TIERS, TIERS, scenario.tier_names, ()),
+    ):
+        if what in assumed:
+            if own != usual:
+                found[f"{what}s"] = own
+        elif not {*own, *extra} <= {*known}:
+            found[f"{what}s"] = tuple(dict.fromkeys((*known, *own, *extra)))
+    return found
 
 
 def _on_error(spec: TraceSpec) -> Literal["raise", "drop"]:
@@ -146,15 +173,8 @@ def _trace(scenario: Scenario, spec: TraceSpec, seed: int) -> TraceSource:
     name = spec.name or workload.trace
     own = name == workload.trace
     columns = dict(spec.columns) or None
-    names: dict[str, Any] = {}
     read = read_file(scenario, spec)
-    if read is not None:
-        assumed = read[1].assumed
-        # What the file does not say is drawn from what the scenario has.
-        if "model" in assumed and scenario.models != MODELS:
-            names["models"] = scenario.models
-        if "region" in assumed and scenario.region_names != REGIONS:
-            names["regions"] = scenario.region_names
+    names: Mapping[str, Any] = {} if read is None else names_of(scenario, read[1].assumed)
     horizon_s = scenario.horizon_s
     if spec.tile_s is not None:
         horizon_s = min(horizon_s, spec.tile_s)

@@ -155,3 +155,74 @@ def test_objects_take_no_transforms(small: Scenario) -> None:
         make_grid(["static"], scenario=small, trace=trace, seeds=1, rate_scale=2.0)
     grid = make_grid(["static"], scenario=small, trace=[trace], seeds=[4])
     assert grid.tasks()[0].workload().trace is trace
+
+
+OWN = """
+regions:
+  - {name: frankfurt, vms: {own-gpu: 20}}
+  - {name: dublin, vms: {own-gpu: 10}}
+models: [own-7b]
+gpus: [own-gpu]
+initial_instances: 4
+min_instances: 1
+tiers:
+  - {name: chat, objective_s: 2.0, target: 0.99}
+  - {name: nightly, objective: completion, interactive: false, objective_s: 43200.0}
+custom_gpus:
+  - {name: own-gpu, gpus_per_vm: 1, memory_bytes: 80.0e+9, price_usd_per_hour: 4.0,
+     spot_price_usd_per_hour: 2.0}
+custom_models:
+  - name: own-7b
+    weights_bytes: 14.0e+9
+    kv_bytes_per_token: 131072.0
+    max_context_tokens: 8192
+    profiles: {own-gpu: {prefill_base_s: 0.01, prefill_per_token_s: 5.0e-5, decode_base_s: 0.01}}
+"""
+
+
+def own_cluster(folder: Path) -> Scenario:
+    path = folder / "own.yaml"
+    path.write_text(OWN, encoding="utf-8")
+    return load_scenario(path)
+
+
+def test_a_file_may_use_the_names_of_a_cluster_of_ones_own(tmp_path: Path) -> None:
+    file = tmp_path / "own.csv"
+    lines = [
+        f"{i},100,10,{('frankfurt', 'dublin')[i % 2]},own-7b,{('chat', 'nightly')[i % 4 == 0]}"
+        for i in range(600)
+    ]
+    header = "arrival_s,prompt_tokens,output_tokens,region,model,tier"
+    file.write_text("\n".join([header, *lines]), encoding="utf-8")
+    with pytest.raises(ValueError, match="unknown model"):
+        resolve(load_scenario("o365-day"), TraceSpec(str(file)), 1)
+    trace = resolve(own_cluster(tmp_path), TraceSpec(str(file)), 1).trace.demand(600.0, 600.0)
+    for axis, name, count in (
+        ("regions", "dublin", 300),
+        ("models", "own-7b", 600),
+        ("tiers", "nightly", 150),
+    ):
+        assert trace.reindex(axis, (name,)).requests.sum() == count
+
+
+def test_what_a_file_lacks_is_drawn_from_the_cluster(tmp_path: Path) -> None:
+    file = str(write_trace(tmp_path / "mine.csv"))
+    spec = TraceSpec(file, columns=tuple(MINE.items()))
+    trace = resolve(own_cluster(tmp_path), spec, 1).trace
+    assert (trace.models, trace.regions) == (("own-7b",), ("frankfurt", "dublin"))
+    assert trace.tiers == ("chat", "nightly")
+
+
+def test_tiers_of_ones_own_are_judged_and_shown(tmp_path: Path) -> None:
+    from sageserve_bench.comparison import compare
+    from sageserve_bench.outcome import conclude, targets_of
+    from sageserve_bench.table import columns_of
+
+    scenario = own_cluster(tmp_path)
+    file = str(write_trace(tmp_path / "mine.csv"))
+    rows = compare("reactive", scenario=scenario, trace=file, columns=MINE)
+    outcome = conclude(rows.to_dict("records"), targets_of(scenario))
+    titles = [title for _, title, _ in columns_of(outcome)]
+    assert titles[2:4] == ["chat %", "nightly %"] and "IW-F %" not in titles
+    bad = rows.assign(slo_chat=0.5).to_dict("records")
+    assert "chat 50.00% < 99.0%" in " ".join(conclude(bad, targets_of(scenario)).verdict)

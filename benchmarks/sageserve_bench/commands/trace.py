@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -53,6 +55,9 @@ Columns = Annotated[
         help="Columns of your own CSV: arrival=NAME,prompt=NAME,output=NAME,...; may be repeated.",
     ),
 ]
+Cluster = Annotated[
+    str | None, typer.Option("--scenario", help="Whose models, regions and tiers a file names.")
+]
 Output = Annotated[Path, typer.Option("--output", "-o", help=".csv, .csv.gz or .parquet file.")]
 
 
@@ -71,6 +76,7 @@ def _source(
     bursts: bool,
     on_error: OnError,
     column: list[str] | None,
+    names: Mapping[str, Any] = MappingProxyType({}),
 ) -> TraceSource:
     return make_trace(
         trace,
@@ -81,14 +87,17 @@ def _source(
         bursts=bursts,
         on_error=on_error.value,
         columns=_columns(column),
+        **names,
     )
 
 
-def _report(trace: str, on_error: OnError, column: list[str] | None) -> LoadReport | None:
+def _report(
+    trace: str, on_error: OnError, column: list[str] | None, names: Mapping[str, Any]
+) -> LoadReport | None:
     """Return what reading the file came to; None for generated traces."""
     if trace in ("o365", "azure-2024-code-week"):
         return None
-    return read_trace(trace, on_error=on_error.value, columns=_columns(column))[1]
+    return read_trace(trace, on_error=on_error.value, columns=_columns(column), **names)[1]
 
 
 def _write(source: TraceSource, output: Path) -> int:
@@ -111,13 +120,18 @@ def info(
     bursts: Bursts = False,
     on_error: Errors = OnError.RAISE,
     column: Columns = None,
+    scenario: Cluster = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Show rates, burstiness, tokens and shares of a trace, and what was assumed."""
+    from sageserve_bench.workload import names_of
+    from sageserve_env.scenario import load_scenario
     from sageserve_traces.summary import summarise
 
-    source = _source(trace, seed, length, tile, rate_scale, bursts, on_error, column)
-    report = _report(trace, on_error, column)
+    cluster = load_scenario(scenario) if scenario else None
+    report = _report(trace, on_error, column, names_of(cluster) if cluster else {})
+    names = names_of(cluster, report.assumed) if cluster and report else {}
+    source = _source(trace, seed, length, tile, rate_scale, bursts, on_error, column, names)
     summary = summarise(source)
     summary["assumed"] = list(report.assumed) if report else []
     summary["schema"] = report.schema if report else "generated"
@@ -152,7 +166,8 @@ def _print(summary: dict[str, Any]) -> None:
         ("schema", summary["schema"]),
     ]
     for key, shares in summary["shares"].items():
-        rows.append((key, ", ".join(f"{name} {share:.1%}" for name, share in shares.items())))
+        seen = (f"{name} {share:.1%}" for name, share in shares.items() if share > 0)
+        rows.append((key, ", ".join(seen)))
     if summary["assumed"]:
         rows.append(("assigned by seed", ", ".join(summary["assumed"])))
     rows += [(f"dropped: {why}", f"{n:,}") for why, n in summary["rows_dropped"].items()]
