@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from sageserve_bench import cli
+from sageserve_env.scenario import load_scenario
 
 from .blocks import SHELL, Block, blocks, commands, pages, small
 
@@ -57,6 +58,14 @@ def run_command(words: list[str], place: str, capsys: pytest.CaptureFixture[str]
     assert code == 0, f"{place}: sageserve {shlex.join(made)}: {shown.err}"
 
 
+def check_scenario(block: Block, desk: Path) -> None:
+    """Save a YAML block that names its file, and assert that it is a scenario."""
+    named = re.match(r"# (\w+\.yaml)\n", block.text)
+    assert named, f"{block.place}: begin with '# NAME.yaml'"
+    (desk / named[1]).write_text(block.text, encoding="utf-8")
+    assert load_scenario(desk / named[1]).name == Path(named[1]).stem
+
+
 def run_python(block: Block, names: dict[str, Any], desk: Path) -> None:
     """Run a block in the namespace of its page; a block that names a file is saved under it."""
     if named := re.match(r'(?:# |""")(\w+\.py)\b', block.text):
@@ -70,9 +79,11 @@ def run_python(block: Block, names: dict[str, Any], desk: Path) -> None:
 def test_page_runs(page: Path, desk: Path, capsys: pytest.CaptureFixture[str]) -> None:
     names: dict[str, Any] = {"__name__": page.stem}
     todo = [block for block in blocks(page, ROOT) if not block.reason]
-    # The files of Python blocks first: a command may use one that stands below it.
-    for block in sorted(todo, key=lambda block: block.language != "python"):
-        if block.language == "python":
+    # Files first: a command may use one that stands below it.
+    for block in sorted(todo, key=lambda block: block.language not in ("python", "yaml")):
+        if block.language == "yaml":
+            check_scenario(block, desk)
+        elif block.language == "python":
             run_python(block, names, desk)
         elif block.language in SHELL:
             for words in commands(block):
