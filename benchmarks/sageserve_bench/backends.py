@@ -10,9 +10,10 @@ import logging
 import multiprocessing
 import signal
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol
@@ -169,24 +170,45 @@ def _check_address(address: str) -> None:
         raise UserError(f"no Ray cluster at {address!r}: {error}") from None
 
 
+@contextmanager
+def session(backend: Backend) -> Iterator[None]:
+    """Hold a connection to Ray, or a local cluster, for several calls of `execute`.
+
+    Other backends need nothing. A connection that is there already is used and left.
+
+    Raises:
+        UserError: If there is no Ray cluster at the address.
+    """
+    if backend.kind != "ray":
+        yield
+        return
+    import ray
+
+    if ray.is_initialized():
+        yield
+        return
+    if backend.ray_address is not None:
+        _check_address(backend.ray_address)
+    try:
+        ray.init(
+            address=backend.ray_address,
+            num_cpus=None if backend.ray_address else backend.workers,
+            include_dashboard=None if backend.ray_address else False,
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+        )
+    except ConnectionError as error:
+        raise UserError(f"no Ray cluster at {backend.ray_address!r}: {error}") from None
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
 def _on_ray(tasks: Sequence[Task], backend: Backend, listener: Listener) -> None:
     import ray
 
-    started_here = not ray.is_initialized()
-    if started_here:
-        if backend.ray_address is not None:
-            _check_address(backend.ray_address)
-        try:
-            ray.init(
-                address=backend.ray_address,
-                num_cpus=None if backend.ray_address else backend.workers,
-                include_dashboard=None if backend.ray_address else False,
-                log_to_driver=False,
-                logging_level=logging.ERROR,
-            )
-        except ConnectionError as error:
-            raise UserError(f"no Ray cluster at {backend.ray_address!r}: {error}") from None
-    try:
+    with session(backend):
         # A task on a node that is lost is started again elsewhere; an error of its own is not.
         remote = ray.remote(num_cpus=1, max_retries=ATTEMPTS, retry_exceptions=False)(_run)
         places = {remote.remote(task): index for index, task in enumerate(tasks)}
@@ -200,6 +222,3 @@ def _on_ray(tasks: Sequence[Task], backend: Backend, listener: Listener) -> None
                     cause: Exception = error.cause
                     raise cause from None
                 listener.finished(places[reference], episode)
-    finally:
-        if started_here:
-            ray.shutdown()

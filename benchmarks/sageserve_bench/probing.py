@@ -93,7 +93,7 @@ class Prober:
         trace: The trace, before the seed.
         seeds: Episodes of each setting.
         journal: Where finished episodes lie.
-        workers: Processes.
+        backend: Where episodes run.
         told: Is given one line per setting.
         episodes: Episodes asked for so far, also those that the journal had.
     """
@@ -102,7 +102,7 @@ class Prober:
     seeds: Sequence[int]
     trace: TraceSpec = field(default_factory=TraceSpec)
     journal: Journal = field(default_factory=lambda: Journal(None))
-    workers: int = 1
+    backend: Backend = field(default_factory=Backend)
     told: Told | None = None
     episodes: int = 0
 
@@ -141,7 +141,7 @@ class Prober:
             def finished(self, index: int, episode: Episode) -> None:
                 journal.add(keys[todo[index]], episode.row)
 
-        execute([tasks[i] for i in todo], Backend(workers=self.workers), Collector())
+        execute([tasks[i] for i in todo], self.backend, Collector())
         found = [journal.get(key) for key in keys]
         return [row for row in found if row is not None]
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
+    from sageserve_bench.backends import Backend
     from sageserve_bench.calibration import Calibration
     from sageserve_bench.probing import Prober
 
@@ -32,6 +33,10 @@ def calibrate(
     ] = None,
     probes: Annotated[int, typer.Option(min=2, help="Settings of each agent at most.")] = 10,
     workers: Annotated[int, typer.Option(min=1, help="Processes.")] = 1,
+    backend: Annotated[str, typer.Option(help="process or ray.")] = "process",
+    ray_address: Annotated[
+        str | None, typer.Option(help="Ray cluster to use; auto finds a running one.")
+    ] = None,
     output: Annotated[Path, typer.Option("--output", "-o", help="JSON file to write.")] = Path(
         "results/calibrated.json"
     ),
@@ -43,6 +48,7 @@ def calibrate(
     """
     from rich.console import Console
 
+    from sageserve_bench.backends import Backend, session
     from sageserve_bench.calibration import calibrate as calibrate_agent
     from sageserve_bench.calibration import parse_knob
     from sageserve_bench.records import header, shown_command
@@ -52,9 +58,8 @@ def calibrate(
     turned = None if knob is None else parse_knob(knob)
     specs = split_agents(agents)
     check_agents(specs)
-    prober = make_prober(
-        scenario, trace, tile, rate_scale, split, seeds, seed_list, workers, output
-    )
+    chosen = Backend(backend, workers, ray_address)
+    prober = make_prober(scenario, trace, tile, rate_scale, split, seeds, seed_list, chosen, output)
     shown = shown_command(
         "calibrate",
         {
@@ -75,11 +80,12 @@ def calibrate(
     prober.told = lambda line: console.print(f"  {line}", markup=False, highlight=False)
     records: dict[str, Any] = {}
     found: list[Calibration] = []
-    for number, spec in enumerate(specs, 1):
-        console.print(f"{number}/{len(specs)} {spec}", markup=False, highlight=False)
-        found.append(calibrate_agent(spec, prober, knob=turned, max_probes=probes))
-        records[agent_label(spec)] = found[-1].to_dict()
-        write_json(output, {**header(prober, shown), "agents": records})
+    with session(chosen):
+        for number, spec in enumerate(specs, 1):
+            console.print(f"{number}/{len(specs)} {spec}", markup=False, highlight=False)
+            found.append(calibrate_agent(spec, prober, knob=turned, max_probes=probes))
+            records[agent_label(spec)] = found[-1].to_dict()
+            write_json(output, {**header(prober, shown), "agents": records})
     show_calibrations(found, [str(output)])
     return 0
 
@@ -92,7 +98,7 @@ def make_prober(
     split: str,
     seeds: int,
     seed_list: str | None,
-    workers: int,
+    backend: Backend,
     output: Path,
 ) -> Prober:
     """Return what runs the settings, with its journal beside the output.
@@ -122,7 +128,7 @@ def make_prober(
     spec = grid.traces[0]
     assert isinstance(spec, TraceSpec)
     journal = Journal(output.with_name(output.name + ".episodes.jsonl"))
-    return Prober(grid.scenario, grid.seeds, spec, journal, workers)
+    return Prober(grid.scenario, grid.seeds, spec, journal, backend)
 
 
 def show_calibrations(found: list[Calibration], files: list[str]) -> None:

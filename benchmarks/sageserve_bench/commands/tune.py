@@ -24,6 +24,10 @@ def tune(
     ] = None,
     sampler_seed: Annotated[int, typer.Option(help="Seed of the search.")] = 0,
     workers: Annotated[int, typer.Option(min=1, help="Processes.")] = 1,
+    backend: Annotated[str, typer.Option(help="process or ray.")] = "process",
+    ray_address: Annotated[
+        str | None, typer.Option(help="Ray cluster to use; auto finds a running one.")
+    ] = None,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="JSON file; default results/tuned/NAME.")
     ] = None,
@@ -37,6 +41,7 @@ def tune(
     from rich.console import Console
 
     from sageserve_agents.registry import parse_spec
+    from sageserve_bench.backends import Backend, session
     from sageserve_bench.commands.calibrate import make_prober, show_calibrations
     from sageserve_bench.records import header, shown_command
     from sageserve_bench.rows import write_json
@@ -46,12 +51,14 @@ def tune(
     check_agents([agent])
     name = Path(parse_spec(agent)[0].partition(":")[0]).stem
     path = output or Path("results/tuned") / f"{name}.json"
-    prober = make_prober(scenario, trace, tile, rate_scale, split, seeds, seed_list, workers, path)
+    chosen = Backend(backend, workers, ray_address)
+    prober = make_prober(scenario, trace, tile, rate_scale, split, seeds, seed_list, chosen, path)
     console = Console(stderr=True)
     prober.told = lambda line: console.print(
         f"  {prober.episodes}/{budget} {line}", markup=False, highlight=False
     )
-    found = tune_agent(agent, prober, budget, sampler_seed=sampler_seed)
+    with session(chosen):
+        found = tune_agent(agent, prober, budget, sampler_seed=sampler_seed)
     shown = shown_command(
         "tune",
         {
