@@ -17,7 +17,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 from sageserve_agents.learned.arguments import TrainArgs
 from sageserve_agents.learned.run import Result
 from sageserve_agents.learned.scripts import train
-from sageserve_bench.backends import Backend
+from sageserve_bench.backends import Backend, session
 from sageserve_bench.errors import UserError
 
 LINE_EVERY_S = 20.0
@@ -94,23 +94,9 @@ def _in_pool(
 def _on_ray(
     jobs: Sequence[tuple[TrainArgs, Path]], backend: Backend, console: Console
 ) -> list[Result]:
-    import logging
-
     import ray
 
-    started_here = not ray.is_initialized()
-    if started_here:
-        try:
-            ray.init(
-                address=backend.ray_address,
-                num_cpus=None if backend.ray_address else backend.workers,
-                include_dashboard=None if backend.ray_address else False,
-                log_to_driver=False,
-                logging_level=logging.ERROR,
-            )
-        except ConnectionError as error:
-            raise UserError(f"no Ray cluster at {backend.ray_address!r}: {error}") from None
-    try:
+    with session(backend):
         remote = ray.remote(num_cpus=1, max_retries=0)(_quiet)
         places = [remote.remote((args, folder.resolve())) for args, folder in jobs]
         results = []
@@ -122,9 +108,6 @@ def _on_ray(
                 raise cause from None
             _said(console, done, len(jobs), job[0], results[-1])
         return results
-    finally:
-        if started_here:
-            ray.shutdown()
 
 
 def _said(console: Console, done: int, of: int, args: TrainArgs, result: Result) -> None:

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from sageserve_bench.cli import run
@@ -27,6 +28,24 @@ def test_trains_several_seeds_and_says_how_to_compare(
         assert (tmp_path / "out" / f"seed-{seed}" / "policy.npz").is_file()
 
 
+@pytest.mark.slow
+def test_ray_gives_the_weights_of_this_process(tmp_path: Path) -> None:
+    pytest.importorskip("ray")
+    config = tmp_path / "small.yaml"
+    config.write_text("num_envs: 2\nalgorithm: {n_steps: 8, batch_size: 16, n_epochs: 1}\n")
+    words = ["--agent", "ppo", "--scenario", "tiny", "--steps", 16, "--seeds", 2]
+    words += ["--config", config]
+    assert train(*words, "--output", tmp_path / "here") == 0
+    assert train(*words, "--output", tmp_path / "ray", "--backend", "ray", "--workers", 2) == 0
+    for seed in (0, 1):
+        with (
+            np.load(tmp_path / "here" / f"seed-{seed}" / "policy.npz") as here,
+            np.load(tmp_path / "ray" / f"seed-{seed}" / "policy.npz") as there,
+        ):
+            assert sorted(here) == sorted(there)
+            assert all(np.array_equal(here[name], there[name]) for name in here)
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
@@ -36,6 +55,10 @@ def test_trains_several_seeds_and_says_how_to_compare(
         (["--agent", "ppo", "--scenario", "o365-dya"], "o365-day"),
         (["--agent", "ppo", "--config", "nowhere.yaml"], "cannot be read"),
         (["--agent", "ppo", "--backend", "slurm"], "unknown backend"),
+        (
+            ["--agent", "ppo", "--seeds", "2", "--backend", "ray", "--ray-address", "127.0.0.1:1"],
+            "no Ray cluster at",
+        ),
     ],
 )
 def test_bad_input_is_one_line_and_code_2(
