@@ -25,8 +25,8 @@ class ClusterAction:
             by ``threshold``. None keeps the default (all traffic stays at home, or round trips).
         niw_release: Utilisation below which an endpoint pulls non-interactive work, float64 [E];
             two requests are pulled at 0.1 below. None keeps the scenario's thresholds.
-        discipline: ``fcfs``, ``edf``, ``pf``, ``dpa`` or None for the scenario's. Applies to
-            requests that are queued from now on.
+        discipline: ``fcfs``, ``edf``, ``pf``, ``dpa``, ``triage`` or None for the scenario's.
+            Applies to requests that are queued from now on.
     """
 
     instances: NDArray[np.int64]

@@ -9,7 +9,7 @@ from sageserve_env._config import ScenarioError, unknown_key_message
 
 BATCHING_MODES = ("mixed", "prefill_first", "whole_prompt")
 KV_POLICIES = ("reservation", "growth")
-DISCIPLINES = ("fcfs", "edf", "pf", "dpa")
+DISCIPLINES = ("fcfs", "edf", "pf", "dpa", "triage")
 ROUTERS = ("threshold", "shares", "least_wait")
 BALANCERS = ("jsq", "round_robin", "least_kv", "power_of_two")
 UTILISATIONS = ("load", "kv")
@@ -109,7 +109,7 @@ class BatchingConfig:
             with preemption by recompute, newest first).
         reserve_output_at_decode: With reservation, hold prompt + 1 from admission and the rest
             from the first decode on, as the authors' simulator does.
-        discipline: Order of waiting requests: ``fcfs``, ``edf``, ``pf`` or ``dpa``.
+        discipline: Order of waiting requests: ``fcfs``, ``edf``, ``pf``, ``dpa`` or ``triage``.
         utilisation: Endpoint signal, ``load`` or ``kv``.
         balancer: Choice of instance in an endpoint.
         memory_fraction: Share of the VM memory used for weights and KV (DOMAIN.md: 0.9).

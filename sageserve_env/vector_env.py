@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -58,6 +59,7 @@ class SageServeVectorEnv(gym.vector.VectorEnv[Observation, Any, Any]):
         self.action_names = first.action_names
         self._observations = np.zeros((num_envs, first.layout.size), dtype=np.float32)
         self._ended = np.zeros(num_envs, dtype=np.bool_)
+        self._spent_s = [0.0] * num_envs
         self._results: list[Result | None] = [None] * num_envs
         self._pool: ThreadPoolExecutor | None = None
         self._share_observations()
@@ -148,16 +150,23 @@ class SageServeVectorEnv(gym.vector.VectorEnv[Observation, Any, Any]):
             )
 
     def _run(self, work: Callable[[int], None]) -> None:
-        """Do ``work`` for every environment; each thread takes the next one that is left."""
-        left = iter(range(self.num_envs))  # taking the next is atomic
+        """Do ``work`` for every environment; each thread takes the next one that is left.
+
+        Those that took longest the last time go first, so that threads end at about the same time.
+        """
+        if self.threads == 1:
+            for i in range(self.num_envs):
+                work(i)
+            return
+        order = sorted(range(self.num_envs), key=self._spent_s.__getitem__, reverse=True)
+        left = iter(order)  # taking the next is atomic
 
         def take() -> None:
             for i in left:
+                began = time.perf_counter()
                 work(i)
+                self._spent_s[i] = time.perf_counter() - began
 
-        if self.threads == 1:
-            take()
-            return
         if self._pool is None:
             self._pool = ThreadPoolExecutor(self.threads - 1, "sageserve")
         others = [self._pool.submit(take) for _ in range(self.threads - 1)]

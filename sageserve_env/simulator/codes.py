@@ -17,7 +17,7 @@ REQUEST_STATES = ("free", "held", "global", "transit", "waiting", "prefilling", 
 MIXED, PREFILL_FIRST, WHOLE_PROMPT = range(3)
 
 # disciplines
-FCFS, EDF, PF, DPA = range(4)
+FCFS, EDF, PF, DPA, TRIAGE = range(5)
 
 # routers
 THRESHOLD, SHARES, LEAST_WAIT = range(3)

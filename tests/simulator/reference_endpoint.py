@@ -11,6 +11,7 @@ rule stands where it is used, so that the code can be read against the design:
   that are admitted already.
 * With ``reserve_output_at_decode`` a prefilled request waits in the same queue until it can reserve
   the rest of its output.
+* With ``triage`` a request whose turn comes too late for its objective stands back once.
 """
 
 from __future__ import annotations
@@ -39,6 +40,7 @@ class Job:
     prefilled: int = 0
     emitted: int = 0
     held_tokens: int = 0
+    stood_back: bool = False
     admitted_as: int = -1  # order of admission
     # results
     instance: int = -1
@@ -52,6 +54,8 @@ class Job:
         return self.prompt_tokens + self.emitted
 
 
+TRIAGE_SIZE_WEIGHT = 10.0
+TRIAGE_LATE_S = 600.0
 KEYS: dict[str, Callable[[Job], tuple[float, ...]]] = {
     "fcfs": lambda job: (job.arrival_s,),
     "edf": lambda job: (job.deadline_s,),
@@ -95,7 +99,7 @@ class Instance:
 
     def start_iteration(self, now: float) -> None:
         self.make_room()
-        self.chunks = self.take_prompts()
+        self.chunks = self.take_prompts(now)
         self.advancing = list(self.decoding)
         if self.chunks and self.batching.mode == "prefill_first":
             self.advancing = []
@@ -120,15 +124,15 @@ class Instance:
             self.pending_tokens += job.to_prefill
             self.waiting.append(job)
 
-    def take_prompts(self) -> list[tuple[Job, int]]:
+    def take_prompts(self, now: float) -> list[tuple[Job, int]]:
         budget = self.batching.prefill_token_budget
         room: float = math.inf if budget is None else budget
         whole = self.batching.mode == "whole_prompt"
         chunks: list[tuple[Job, int]] = []
         blocked = False
-        for job in sorted(self.prefilling + self.waiting, key=lambda j: (j.key, j.index)):
-            if room <= 0:
-                break
+        left_over = sorted(self.prefilling + self.waiting, key=lambda j: (j.key, j.index))
+        while left_over and room > 0:
+            job = left_over.pop(0)
             if job in self.waiting:
                 if blocked:
                     continue
@@ -137,9 +141,15 @@ class Instance:
                     continue
                 if whole and chunks and job.to_prefill > room:
                     break
-                if not self.admit_prompt(job):
+                if not self.admits(job):
                     blocked = True
                     continue
+                if self.too_late(job, now):
+                    job.stood_back = True
+                    job.key = (job.key[0] + TRIAGE_LATE_S,)
+                    left_over = sorted([*left_over, job], key=lambda j: (j.key, j.index))
+                    continue
+                self.admit_prompt(job)
             left = job.to_prefill - job.prefilled
             take = left if whole else int(min(left, room))
             chunks.append((job, take))
@@ -149,25 +159,37 @@ class Instance:
     def waits_for_decode(self, job: Job) -> bool:
         return job.prefilled == job.to_prefill
 
-    def admit_prompt(self, job: Job) -> bool:
-        """Move a waiting request into the batch if memory and the number of sequences allow."""
+    def too_late(self, job: Job, now: float) -> bool:
+        if self.batching.discipline != "triage" or job.stood_back:
+            return False
+        first_token_to_come = math.isnan(job.first_token_s)
+        return first_token_to_come and now + self.profile.prefill_s(job.prompt_tokens) > (
+            job.deadline_s
+        )
+
+    def admits(self, job: Job) -> bool:
+        """Whether memory and the number of sequences allow a waiting request."""
         if len(self.decoding) + len(self.prefilling) >= self.batching.max_sequences:
             return False
+        reserve = 0
         if self.batching.kv_policy == "growth":
-            need = job.to_prefill + 1
             reserve = len(self.decoding)  # each decode may add a token in this iteration
-        elif self.batching.reserve_output_at_decode:
-            need, reserve = job.prompt_tokens + 1, 0
-        else:
-            need, reserve = job.prompt_tokens + job.output_tokens, 0
-        if self.used_tokens + reserve + need > self.capacity_tokens:
-            return False
-        self.hold(job, need)
+        return self.used_tokens + reserve + self.needed_tokens(job) <= self.capacity_tokens
+
+    def needed_tokens(self, job: Job) -> int:
+        if self.batching.kv_policy == "growth":
+            return job.to_prefill + 1
+        if self.batching.reserve_output_at_decode:
+            return job.prompt_tokens + 1
+        return job.prompt_tokens + job.output_tokens
+
+    def admit_prompt(self, job: Job) -> None:
+        """Move a waiting request into the batch."""
+        self.hold(job, self.needed_tokens(job))
         self.waiting.remove(job)
         self.prefilling.append(job)
         job.admitted_as = self.admissions
         self.admissions += 1
-        return True
 
     def admit_decode(self, job: Job) -> bool:
         """Start the decode of a prefilled request if the rest of its output can be reserved."""

@@ -181,7 +181,7 @@ def random_action(scenario: Scenario, rng: np.random.Generator) -> ClusterAction
         router=router,
         routing=routing,
         niw_release=rng.random(shape[0]) if rng.random() < 0.5 else None,
-        discipline=(*options.DISCIPLINES, None)[rng.integers(5)],
+        discipline=(*options.DISCIPLINES, None)[rng.integers(len(options.DISCIPLINES) + 1)],
     )
 
 

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sageserve_env.catalogue import LatencyProfile, Model
-from sageserve_env.options import BatchingConfig, RoutingConfig, TierConfig
+from sageserve_env.options import DISCIPLINES, BatchingConfig, RoutingConfig, TierConfig
 from sageserve_env.scenario import RegionConfig, Scenario
 from sageserve_env.simulator.simulator import Simulator
 from sageserve_traces.trace import RequestTrace
@@ -78,6 +78,16 @@ def dpa(profile: LatencyProfile) -> Any:
     return key
 
 
+def triage(profile: LatencyProfile) -> Any:
+    """Return the key of triage: deadline + 10 x isolated prefill."""
+
+    def key(job: Any) -> tuple[float, ...]:
+        alone = profile.prefill_s(job.prompt_tokens)
+        return (job.deadline_s + reference.TRIAGE_SIZE_WEIGHT * alone,)
+
+    return key
+
+
 def by_reference(case: Case) -> list[Any]:
     profile = PROFILES[case.profile]
     jobs, now = [], 0.0
@@ -86,7 +96,9 @@ def by_reference(case: Case) -> list[Any]:
         deadline = now + objective_s(profile, tier, prompt)
         priority = TIERS[tier].priority
         jobs.append(reference.Job(i, now, prompt, output, deadline, priority))
-    key = dpa(profile) if case.batching.discipline == "dpa" else None
+    makers = {"dpa": dpa, "triage": triage}
+    maker = makers.get(case.batching.discipline)
+    key = maker(profile) if maker else None
     capacity, instances = case.capacity_tokens, case.instances
     reference.simulate(jobs, profile, case.batching, capacity, instances, key=key)
     return jobs
@@ -152,7 +164,7 @@ def cases(draw: st.DrawFn, mode: str, kv_policy: str) -> Case:
         max_sequences=draw(st.sampled_from([1, 2, 3, 8, 64])),
         kv_policy=kv_policy,
         reserve_output_at_decode=late,
-        discipline=draw(st.sampled_from(["fcfs", "edf", "pf", "dpa"])),
+        discipline=draw(st.sampled_from(DISCIPLINES)),
         max_output_tokens=LONGEST_OUTPUT,
         iteration_overhead_s=draw(st.sampled_from([0.0, 0.01])),
         mixed_prefill_factor=draw(st.sampled_from([None, None, 1.1])),

@@ -136,6 +136,23 @@ def test_edf_puts_a_short_deadline_first() -> None:
     assert rows["ttft_s"] == pytest.approx([0.2, 0.6 - 0.1, 0.4 - 0.15])
 
 
+def test_triage_lets_short_prompts_pass() -> None:
+    # r1: deadline 0.1 + 3, 10 x 1.0 s alone; r2: deadline 0.15 + 1, 10 x 0.2 s: r2 goes first
+    small = scenario(batching={"discipline": "triage", "max_sequences": 1})
+    rows = finish(simulator(small, [(0.0, 100, 1), (0.1, 900, 1), (0.15, 100, 1)]))
+    assert rows["ttft_s"] == pytest.approx([0.2, 0.4 + 0.6 + 0.5 - 0.1, 0.4 - 0.15])
+
+
+def test_triage_lets_what_is_late_stand_back() -> None:
+    # At 0.6 + 29 x 0.06 = 2.34 r1 has missed its deadline of 1.1; r2 can meet its own of 3.5.
+    small = scenario(batching={"discipline": "triage", "max_sequences": 1})
+    rows = finish(simulator(small, [(0.0, 500, 30), (0.1, 100, 1), (2.0, 400, 1)]))
+    assert rows["ttft_s"] == pytest.approx([0.6, 2.84 + 0.2 - 0.1, 2.84 - 2.0])
+    edf = scenario(batching={"discipline": "edf", "max_sequences": 1})
+    rows = finish(simulator(edf, [(0.0, 500, 30), (0.1, 100, 1), (2.0, 400, 1)]))
+    assert rows["ttft_s"] == pytest.approx([0.6, 2.34 + 0.2 - 0.1, 2.54 + 0.5 - 2.0])
+
+
 def test_slow_instances_take_longer() -> None:
     slow = scenario(faults={"slow_share": 1.0, "slow_factor": 2.0})
     rows = finish(simulator(slow, [(0.0, 100, 3)]))
