@@ -37,7 +37,10 @@ class EvolutionArgs:
     Attributes:
         pairs: Antithetic pairs of episodes per step.
         sigma: Standard deviation of the perturbations.
-        learning_rate: Typical step of a weight.
+        learning_rate: Typical step of a weight in the first generation.
+        decay_generations: The step is halved after this many generations, then thirded, and so on.
+        clip: Most that a pair may differ for one model, as a share of the pair's mean loss: one
+            overloaded day is not to decide a step alone.
         average: Share of the mean over past weights that each step keeps; the mean is what acts.
         miss_usd: First price of a miss.
         price_rate: Step of the logarithm of that price per unit of attainment.
@@ -51,6 +54,8 @@ class EvolutionArgs:
     pairs: int = 5
     sigma: float = 0.04
     learning_rate: float = 0.03
+    decay_generations: float = 8.0
+    clip: float = 0.03
     average: float = 0.7
     miss_usd: float = 0.12
     price_rate: float = 6.0
@@ -151,7 +156,7 @@ class Evolution:
                     missed += score.missed.sum(axis=0)
             losses += float(sum(s.sum() for s in scores))
             difference = (scores[0] - scores[1]) / np.mean([s.sum() for s in scores])
-            gradient += difference @ noise / (2.0 * args.sigma)
+            gradient += np.clip(difference, -args.clip, args.clip) @ noise / (2.0 * args.sigma)
             samples += 1
         self._move(gradient / samples)
         lowest = args.aim  # no plain episode: the price stays
@@ -197,5 +202,6 @@ class Evolution:
         t = self.generation + 1
         step = self.first / (1.0 - 0.8**t)
         scale = math.sqrt(self.second / (1.0 - 0.9**t)) + 1e-8
-        self.vector = self.vector - self.args.learning_rate * step / scale
+        rate = self.args.learning_rate / (1.0 + self.generation / self.args.decay_generations)
+        self.vector = self.vector - rate * step / scale
         self.mean = self.args.average * self.mean + (1.0 - self.args.average) * self.vector

@@ -12,6 +12,7 @@ from sageserve_agents.learned.checkpoint import Checkpoint, load
 from sageserve_agents.learned.features import FEATURES, Loads, Misses, features, loads
 from sageserve_agents.learned.network import Mlp
 from sageserve_agents.parameters import Range, ServiceKnob, Tunable
+from sageserve_agents.planner import requirements as need
 from sageserve_agents.planner.options import PlannerOptions
 from sageserve_agents.planner.planning import PlanningAgent
 from sageserve_agents.rule import wake
@@ -27,8 +28,6 @@ ACTIONS = (
 """What the outputs of the network mean, each in [-1, 1]."""
 
 _HEADROOM, _LOAD, _CEILING, _BATCH = 1.5, 0.4, 0.5, 1.5  # (A) reach of each output
-_RELEASE = 0.6  # the ceiling without correction (paper: 60 %)
-_BATCH_SHARE = 0.3  # (A) share of the batch arrivals that the rule has instances for
 
 Policy = Callable[[Floats], Floats]
 
@@ -38,8 +37,7 @@ class ResidualOptions(PlannerOptions):
     """Options of `Residual`.
 
     Attributes:
-        beta: Safety before correction (A: a generous start; training from one at the service target
-            was no better on validation seeds).
+        beta: Safety before correction (A: about the service target).
         checkpoint: Folder of a trained policy or name of a shipped one; ``rule`` is the rule
             without correction, and None the agent's own.
         period_s: Time between two decisions; whole decision intervals.
@@ -50,7 +48,7 @@ class ResidualOptions(PlannerOptions):
     """
 
     beta: float = 1.0
-    rho: float = 1.0
+    rho: float = 1.05
     checkpoint: str | None = None
     period_s: float = 60.0
     hold_s: float = 60.0
@@ -152,9 +150,11 @@ class Residual(PlanningAgent[ResidualOptions]):
         assert seen is not None
         load = seen.soon * np.exp(_LOAD * outputs[:, 1]) / o.rho
         spare = self.headroom * o.beta * np.exp(_HEADROOM * outputs[:, 0]) * np.sqrt(load)
-        batch = (seen.batch_due + _BATCH_SHARE * seen.batch) * np.exp(_BATCH * outputs[:, 3])
+        batch = self._batch(view) * np.exp(_BATCH * outputs[:, 3])
         counts = np.ceil(load + spare + batch - 1e-9).astype(np.int64)
-        self._ceiling = np.clip(_RELEASE + _CEILING * outputs[:, 2], 0.0, 1.0)[self.layout.model]
+        calm = need.niw_ceiling(self.layout, view, self.calm_ceiling)
+        ceiling: Floats = np.maximum(calm + (_CEILING * outputs[:, 2])[self.layout.model], 0.0)
+        self._ceiling = ceiling.round(2)  # so that logs of decisions stay small
         self._wanted.append((view.time_s, counts))
         self._wanted = [w for w in self._wanted if w[0] > view.time_s - o.hold_s - 1e-6]
         totals = view.target.sum(axis=1)
@@ -166,6 +166,12 @@ class Residual(PlanningAgent[ResidualOptions]):
             niw_release=self._ceiling,
             discipline=o.discipline,
         )
+
+    def _batch(self, view: ClusterView) -> Floats:
+        """Return the instances that the planners would have for batch work, [M]."""
+        demand = need.niw_demand(self.layout, view, self.tracker, self.options.niw_buffer)
+        load: Floats = demand.sum(axis=(1, 2)) / self.layout.best_theta(view.theta)
+        return load / self.options.rho
 
     def desired(self, view: ClusterView) -> Ints:
         """Return what stands; `act` does not ask."""
