@@ -43,7 +43,7 @@ def raiser(error: BaseException) -> Callable[[], None]:
     [
         (UserError("no such agent\n'ilq'"), 2, "no such agent 'ilq'"),
         (ValueError("seed -1"), 2, "seed -1"),
-        (NotImplementedError("no spot on h100"), 2, "no spot on h100"),
+        (NotImplementedError("chunks"), 1, "unexpected NotImplementedError: chunks"),
         (FileNotFoundError(2, "No such file or directory", "a.csv"), 2, "a.csv"),
         (ModuleNotFoundError("x", name="statsmodels.tsa"), 2, "'sageserve-env[forecast]'"),
         (ImportError("pip install 'sageserve-env[marl]'"), 2, "sageserve-env[marl]"),

@@ -67,10 +67,6 @@ class Layout:
         s = self.scenario
         return len(s.models), len(s.regions), len(s.pools)
 
-    def cube(self, values: NDArray[np.generic]) -> NDArray[np.generic]:
-        """Return per-endpoint values [E, ...] as [M, R, P, ...]."""
-        return values.reshape(*self.shape, *values.shape[1:])
-
     def clip(self, totals: Ints) -> Ints:
         """Return totals [E] within the limits of each endpoint."""
         clipped: Ints = np.clip(totals, self.low, self.high).astype(np.int64)

@@ -102,6 +102,22 @@ def _start_worker(steps_done: Any) -> None:
     _steps_done = steps_done
 
 
+@contextmanager
+def _interrupts_held() -> Iterator[None]:
+    """Hold Ctrl-C back here, and for good in the processes that are started meanwhile.
+
+    They inherit it, so that they are not interrupted while they import, before `_start_worker`.
+    """
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _work(index: int, task: Task) -> Episode:
     def stepped(n: int) -> None:
         _steps_done[index] = n
@@ -135,9 +151,10 @@ def _one_pool(remaining: dict[int, Task], slots: int, workers: int, listener: Li
     pool = ProcessPoolExecutor(workers, context, _start_worker, (steps_done,))
     complete = False
     try:
-        futures: dict[Future[Episode], int] = {
-            pool.submit(_work, index, task): index for index, task in remaining.items()
-        }
+        with _interrupts_held():
+            futures: dict[Future[Episode], int] = {
+                pool.submit(_work, index, task): index for index, task in remaining.items()
+            }
         pending = set(futures)
         while pending:
             done, pending = wait(pending, POLL_S, FIRST_COMPLETED)

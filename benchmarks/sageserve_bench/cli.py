@@ -185,7 +185,7 @@ def describe(error: Exception) -> tuple[str, int]:
     if isinstance(error, OSError) and error.strerror:
         name = f": {error.filename}" if error.filename else ""
         return f"{error.strerror}{name}", EXIT_USER_ERROR
-    if isinstance(error, UserError | ValueError | NotImplementedError | OSError) and str(error):
+    if isinstance(error, UserError | ValueError | OSError) and str(error):
         return str(error), EXIT_USER_ERROR
     message = f"unexpected {type(error).__name__}: {error} (--debug shows where)"
     return message, EXIT_INTERNAL_ERROR

@@ -163,15 +163,12 @@ def run_grid(
         reporter: Whom to tell about progress.
     """
     tasks = grid.tasks()
-    steps, rows = [], dict[int, Row]()
-    keys = []
-    for index, task in enumerate(tasks):
+    steps, keys = [], []
+    for task in tasks:
         workload = task.workload()
         keys.append(task.key(workload))
         steps.append(steps_of(workload.scenario))
-        found = None if store is None else store.row(keys[-1])
-        if found is not None:
-            rows[index] = found
+    rows: dict[int, Row] = {} if store is None else _finished(store, keys)
     todo = [index for index in range(len(tasks)) if index not in rows]
     told: Reporter = reporter or Silent()
     told.begin([tasks[i].agent_label for i in todo], [steps[i] for i in todo], len(rows))
@@ -196,8 +193,19 @@ def run_grid(
                 store.write_results(_table(rows))
             told.finished(index, row)
 
-    execute([tasks[i] for i in todo], backend or Backend(), Collector())
+    try:
+        execute([tasks[i] for i in todo], backend or Backend(), Collector())
+    except KeyboardInterrupt:
+        if store is not None:  # a run may have been saved, and not be in the table yet
+            rows |= _finished(store, keys)
+            store.write_results(_table(rows))
+        raise
     return _table(rows)
+
+
+def _finished(store: Store, keys: Sequence[str]) -> dict[int, Row]:
+    found = ((index, store.row(key)) for index, key in enumerate(keys))
+    return {index: row for index, row in found if row is not None}
 
 
 def _table(rows: Mapping[int, Row]) -> list[Row]:

@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 
 from sageserve_agents import Agent
 from sageserve_bench.actionlog import ActionLog, Recorder
+from sageserve_bench.request_records import write_records
 from sageserve_bench.rows import COLUMNS, Row, clean
 from sageserve_bench.tasks import Task
 from sageserve_bench.workload import Workload
@@ -63,6 +65,7 @@ def run_episode(
     workload: Workload | None = None,
     replay: ActionLog | None = None,
     on_step: OnStep | None = None,
+    records: Path | None = None,
 ) -> Episode:
     """Run one agent on one trace.
 
@@ -71,12 +74,14 @@ def run_episode(
         workload: The task's workload, where it is known already.
         replay: Decisions to take instead of the agent's; the agent is then never asked.
         on_step: Called with the number of finished steps and the view before the last one.
+        records: Parquet file for what became of each request (see `write_records`).
     """
     began = time.perf_counter()
     workload = workload or task.workload()
     agent = task.make_agent()
     scenario = workload.scenario.replace(pooling=agent.pooling)
     env = SageServeEnv(scenario=scenario, trace=workload.trace)
+    env.simulator.keep_records = records is not None
     try:
         env.reset(seed=task.seed)
         if replay is None:
@@ -102,6 +107,8 @@ def run_episode(
         series = track.arrays() | _sums(env)
         metrics["vms_peak"] = _peak(series)
         metrics["wall_s"] = time.perf_counter() - began
+        if records is not None:
+            write_records(env, records)
     finally:
         env.close()
     return Episode(_row(task, workload, agent, metrics), series, recorder.log())

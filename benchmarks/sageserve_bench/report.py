@@ -54,6 +54,10 @@ def build_report(
     seeds = len({row["seed"] for row in rows})
     text = {
         "TITLE": html.escape(f"{scenario.name}: {', '.join(data['traces'])}"),
+        "HEADING": html.escape(
+            f"Scenario {scenario.name}, {'trace' if len(data['traces']) == 1 else 'traces'} "
+            f"{', '.join(data['traces'])}"
+        ),
         "SUBTITLE": html.escape(
             f"{len(outcome.agents)} agents on identical traffic, {seeds} "
             f"{'seed' if seeds == 1 else 'seeds'}, {len(rows)} runs, {requests:,} requests served "
@@ -65,7 +69,7 @@ def build_report(
         ),
         "TABLE_NOTE": "Interquartile means over runs"
         + (", with 95 % stratified bootstrap intervals below." if seeds > 1 else ".")
-        + " Red: the plain mean is below the service target.",
+        + " Red: the plain mean misses the service target.",
         "TABLE": summary_table(outcome),
         "SETTINGS": settings(outcome),
         "VERSIONS": _pretty(summary.get("versions", {})),
@@ -110,12 +114,16 @@ def summary_table(outcome: Outcome) -> str:
         for name, _, shown in present:
             target = outcome.targets.get(name)
             bad = target is not None and agent.means.get(name, 1.0) < target
+            bad |= any(miss.startswith(f"{name} ") for miss in agent.misses)  # unfinished
             cells.append(
                 f"<td{' class=bad' if bad else ''}>{_cell(agent.figures, name, shown)}</td>"
             )
-        label = html.escape(short[agent.agent]) + (" (clairvoyant)" if agent.clairvoyant else "")
-        mark = " class=best" if agent.agent == best else ""
-        body.append(f"<tr{mark}><td>{label}</td><td>{agent.runs}</td>{''.join(cells)}</tr>")
+        label = html.escape(short[agent.agent])
+        if agent.agent == best:
+            label += ' <span class="tag good">cheapest</span>'
+        elif agent.clairvoyant:
+            label += ' <span class="tag">clairvoyant</span>'
+        body.append(f"<tr><td>{label}</td><td>{agent.runs}</td>{''.join(cells)}</tr>")
     return (
         f"<table><thead><tr><th>agent</th><th>runs</th>{head}</tr></thead>"
         f"<tbody>{''.join(body)}</tbody></table>"

@@ -17,7 +17,14 @@ from sageserve_env.scenario import Scenario
 from sageserve_env.simulator.metrics import BUCKETS
 from sageserve_env.simulator.summary import bucket_middle_s
 
-MOST_POINTS = 360
+MOST_POINTS, FEWEST_POINTS = 360, 96
+MOST_VALUES = 1_200_000
+"""Numbers in all time lines, about 10 MB of the file; beyond, they have fewer points."""
+
+MOST_BINS = 36
+BINS_S = (60, 300, 900, 3600, 3 * 3600, 6 * 3600, 24 * 3600)
+"""Lengths of the intervals in which scaling events are counted."""
+
 LONGEST_NAME = 18
 """Characters of an agent's name that plots and tables have room for."""
 
@@ -41,7 +48,9 @@ def report_data(
     """
     runs, latency, costs = [], [], []
     endpoints: dict[str, None] = {}
-    for agent, trace in dict.fromkeys((str(row["agent"]), str(row["trace"])) for row in rows):
+    pairs = dict.fromkeys((str(row["agent"]), str(row["trace"])) for row in rows)
+    points = points_of(len(pairs) * len(scenario.endpoints))
+    for agent, trace in pairs:
         own = [row for row in rows if (row["agent"], row["trace"]) == (agent, trace)]
         found = [(row, store.series(str(row["run"]))) for row in own]
         stored = [(row, series) for row, series in found if series is not None]
@@ -49,7 +58,7 @@ def report_data(
             continue
         cluster = scenario.replace(pooling=str(own[0]["pooling"]))
         endpoints |= dict.fromkeys(f"{e.model}/{e.region}" for e in cluster.endpoints)
-        runs.append({"agent": agent, "trace": trace} | time_lines(*stored[0], cluster))
+        runs.append({"agent": agent, "trace": trace} | time_lines(*stored[0], cluster, points))
         every = [series for _, series in stored]
         place = {"agent": agent, "trace": trace}
         latency += [place | curve for curve in distributions(every, cluster)]
@@ -104,6 +113,7 @@ def _agent(agent: AgentOutcome, rows: Sequence[Row]) -> dict[str, Any]:
         "name": agent.agent,
         "clairvoyant": agent.clairvoyant,
         "attains": agent.attains,
+        "misses": list(agent.misses),
         "mean": {name: value for name, value in agent.means.items() if math.isfinite(value)},
         "usd_per_request": sum(_number(row, "cost_usd") for row in own) / max(requests, 1.0),
     }
@@ -129,10 +139,18 @@ def _service(targets: Mapping[str, float]) -> list[list[str]]:
     return [[name, titles.get(name, name.removeprefix("slo_"))] for name in targets]
 
 
-def time_lines(row: Row, series: Series, scenario: Scenario) -> dict[str, Any]:
-    """Return a run's series, averaged (queues: their peaks) to at most `MOST_POINTS` points."""
+def points_of(lines: int) -> int:
+    """Return how many points a time line may have where so many endpoints are drawn."""
+    most = MOST_VALUES // max(1, lines * len(DRAWN + PEAKS))
+    return max(FEWEST_POINTS, min(MOST_POINTS, most))
+
+
+def time_lines(
+    row: Row, series: Series, scenario: Scenario, points: int = MOST_POINTS
+) -> dict[str, Any]:
+    """Return a run's series, averaged (queues: their peaks) to at most so many points."""
     time_s = np.asarray(series["time_s"], dtype=np.float64)
-    group = max(1, math.ceil(len(time_s) / MOST_POINTS))
+    group = max(1, math.ceil(len(time_s) / points))
     starts = np.arange(0, len(time_s), group)
     drawn = {
         name: [
@@ -147,22 +165,30 @@ def time_lines(row: Row, series: Series, scenario: Scenario) -> dict[str, Any]:
         ]
         for name in PEAKS
     }
-    hours = max(1, math.ceil(float(time_s[-1] + 1.0) / 3600)) if len(time_s) else 1
-    steps = np.diff(np.asarray(series["target"], dtype=np.int64), axis=0, prepend=0)
-    if len(steps):
-        steps[0] = 0  # the start fleet is given, not asked for
-    hour = np.minimum(time_s // 3600, hours - 1).astype(np.int64)
-    events = np.zeros((2, hours, steps.shape[1]), dtype=np.int64)
-    np.add.at(events[0], hour, np.maximum(steps, 0))
-    np.add.at(events[1], hour, np.maximum(-steps, 0))
+    bin_s, events = scaling_events(time_s, np.asarray(series["target"], dtype=np.int64))
     return {
         "seed": row["seed"],
         "endpoints": [endpoint.name for endpoint in scenario.endpoints],
-        "hours": [round(float(t) / 3600, 3) for t in time_s[starts]],
+        "hours": [round(float(t) / 3600, 5) for t in time_s[starts]],
         "series": drawn,
+        "bin_hours": bin_s / 3600,
         "scale_outs": events[0].T.tolist(),
         "scale_ins": events[1].T.tolist(),
     }
+
+
+def scaling_events(
+    time_s: NDArray[np.float64], target: NDArray[np.int64]
+) -> tuple[int, NDArray[np.int64]]:
+    """Return the length of an interval, and instances asked for and given back [2, bins, E]."""
+    end_s = float(time_s[-1] + 1.0) if len(time_s) else 1.0
+    bin_s = next((length for length in BINS_S if end_s <= MOST_BINS * length), BINS_S[-1])
+    steps = np.diff(target, axis=0, prepend=target[:1])  # the start fleet is given, not asked for
+    place = (time_s // bin_s).astype(np.int64)
+    events = np.zeros((2, math.ceil(end_s / bin_s), target.shape[1]), dtype=np.int64)
+    np.add.at(events[0], place, np.maximum(steps, 0))
+    np.add.at(events[1], place, np.maximum(-steps, 0))
+    return bin_s, events
 
 
 def _sizes(starts: NDArray[np.int64], length: int) -> NDArray[np.int64]:

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -120,6 +121,90 @@ def test_a_full_disk_in_a_trace(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    ("moment", "finished"),
+    [("before the run is saved", 0), ("after it is saved", 1), ("while it goes to the table", 1)],
+)
+def test_ctrl_c_at_the_end_of_a_run(
+    moment: str, finished: int, tmp_path: Path, small_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run that is saved is in the table, whenever Ctrl-C comes."""
+    folder = tmp_path / "out"
+    replace = os.replace
+
+    def interrupted(source: str | Path, target: str | Path) -> None:
+        saved = list((folder / "runs").glob("static-*"))
+        table = Path(target).name == "results.csv"
+        if saved if table else moment.startswith("before"):
+            monkeypatch.undo()  # Ctrl-C is pressed once
+            raise KeyboardInterrupt
+        replace(source, target)
+        if not table and moment.startswith("after"):
+            monkeypatch.undo()
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr("os.replace", interrupted)
+    assert cli.run(command(small_file, folder)) == 130
+    rows = check_whole(folder, 1)
+    assert [row["agent"] for row in rows] == ["static"] * finished
+    assert len(list((folder / "runs").glob("static-*"))) == finished
+    assert cli.run(command(small_file, folder)) == 0
+    again = Store(folder).read_rows()
+    assert len(again) == 4
+    assert untimed(again[:finished]) == untimed(rows)
+
+
+def interruptible(words: list[str]) -> subprocess.Popen[str]:
+    """Start the program as a terminal does, in a process group of its own."""
+    script = (
+        "import signal, sys; from sageserve_bench.cli import main; "
+        # In a job that runs in the background Ctrl-C is ignored, and children inherit that.
+        "signal.signal(signal.SIGINT, signal.default_int_handler); main(sys.argv[1:])"
+    )
+    return subprocess.Popen(
+        [sys.executable, "-c", script, *words],
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def wait_for(happened: Callable[[], object]) -> None:
+    """Return as soon as something has happened; fail if it does not."""
+    until = time.monotonic() + 120
+    while not happened():
+        assert time.monotonic() < until, "waited in vain"
+        time.sleep(0.02)
+
+
+def press_ctrl_c(process: subprocess.Popen[str]) -> None:
+    """Interrupt every process of a job and assert that it ends with one line."""
+    os.killpg(process.pid, signal.SIGINT)
+    said = process.communicate(timeout=60)[1]
+    assert process.returncode == 130, said
+    assert said.splitlines()[-1] == "sageserve: error: interrupted"
+    assert "Traceback" not in said
+
+
+@pytest.mark.slow
+def test_ctrl_c_while_workers_start(
+    tmp_path: Path, small_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker that is interrupted while it still imports says nothing."""
+    started = tmp_path / "started"
+    (tmp_path / "sitecustomize.py").write_text(  # Python imports it first of all
+        "import pathlib, sys, time\n"
+        "if '--multiprocessing-fork' in sys.orig_argv:\n"
+        f"    pathlib.Path({str(started)!r}).touch()\n"
+        "    time.sleep(5.0)\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    process = interruptible(command(small_file, tmp_path / "out", "--workers", "2"))
+    wait_for(started.exists)
+    press_ctrl_c(process)
+    assert check_whole(tmp_path / "out", 0) == []
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("workers", [1, 2])
 def test_ctrl_c(workers: int, tmp_path: Path, small_file: Path) -> None:
@@ -135,25 +220,9 @@ def test_ctrl_c(workers: int, tmp_path: Path, small_file: Path) -> None:
     folder = tmp_path / "out"
     words = command(small_file, folder, "--workers", str(workers))
     words[words.index("static,reactive")] = f"static,{slow}:Slow"
-    script = (
-        "import signal, sys; from sageserve_bench.cli import main; "
-        # In a job that runs in the background Ctrl-C is ignored, and children inherit that.
-        "signal.signal(signal.SIGINT, signal.default_int_handler); main(sys.argv[1:])"
-    )
-    process = subprocess.Popen(
-        [sys.executable, "-c", script, *words],
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
-    until = time.monotonic() + 120
-    while not list((folder / "runs").glob("static-*")) and time.monotonic() < until:
-        time.sleep(0.05)
-    os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to every process of the job
-    said = process.communicate(timeout=60)[1]
-    assert process.returncode == 130, said
-    assert said.splitlines()[-1] == "sageserve: error: interrupted"
-    assert "Traceback" not in said
+    process = interruptible(words)
+    wait_for(lambda: list((folder / "runs").glob("static-*")))
+    press_ctrl_c(process)
     rows = check_whole(folder, 3)
     assert rows and rows[0]["agent"] == "static"
     assert cli.run(words) == 0

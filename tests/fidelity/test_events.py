@@ -15,6 +15,7 @@ import pytest
 from sageserve_bench.cli import run
 from sageserve_bench.errors import UserError
 from sageserve_bench.fidelity import events
+from sageserve_bench.fidelity.reference import COLUMNS, read_reference
 from sageserve_bench.fidelity.tables import Measured, default_tables, load_tables
 
 REFERENCES = default_tables().parent / "event_simulator"
@@ -97,7 +98,7 @@ def heavy(seed: int, rate: float, median_prompt: float, requests: int = 1200) ->
 @needs_reference
 @pytest.mark.parametrize("name", FILES)
 def test_the_naive_loop_reproduces_the_authors(name: str) -> None:
-    rows = events.read_reference(REFERENCES / f"{name}.csv.gz", {"A": 2, "B": 2})
+    rows = read_reference(REFERENCES / f"{name}.csv.gz", {"A": 2, "B": 2})
     ours = by_naive_loop(rows, {"A": 2, "B": 2}, load_tables(default_tables()))
     known = rows["ttft_s"].notna()
     for column in ("ttft_s", "e2e_s"):
@@ -165,14 +166,119 @@ def test_a_wrong_fleet_is_an_error(text: str) -> None:
         events.parse_fleet(text)
 
 
-def test_a_wrong_reference_is_an_error(tmp_path: Path) -> None:
+GOOD = {
+    "request_id": "0",
+    "arrival_s": "0.5",
+    "home_region": "0",
+    "region_preference": "012",
+    "model": "A",
+    "prompt_tokens": "10",
+    "output_tokens": "5",
+    "ttft_s": "1.1",
+    "e2e_s": "1.4",
+}
+HEADER = ",".join(COLUMNS)
+
+
+def a_file(path: Path, **changed: str) -> Path:
+    """Write a file of three rows whose second has other cells."""
+    rows = [GOOD, GOOD | changed, GOOD]
+    path.write_text("\n".join([HEADER, *(",".join(row.values()) for row in rows)]) + "\n")
+    return path
+
+
+def refused(words: list[str], folder: Path, capsys: pytest.CaptureFixture[str]) -> str:
+    """Return the one line that a command says before it leaves with code 2."""
+    before = sorted(folder.iterdir())
+    assert run(["fidelity", "events", *words, "--json", str(folder / "out.json")]) == 2
+    shown = capsys.readouterr()
+    assert shown.out == "" and shown.err.count("\n") == 1 and len(shown.err) < 400
+    assert sorted(folder.iterdir()) == before
+    return shown.err
+
+
+@pytest.mark.parametrize(
+    ("column", "cell", "expected"),
+    [
+        ("arrival_s", "soon", "expected seconds from the start"),
+        ("arrival_s", "inf", "expected seconds from the start"),
+        ("arrival_s", "-1", "expected seconds from the start"),
+        ("arrival_s", "1700000000", "expected seconds from the start"),
+        ("arrival_s", "", "an empty cell"),
+        ("home_region", "900000", "expected a region, 0 to 2"),
+        ("home_region", "x", "expected a region, 0 to 2"),
+        ("home_region", "1.5", "expected a region, 0 to 2"),
+        ("region_preference", "011", "an order of the regions such as 012"),
+        ("region_preference", "", "an empty cell"),
+        ("model", "B", "--fleet"),
+        ("prompt_tokens", "10.5", "expected a whole number"),
+        ("prompt_tokens", "0", "expected a whole number"),
+        ("output_tokens", "many", "expected a whole number"),
+        ("output_tokens", "3000000000", "expected a whole number"),
+        ("output_tokens", "", "an empty cell"),
+        ("ttft_s", "late", "expected seconds"),
+        ("ttft_s", "-1", "expected seconds"),
+        ("e2e_s", "inf", "expected seconds"),
+        ("e2e_s", "0", "expected seconds"),
+    ],
+)
+def test_a_cell_that_cannot_be_used(
+    column: str, cell: str, expected: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = a_file(tmp_path / "reference.csv", **{column: cell})
+    line = refused(["--reference", str(path), "--fleet", "A=1"], tmp_path, capsys)
+    assert f"{path}: row 2, column {column}: " in line
+    assert (repr(cell) if cell else "an empty cell") in line
+    assert expected in line
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (b"", "the file is empty"),
+        (b"\n\n", "the file is empty"),
+        (HEADER.encode(), "has a header and no rows"),
+        (b"request_id,arrival_s\n0,1\n", "column 'home_region' is missing"),
+        (HEADER.encode() + b"\n0,0.5,0,012,A,10,5,1.1,1.4,9\n", "more cells than the header"),
+        (
+            HEADER.encode() + b"\n0,0.5,0,012,A,10,5,1.1,\n",
+            "none of its 1 rows has a value in both",
+        ),
+        (HEADER.encode() + b"\n0,0.5,0,012,A,10,5,,1.4\n", "columns ttft_s and e2e_s"),
+        (HEADER.encode() + b"\n\xff\xfe\n", "is not UTF-8 text"),
+        (None, "no such reference file"),
+    ],
+)
+def test_a_file_that_cannot_be_used(
+    content: bytes | None, expected: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     path = tmp_path / "reference.csv"
-    with pytest.raises(UserError, match="no such"):
-        events.read_reference(path, {"A": 1})
-    path.write_text("request_id,arrival_s\n0,1\n")
-    with pytest.raises(UserError, match="column 'home_region' is missing"):
-        events.read_reference(path, {"A": 1})
-    header = ",".join(events.COLUMNS)
-    path.write_text(f"{header}\n0,0.0,0,012,B,10,5,1.0,2.0\n")
-    with pytest.raises(UserError, match=r"row 0, column model: 'B'.*--fleet"):
-        events.read_reference(path, {"A": 1})
+    if content is not None:
+        path.write_bytes(content)
+    line = refused(["--reference", str(path), "--fleet", "A=1"], tmp_path, capsys)
+    assert f"{path}: " in line and expected in line
+
+
+@pytest.mark.skipif(not default_tables().is_dir(), reason="needs the latency tables")
+def test_what_never_finishes_here_is_an_error(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "reference.csv"
+    pd.DataFrame([GOOD | {"prompt_tokens": "10000000"}]).to_csv(path, index=False)
+    line = refused(["--reference", str(path), "--fleet", "A=1"], tmp_path, capsys)
+    assert f"{path}: none of its rows" in line and "--fleet" in line
+
+
+@pytest.mark.skipif(not default_tables().is_dir(), reason="needs the latency tables")
+def test_every_promised_figure_is_there(tmp_path: Path) -> None:
+    """A model without results has null in place of its figures."""
+    path = a_file(tmp_path / "reference.csv", model="B", e2e_s="")
+    out = tmp_path / "out.json"
+    words = ["fidelity", "events", "--reference", str(path), "--fleet", "A=1,B=1"]
+    assert run([*words, "--json", str(out)]) == 0
+    report = json.loads(out.read_text())
+    assert report["compared"] == 2 and report["models"]["B"]["compared"] == 0
+    names = {f"{column}_{figure}" for column in ("ttft", "e2e") for figure in events.FIGURES}
+    for figures in (report, report["overall"], report["models"]["A"]):
+        assert all(isinstance(figures[name], float) for name in names)
+    assert all(report["models"]["B"][name] is None for name in names)

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from sageserve_bench import cli
 from sageserve_bench.commands.trace import trace_app
 from sageserve_bench.errors import UserError
 from sageserve_traces import RequestTrace, TraceError
@@ -64,6 +65,19 @@ def test_bad_input_is_an_error_of_the_user(tmp_path: Path) -> None:
     ):
         with pytest.raises((TraceError, UserError)):
             call(*arguments)
+
+
+def test_a_rate_curve_is_told_from_a_trace(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The digitised rates of 2024 hold no requests; a named trace plays them."""
+    path = tmp_path / "rates.csv"
+    path.write_text("t,rpm\n2024-05-10 00:00:00,1402.0\n2024-05-10 00:10:00,1405.0\n")
+    for words in (["trace", "info", str(path)], ["run", "static", "--trace", str(path)]):
+        assert cli.run(words) == 2
+        line = capsys.readouterr().err
+        assert f"{path}: is a rate curve" in line and line.count("\n") == 1
+        assert "azure-2024-code-week" in line
 
 
 def test_importing_the_package_loads_nothing_heavy() -> None:

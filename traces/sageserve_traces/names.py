@@ -9,7 +9,6 @@ REGIONS: Final[tuple[str, ...]] = ("westus", "centralus", "eastus")
 #: Models A, B, C, D of the paper (DOMAIN section 4).
 MODELS: Final[tuple[str, ...]] = ("llama-2-70b", "bloom-176b", "llama-3.1-8b", "llama-3.2-3b")
 
-SECONDS_PER_MINUTE: Final = 60
 SECONDS_PER_HOUR: Final = 3600
 SECONDS_PER_DAY: Final = 86400
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from .files import atomic_path
 from .source import TraceSource
 
@@ -37,42 +35,6 @@ def plot_demand(source: TraceSource, path: str | Path, *, bin_s: float = 300.0) 
         axis.legend(loc="upper right", fontsize=8, ncols=4)
         axis.grid(alpha=0.3)
     figure.suptitle(f"{source.name}: {int(demand.requests.sum()):,} requests")
-    save(figure, path)
-
-
-def plot_o365_comparison(
-    digitised: dict[str, np.ndarray], generated: dict[str, np.ndarray], path: str | Path
-) -> None:
-    """Overlay four-hour means of the digitised week and of generated ones (DOMAIN section 4).
-
-    Args:
-        digitised: ``iw_rps, iw_tps, niw_rps, niw_tps``, each ``[42]`` from Monday.
-        generated: The same, each ``[seeds, 42]``.
-        path: PNG file.
-    """
-    from matplotlib.figure import Figure
-
-    titles = {
-        "iw_rps": "interactive requests/s",
-        "iw_tps": "interactive prompt tokens/s",
-        "niw_rps": "batch requests/s",
-        "niw_tps": "batch prompt tokens/s",
-    }
-    figure = Figure(figsize=(12, 7), layout="constrained")
-    for axis, (key, title) in zip(figure.subplots(2, 2).flat, titles.items(), strict=True):
-        days = (np.arange(len(digitised[key])) + 0.5) / 6
-        low, high = np.quantile(generated[key], [0.1, 0.9], axis=0)
-        axis.axvspan(2, 5, color="0.93", label="compared: Wed to Fri")
-        axis.fill_between(days, low, high, alpha=0.3, label="generated, 10-90 % of seeds")
-        axis.plot(days, generated[key].mean(axis=0), label="generated, mean of seeds")
-        axis.plot(days, digitised[key], "k.-", label="digitised Figure 3")
-        axis.set_title(title)
-        axis.set_xticks(np.arange(7) + 0.5, ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"])
-        axis.set_xlim(0, 7)
-        axis.set_ylim(0)
-        axis.grid(alpha=0.3)
-    handles, labels = figure.axes[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=len(labels))
     save(figure, path)
 
 

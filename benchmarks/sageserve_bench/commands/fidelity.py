@@ -100,15 +100,22 @@ def events(
     ] = None,
 ) -> None:
     """Replay the authors' simulator request by request and compare."""
-    from sageserve_bench.fidelity.events import compare, parse_fleet, read_reference, replay
+    from sageserve_bench.errors import UserError
+    from sageserve_bench.fidelity.events import compare, parse_fleet, replay
     from sageserve_bench.fidelity.output import print_table, write_json
     from sageserve_bench.fidelity.plots import plot_distributions
+    from sageserve_bench.fidelity.reference import read_reference
     from sageserve_bench.fidelity.tables import default_tables, load_tables
 
     instances = parse_fleet(fleet)
     rows = read_reference(reference, instances)
     ours = replay(rows, instances, load_tables(tables or default_tables()))
     report = compare(rows, ours)
+    if report["overall"]["compared"] == 0:
+        raise UserError(
+            f"{reference}: none of its rows with ttft_s and e2e_s finishes in the replay: "
+            "there is nothing to compare; is --fleet the fleet behind the file?"
+        )
     names = [
         f"{column}_{figure}"
         for column in ("ttft", "e2e")
@@ -118,7 +125,12 @@ def events(
         f"{reference.name}: ours / reference",
         ["model", "compared", "unfinished", *(name.replace("_", " ") for name in names)],
         [
-            [group, f["compared"], f["unfinished"], *(f.get(name, "-") for name in names)]
+            [
+                group,
+                f["compared"],
+                f["unfinished"],
+                *("-" if f[name] is None else f[name] for name in names),
+            ]
             for group, f in report.items()
         ],
     )

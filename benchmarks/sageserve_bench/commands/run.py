@@ -25,10 +25,11 @@ def run(
     json_file: Annotated[
         Path | None, typer.Option("--json", help="Write the metrics to this file.")
     ] = None,
+    records: Annotated[
+        Path | None, typer.Option(help="Write a row per request to this .parquet file.")
+    ] = None,
 ) -> None:
     """Run one agent on one trace and print what came out."""
-    import math
-
     from rich.console import Console
     from rich.live import Live
 
@@ -37,8 +38,11 @@ def run(
     from sageserve_bench.comparison import make_grid
     from sageserve_bench.episode import run_episode, steps_of
     from sageserve_bench.live import LivePanel
-    from sageserve_bench.rows import write_json
+    from sageserve_bench.request_records import check_target
+    from sageserve_bench.rows import clean, write_json
 
+    if records is not None:
+        check_target(records)
     grid = make_grid(
         [agent],
         scenario=scenario,
@@ -55,14 +59,15 @@ def run(
     panel = LivePanel(task.agent_label, workload.scenario, steps_of(workload.scenario))
     if console.is_terminal:
         with Live(panel, console=console, refresh_per_second=4, transient=True):
-            episode = run_episode(task, workload=workload, on_step=panel.note)
+            episode = run_episode(task, workload=workload, on_step=panel.note, records=records)
     else:
-        episode = run_episode(task, workload=workload, on_step=panel.note)
+        episode = run_episode(task, workload=workload, on_step=panel.note, records=records)
     out = terminal.output()
     out.print(metrics_table(episode.row))
     if json_file is not None:
-        row = {k: v for k, v in episode.row.items() if not isinstance(v, float) or math.isfinite(v)}
-        write_json(json_file, row)
+        write_json(json_file, {name: clean(value) for name, value in episode.row.items()})
+    if records is not None:
+        typer.echo(str(records))
 
 
 def metrics_table(row: dict[str, str | int | float | None]) -> Table:

@@ -28,7 +28,6 @@ from sageserve_bench.tasks import agent_label
 from sageserve_env.scenario import Scenario, load_scenario
 
 COMMAND, TABLE, PLOT = "command.txt", "table.md", "plot.png"
-DEFAULT_TUNED = Path("benchmarks/results/tuned")
 QUICK_HORIZON_S = 1800.0
 WEEK = {"o365-day": "o365-week"}
 """Scenario that ``--week`` takes instead of another."""

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from itertools import permutations
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,6 +15,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from sageserve_bench.errors import UserError
+from sageserve_bench.fidelity.reference import ORDERS
 from sageserve_bench.fidelity.tables import Measured
 from sageserve_env.catalogue import REGIONS, LatencyProfile, Model
 from sageserve_env.options import BatchingConfig, RoutingConfig, TierConfig
@@ -26,19 +25,15 @@ from sageserve_traces.trace import RequestTrace
 
 GPU = "a100-80gb-x8"
 DRAIN_S = 7 * 86_400.0  # time after the last arrival in which everything has to finish
-
-COLUMNS = (
-    "request_id",
-    "arrival_s",
-    "home_region",
-    "region_preference",
-    "model",
-    "prompt_tokens",
-    "output_tokens",
-    "ttft_s",
-    "e2e_s",
+PERCENTILES = (50, 90, 99)
+FIGURES = (
+    *(f"p{p}_ratio" for p in PERCENTILES),
+    "mae_rel",
+    "max_error_s",
+    "mean_s",
+    "reference_mean_s",
 )
-ORDERS = list(permutations(range(len(REGIONS))))
+"""What a model's TTFT and E2E are described by."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +71,7 @@ def parse_fleet(text: str) -> dict[str, int]:
     fleet: dict[str, int] = {}
     for part in text.split(","):
         name, _, number = (piece.strip() for piece in part.partition("="))
-        if name not in MODELS or not number.isdigit() or int(number) < 1 or name in fleet:
+        if name not in MODELS or not number.isdecimal() or int(number) < 1 or name in fleet:
             known = ", ".join(MODELS)
             raise UserError(
                 f"--fleet: {part!r} is not MODEL=INSTANCES, with a model of {known} and at least "
@@ -84,37 +79,6 @@ def parse_fleet(text: str) -> dict[str, int]:
             )
         fleet[name] = int(number)
     return fleet
-
-
-def read_reference(path: Path, fleet: Mapping[str, int]) -> pd.DataFrame:
-    """Read a file of per-request results, in order of arrival.
-
-    Raises:
-        UserError: If the file cannot be read or has a value that cannot be replayed.
-    """
-    try:
-        rows = pd.read_csv(path, dtype={"region_preference": str, "model": str})
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such reference file") from None
-    except (OSError, ValueError, EOFError) as error:
-        raise UserError(f"{path}: cannot be read as CSV: {' '.join(str(error).split())}") from None
-    missing = [column for column in COLUMNS if column not in rows.columns]
-    if missing:
-        raise UserError(f"{path}: column {missing[0]!r} is missing; needed: {', '.join(COLUMNS)}")
-    known = {"".join(map(str, order)) for order in ORDERS}
-    for column, valid in (
-        ("model", rows["model"].isin(list(fleet))),
-        ("region_preference", rows["region_preference"].isin(list(known))),
-        ("arrival_s", rows["arrival_s"] >= 0),
-        ("prompt_tokens", rows["prompt_tokens"] >= 1),
-        ("output_tokens", rows["output_tokens"] >= 1),
-    ):
-        if not valid.all():
-            first = int(np.argmin(valid.to_numpy()))
-            hint = "; name its instances in --fleet" if column == "model" else ""
-            value = rows[column].iloc[first]
-            raise UserError(f"{path}: row {first}, column {column}: {value!r} cannot be used{hint}")
-    return rows.sort_values("arrival_s", kind="stable", ignore_index=True)
 
 
 def build_scenario(
@@ -207,7 +171,8 @@ def compare(rows: pd.DataFrame, ours: pd.DataFrame) -> dict[str, Any]:
     """Return the figures per model and overall.
 
     Rows without a result in the reference are left out. A row that has one there and none here
-    would be a failure of its own: it is counted in ``unfinished``.
+    would be a failure of its own: it is counted in ``unfinished``. The figures of a model without
+    any row to compare are None.
     """
     groups = {"overall": np.ones(len(rows), dtype=bool)}
     groups |= {str(m): (rows["model"] == m).to_numpy() for m in sorted(rows["model"].unique())}
@@ -222,15 +187,16 @@ def compare(rows: pd.DataFrame, ours: pd.DataFrame) -> dict[str, Any]:
             "without_reference": int((mask & ~known).sum()),
             "unfinished": int((mask & known & ~done).sum()),
         }
-        for column in ("ttft", "e2e") if use.any() else ():
-            theirs = rows[f"{column}_s"].to_numpy()[use]
-            mine = ours[f"{column}_s"].to_numpy()[use]
-            for p in (50, 90, 99):
-                ratio = np.percentile(mine, p) / np.percentile(theirs, p)
-                figures[f"{column}_p{p}_ratio"] = float(ratio)
-            figures[f"{column}_mae_rel"] = float(np.abs(mine - theirs).mean() / theirs.mean())
-            figures[f"{column}_max_error_s"] = float(np.abs(mine - theirs).max())
-            figures[f"{column}_mean_s"] = float(mine.mean())
-            figures[f"{column}_reference_mean_s"] = float(theirs.mean())
+        for column in ("ttft", "e2e"):
+            mine, theirs = (frame[f"{column}_s"].to_numpy()[use] for frame in (ours, rows))
+            made = _figures(mine, theirs) if use.any() else dict.fromkeys(FIGURES)
+            figures |= {f"{column}_{figure}": value for figure, value in made.items()}
         report[name] = figures
     return report
+
+
+def _figures(mine: NDArray[np.float64], theirs: NDArray[np.float64]) -> dict[str, float]:
+    values = [np.percentile(mine, p) / np.percentile(theirs, p) for p in PERCENTILES]
+    errors = np.abs(mine - theirs)
+    values += [errors.mean() / theirs.mean(), errors.max(), mine.mean(), theirs.mean()]
+    return {name: float(value) for name, value in zip(FIGURES, values, strict=True)}

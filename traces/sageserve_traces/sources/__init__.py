@@ -29,6 +29,8 @@ SCHEMAS: tuple[Schema, ...] = (
     burstgpt.SCHEMA,
     sageserve.SCHEMA,
 )
+#: Header of the digitised rates behind the named trace ``azure-2024-code-week``.
+RATE_CURVE = frozenset({"t", "rpm"})
 #: Keys of a ``columns`` mapping and the native columns they stand for.
 COLUMN_KEYS = {
     "arrival": "arrival_s",
@@ -151,11 +153,17 @@ def detect_schema(header: Sequence[str], path: Path) -> Schema:
     """Return the schema whose required columns are all in the header.
 
     Raises:
-        TraceError: If there is none; the message lists the known schemas.
+        TraceError: If there is none; the message lists the known schemas, or says of a rate curve
+            which named trace plays it.
     """
     for schema in SCHEMAS:
         if set(schema.required) <= set(header):
             return schema
+    if RATE_CURVE <= set(header):
+        raise TraceError(
+            f"{path}: is a rate curve ({', '.join(header)[:120]}: requests per minute), not a list "
+            "of requests; the named trace azure-2024-code-week plays it: give that name instead"
+        )
     known = "; ".join(f"{schema.name} ({', '.join(schema.required)})" for schema in SCHEMAS)
     shown = ", ".join(header)[:120]
     raise TraceError(
