@@ -24,7 +24,8 @@ class ClusterAction:
             matrix; with ``least_wait`` penalties in seconds (default: the round trip); not used
             by ``threshold``. None keeps the default (all traffic stays at home, or round trips).
         niw_release: Utilisation below which an endpoint pulls non-interactive work, float64 [E];
-            two requests are pulled at 0.1 below. None keeps the scenario's thresholds.
+            two requests are pulled at 0.1 below. At least 0, which holds all of it; None keeps
+            the scenario's thresholds.
         discipline: ``fcfs``, ``edf``, ``pf``, ``dpa``, ``triage`` or None for the scenario's.
             Applies to requests that are queued from now on.
     """
@@ -63,6 +64,8 @@ class ClusterAction:
             if not np.allclose(routing.sum(axis=2), 1.0, atol=1e-6):
                 raise ValueError("routing: with router 'shares' every row must sum to 1")
         release = _floats(self.niw_release, (e,), "niw_release")
+        if release is not None and (release < 0).any():
+            raise ValueError("niw_release: expected utilisations of at least 0")
         return ClusterAction(
             targets.astype(np.int64), self.router, routing, release, self.discipline
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -24,18 +25,49 @@ def adjusted(
     return scenario.replace(**changes) if changes else scenario
 
 
+def checked_flag(value: Any, key: str) -> bool:
+    """Return a truth value.
+
+    Raises:
+        ValueError: If it is something else.
+    """
+    if not isinstance(value, (bool, np.bool_)):
+        raise ValueError(f"{key}: expected True or False, got {value!r}")
+    return bool(value)
+
+
+def checked_seed(seed: Any, key: str = "reset: seed") -> int | None:
+    """Return a seed as a Python integer, or None.
+
+    Raises:
+        ValueError: If it is not a whole number of at least 0.
+    """
+    if seed is None:
+        return None
+    if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or seed < 0:
+        raise ValueError(f"{key}: expected a whole number >= 0, got {seed!r}")
+    return int(seed)
+
+
+def checked_options(options: Any) -> dict[str, Any]:
+    """Return the options of a reset as a dictionary of their own.
+
+    Raises:
+        ValueError: If they are no mapping.
+    """
+    if not isinstance(options, (Mapping, type(None))):
+        raise ValueError(f"reset: options: expected a dict, got {options!r}")
+    return dict(options or {})
+
+
 def forced_trace_seed(options: dict[str, Any] | None) -> int | None:
     """Return the trace seed that the options of a reset force, or None.
 
     Raises:
         ValueError: If an option is unknown or the seed not a whole number of at least 0.
     """
-    for key in options or {}:
+    options = checked_options(options)
+    for key in options:
         if key not in RESET_OPTIONS:
             raise ValueError(unknown_key_message(str(key), list(RESET_OPTIONS), "reset: options"))
-    seed = (options or {}).get("trace_seed")
-    if seed is None:
-        return None
-    if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or seed < 0:
-        raise ValueError(f"reset: trace_seed: expected a whole number >= 0, got {seed!r}")
-    return int(seed)
+    return checked_seed(options.get("trace_seed"), "reset: trace_seed")

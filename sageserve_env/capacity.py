@@ -3,9 +3,10 @@
 theta[m, g] is the rate of prompt tokens per second that one instance of model m on VM type g
 sustains without a growing queue, loaded with the workload's token pairs. It is measured in the
 simulator: an instance is given a long backlog, and the prompt tokens it completes in the middle of
-the run are divided by the time. Decoding sequences and KV memory take their share, so memory-bound
-models sustain less than half of what their prefill speed suggests (DOMAIN.md section 9). How far
-below theta a fleet must stay to meet its objectives is the margin of a planner, not of the probe.
+the run are divided by the time. So it is the throughput at saturation, whatever the latency: how
+far below it a fleet must stay to meet its objectives is the margin of a planner, not of the probe.
+Decoding sequences and KV memory take their share, so memory-bound models sustain less than half of
+what their prefill speed suggests (DOMAIN.md section 9).
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import os
 from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,7 +43,8 @@ def measure_theta(scenario: Scenario, mix: TokenMixOf | None = None) -> NDArray[
     """Measure theta for every model and VM type, [M, G], prompt tokens per second.
 
     Args:
-        scenario: The cluster; only models, profiles, batching and objectives matter.
+        scenario: The cluster; only models, VM types and batching matter, and the tiers where the
+            queue is not in order of arrival.
         mix: Published (prompt, output) pairs of a model by its index in the scenario; default is
             the synthetic O365 workload's.
 
@@ -82,18 +85,20 @@ def _default_mix(scenario: Scenario) -> TokenMixOf:
 
 def _key(scenario: Scenario, pairs: tuple[TokenPairs, ...]) -> str:
     digest = [int(p.astype(np.int64) @ np.arange(1, len(p) + 1)) for pair in pairs for p in pair]
-    what = (
+    what: tuple[Any, ...] = (
         _FORMAT,
         scenario.model_specs,
         scenario.gpu_specs,
         scenario.batching,
         digest,
     )
+    if scenario.batching.discipline != "fcfs":  # who is served first follows from objectives
+        what += (scenario.tiers, scenario.slo_scale)
     return stable_hash(what, 20)
 
 
 def _probe(scenario: Scenario, m: int, g: int, pairs: TokenPairs) -> float:
-    """Bisect the arrival rate of one instance."""
+    """Return what one instance sustains, in a scenario that has nothing else."""
     if not scenario.compatible[m, g]:
         return 1.0
     model, gpu = scenario.model_specs[m], scenario.gpu_specs[g]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +14,8 @@ from numpy.typing import NDArray
 from sageserve_env._config import unknown_key_message
 from sageserve_env.action_modes import make_action_mode
 from sageserve_env.actions import ClusterAction
-from sageserve_env.arguments import adjusted, forced_trace_seed
-from sageserve_env.episodes import TRAIN_SEEDS, Episode, EpisodeMaker
+from sageserve_env.arguments import adjusted, checked_flag, checked_seed, forced_trace_seed
+from sageserve_env.episodes import TRAIN_SEEDS, EnvSnapshot, Episode, EpisodeMaker
 from sageserve_env.kernels.buffers import SUMS, build_buffers
 from sageserve_env.kernels.step import IN_FORCE, REJECTED, look
 from sageserve_env.kernels.step import step as step_kernel
@@ -26,21 +25,9 @@ from sageserve_env.rewards import Change, Reward, Vector, make_reward, vector_of
 from sageserve_env.scenario import Scenario, load_scenario
 from sageserve_env.simulator.codes import DONE
 from sageserve_env.simulator.feed import Feed
-from sageserve_env.simulator.simulator import Simulator, Snapshot
+from sageserve_env.simulator.simulator import Simulator
 from sageserve_env.view import ClusterView
 from sageserve_traces import TraceSource
-
-
-@dataclass(frozen=True)
-class EnvSnapshot:
-    """A copy of everything that decides how an episode goes on; can be pickled."""
-
-    simulator: Snapshot
-    episode: Episode
-    steps: int
-    totals: list[float]
-    total_reward: float
-    random_state: dict[str, Any]
 
 
 class SageServeEnv(gym.Env[Observation, Any]):
@@ -95,7 +82,8 @@ class SageServeEnv(gym.Env[Observation, Any]):
     * ``globals`` [5]: elapsed share, time of day and of week.
 
     Columns, bounds and scales are in `sageserve_env.observations`. Nothing of the future is in it,
-    and no output length of a request that has not finished. ``env.unwrapped.view()`` gives the same
+    and no output length of a request that has not finished, except through the KV memory that is
+    reserved for it (``kv_policy: reservation``). ``env.unwrapped.view()`` gives the same
     information as a `ClusterView` of named arrays, for agents that are not networks.
 
     ## Rewards
@@ -198,7 +186,7 @@ class SageServeEnv(gym.Env[Observation, Any]):
         self.observation_names = self.layout.names
 
         self.reward = make_reward(reward)
-        if vector_reward and not self.reward.vector:
+        if checked_flag(vector_reward, "vector_reward") and not self.reward.vector:
             self.reward = Vector(self.reward)
         self.reward.bind(self.scenario)
         if self.reward.vector:
@@ -338,9 +326,9 @@ class SageServeEnv(gym.Env[Observation, Any]):
             options: ``{"trace_seed": n}`` forces the seed of the trace.
 
         Raises:
-            ValueError: If an option is unknown or its value wrong.
+            ValueError: If the seed or an option is wrong; nothing has changed then.
         """
-        trace_seed = forced_trace_seed(options)
+        trace_seed, seed = forced_trace_seed(options), checked_seed(seed)
         super().reset(seed=seed)
         drawn = int(self.np_random.integers(TRAIN_SEEDS))
         simulator_seed = drawn if seed is None else seed
@@ -445,7 +433,14 @@ class SageServeEnv(gym.Env[Observation, Any]):
         )
 
     def restore(self, snapshot: EnvSnapshot) -> Observation:
-        """Return to a snapshot, of this environment or one made alike; gives the observation."""
+        """Return to a snapshot, of this environment or one made alike; gives the observation.
+
+        Raises:
+            ValueError: If it is one of another cluster; nothing has changed then.
+        """
+        if not isinstance(snapshot, EnvSnapshot):
+            raise ValueError(f"restore: expected a snapshot, got {type(snapshot).__name__}")
+        self._simulator.require_own(snapshot.simulator)
         episode, simulator = snapshot.episode, self._simulator
         same = self._episode is not None and self._episode == episode
         if not same:

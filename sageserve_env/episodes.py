@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 from sageserve_env._config import unknown_key_message
 from sageserve_env.capacity import measure_theta
 from sageserve_env.scenario import Scenario
+from sageserve_env.simulator.simulator import Snapshot
 from sageserve_traces import (
     MODELS,
     REGIONS,
@@ -32,6 +34,18 @@ class Episode(NamedTuple):
     source: TraceSource
     offset_s: float  # where in the trace time 0 is
     horizon_s: float
+
+
+@dataclass(frozen=True)
+class EnvSnapshot:
+    """A copy of everything that decides how an episode goes on; can be pickled."""
+
+    simulator: Snapshot
+    episode: Episode
+    steps: int
+    totals: list[float]
+    total_reward: float
+    random_state: dict[str, Any]
 
 
 class EpisodeMaker:

@@ -148,7 +148,7 @@ class Layout:
 
     def __init__(self, scenario: Scenario, mode: str = "flat") -> None:
         if mode not in OBSERVATION_MODES:
-            message = unknown_key_message(mode, list(OBSERVATION_MODES), "observation_mode")
+            message = unknown_key_message(str(mode), list(OBSERVATION_MODES), "observation_mode")
             raise ValueError(message.replace("unknown key", "unknown value"))
         self.blocks = blocks(scenario)
         self.names = tuple(name for block in self.blocks for name in block.names)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -14,6 +15,7 @@ ROUTERS = ("threshold", "shares", "least_wait")
 BALANCERS = ("jsq", "round_robin", "least_kv", "power_of_two")
 UTILISATIONS = ("load", "kv")
 OBJECTIVES = ("ttft", "completion")
+MOST_UTILISATION = 10.0  # a ceiling above it never binds
 
 
 def _one_of(value: str, valid: tuple[str, ...], key: str) -> None:
@@ -27,16 +29,21 @@ def _at_least(value: float, low: float, key: str) -> None:
         raise ScenarioError(f"{key}: expected a finite number of at least {low}, got {value}")
 
 
+def tier_key(name: str) -> str:
+    """Return a tier name as used in metric names: ``IW-F`` becomes ``iwf``."""
+    return re.sub(r"[^a-z0-9]", "", name.lower())
+
+
 @dataclass(frozen=True)
 class TierConfig:
     """A class of requests and its objective (DOMAIN.md section 1).
 
     Attributes:
-        name: ``IW-F``, ``IW-N`` or ``NIW``, or a user's own.
+        name: ``IW-F``, ``IW-N`` or ``NIW``, or a user's own with a letter or a digit in it.
         objective_s: Time within which the objective must be met.
         objective: ``ttft`` (time to first token) or ``completion``.
         interactive: Interactive tiers are routed on arrival; others wait at the NIW manager.
-        target: Share of requests that must meet the objective.
+        target: Share of requests that must meet the objective, above 0 and at most 1.
         priority: Rank in the PF discipline, lower first.
         miss_usd: Charge for a request that misses (A; chosen in ``options.py``).
     """
@@ -51,9 +58,18 @@ class TierConfig:
 
     def __post_init__(self) -> None:
         """Check the values."""
+        if not tier_key(self.name):
+            raise ScenarioError(
+                f"tiers: name: expected a letter a-z or a digit in it, got {self.name!r}"
+            )
         _one_of(self.objective, OBJECTIVES, f"tiers: {self.name}: objective")
         _at_least(self.objective_s, 0.001, f"tiers: {self.name}: objective_s")
         _at_least(self.miss_usd, 0.0, f"tiers: {self.name}: miss_usd")
+        if not 0 < self.target <= 1:
+            raise ScenarioError(
+                f"tiers: {self.name}: target: expected a share above 0 and at most 1, "
+                f"got {self.target}"
+            )
 
 
 def default_tiers() -> tuple[TierConfig, ...]:
@@ -106,7 +122,7 @@ class BatchingConfig:
             removes the limit. ``whole_prompt`` takes whole prompts until the budget is used.
         max_sequences: Most sequences running in an instance (A: vLLM's order of magnitude).
         kv_policy: ``reservation`` (prompt + output at admission) or ``growth`` (token by token,
-            with preemption by recompute, newest first).
+            with preemption by recompute, the last admitted first).
         reserve_output_at_decode: With reservation, hold prompt + 1 from admission and the rest
             from the first decode on, as the authors' simulator does.
         discipline: Order of waiting requests: ``fcfs``, ``edf``, ``pf``, ``dpa`` or ``triage``.
@@ -203,6 +219,12 @@ class NiwConfig:
     def __post_init__(self) -> None:
         """Check the values."""
         _at_least(self.pull_interval_s, 0.01, "niw: pull_interval_s")
+        for key in ("pull_below", "pull_two_below"):
+            if not 0 <= getattr(self, key) <= MOST_UTILISATION:
+                raise ScenarioError(
+                    f"niw: {key}: expected a utilisation (0.6 is 60 %) from 0 to "
+                    f"{MOST_UTILISATION:g}, got {getattr(self, key)}"
+                )
         if not self.pull_two_below <= self.pull_below:
             raise ScenarioError("niw: pull_two_below must be at most pull_below")
         _at_least(self.escalate_after_s, 0.0, "niw: escalate_after_s")
@@ -221,7 +243,9 @@ class FaultConfig:
         outage_region: Region that is lost, or None.
         outage_start_s: Start of the outage.
         outage_duration_s: Its length; the VMs come back cold.
-        stale_metrics_s: Routers and views see utilisation this old at most.
+        stale_metrics_s: The utilisation that the threshold router, the spill to another pool, the
+            NIW manager, the reactive rule and views see is up to this old. ``least_wait`` compares
+            expected waits, which are current.
     """
 
     crash_per_hour: float = 0.0

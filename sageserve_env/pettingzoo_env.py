@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import gymnasium as gym
 import numpy as np
 from numpy.typing import NDArray
 
-from sageserve_env.arguments import RESET_OPTIONS
+from sageserve_env.arguments import RESET_OPTIONS, checked_options
 from sageserve_env.env import SageServeEnv
 from sageserve_env.observations import blocks
 from sageserve_env.scenario import Scenario
@@ -105,7 +106,7 @@ class RegionalEnv(ParallelEnv):  # type: ignore[misc]
         self, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[dict[str, Floats], dict[str, dict[str, Any]]]:
         """Start an episode, see `SageServeEnv.reset`; options of others are passed over."""
-        known = {k: v for k, v in (options or {}).items() if k in RESET_OPTIONS}
+        known = {k: v for k, v in checked_options(options).items() if k in RESET_OPTIONS}
         observation, info = self.env.reset(seed=seed, options=known)
         self.agents = list(self.possible_agents)
         return self._share(observation), self._infos(info)
@@ -138,10 +139,12 @@ class RegionalEnv(ParallelEnv):  # type: ignore[misc]
 
     def _joint(self, actions: dict[str, Any]) -> NDArray[Any]:
         """Return the action of the whole cluster."""
-        if set(actions) != set(self.agents):
+        if not self.agents:
+            raise gym.error.ResetNeeded("call reset() before step(), and after the end")
+        if not isinstance(actions, Mapping) or set(actions) != set(self.agents):
+            names = ", ".join(map(str, actions)) if isinstance(actions, Mapping) else repr(actions)
             raise ValueError(
-                f"actions: expected one for each of {', '.join(self.agents)}, "
-                f"got {', '.join(actions) or 'none'}"
+                f"actions: expected one for each of {', '.join(self.agents)}, got {names or 'none'}"
             )
         joint = np.zeros(self.env.action_space.shape or (), self.env.action_space.dtype)
         votes = []

@@ -36,6 +36,7 @@ from sageserve_env.options import (
     TierConfig,
     WorkloadConfig,
     default_tiers,
+    tier_key,
 )
 
 POOLS: dict[str, tuple[str, ...]] = {
@@ -86,7 +87,8 @@ class Scenario:
         tiers: Request tiers, in array order (K of them).
         initial_instances: Active instances per endpoint at the start, on the first VM type that
             has room; under several pools it is split by ``pool_split``.
-        min_instances: Least target per endpoint (paper: 2; 0 allows scale to zero).
+        min_instances: Least target per endpoint whose region has VMs for it (paper: 2; 0 allows
+            scale to zero).
         max_instances: Largest target per endpoint; None means the inventory.
         pooling: ``unified``, ``siloed`` or ``chiron``.
         pool_split: Share of the initial instances per pool (paper's siloed: 16 IW and 4 NIW).
@@ -186,6 +188,14 @@ class Scenario:
         return np.array([[g in m.profiles for g in self.gpus] for m in self.model_specs])
 
     @cached_property
+    def usable(self) -> NDArray[np.bool_]:
+        """Whether an endpoint's model runs on a VM type that its region has, [E, G]."""
+        model = [self.models.index(e.model) for e in self.endpoints]
+        region = [self.region_names.index(e.region) for e in self.endpoints]
+        usable: NDArray[np.bool_] = self.compatible[model] & (self.inventory[region] > 0)
+        return usable
+
+    @cached_property
     def kv_capacity_tokens(self) -> NDArray[np.int64]:
         """KV tokens of one instance, [M, G]; 0 where the model does not run."""
         capacity = np.zeros((len(self.models), len(self.gpus)), dtype=np.int64)
@@ -273,10 +283,13 @@ def load_scenario(source: str | Path | Scenario) -> Scenario:
     """Return a scenario from a name, a YAML file or an object.
 
     Raises:
-        ScenarioError: If the name is unknown, or the file missing, unreadable or wrong.
+        ScenarioError: If the name is unknown, the file missing, unreadable or wrong, or it is
+            neither.
     """
     if isinstance(source, Scenario):
         return source
+    if not isinstance(source, (str, Path)):
+        raise ScenarioError(f"scenario: expected a name, a path or a Scenario, got {source!r}")
     path = SCENARIO_DIR / f"{source}.yaml"
     if not path.is_file():
         path = Path(source)
@@ -304,6 +317,15 @@ def _check(s: Scenario) -> None:
             raise ScenarioError(f"at least one {kind} is needed")
         if len(set(names)) != len(names):
             raise ScenarioError(f"{kind} names must differ, got {', '.join(names)}")
+        if not all(name.strip() for name in names):
+            raise ScenarioError(f"{kind} names must not be empty")
+    keys = [tier_key(name) for name in s.tier_names]
+    for i, key in enumerate(keys):
+        if key in keys[:i]:
+            raise ScenarioError(
+                f"tiers: {s.tier_names[keys.index(key)]!r} and {s.tier_names[i]!r} would share the "
+                f"metric slo_{key}; let the names differ in letters or digits"
+            )
     known_models = [*MODELS, *(m.name for m in s.custom_models)]
     known_gpus = [*GPUS, *(g.name for g in s.custom_gpus)]
     outage = () if s.faults.outage_region is None else (s.faults.outage_region,)
@@ -325,12 +347,16 @@ def _check(s: Scenario) -> None:
         raise ScenarioError(f"regions: vms: more than {MOST_VMS} VMs of one type in one region")
     if not s.compatible.any(axis=1).all():
         missing = s.models[int(np.argmin(s.compatible.any(axis=1)))]
-        raise ScenarioError(f"model {missing!r} has no latency profile for any of {s.gpus}")
+        known_types = ", ".join(s.model_specs[s.models.index(missing)].profiles) or "none"
+        raise ScenarioError(
+            f"model {missing!r} has no latency profile for any of {', '.join(s.gpus)} "
+            f"(GPU types that it has one for: {known_types})"
+        )
     sizes = {len(s.round_trips_s), *map(len, s.round_trips_s)}
     if s.round_trips_s and sizes != {len(s.regions)}:
         raise ScenarioError("round_trips_s: expected one row and one column per region")
-    if not (s.round_trip >= 0).all():
-        raise ScenarioError("round_trips_s: expected numbers of at least 0")
+    if not ((s.round_trip >= 0) & np.isfinite(s.round_trip)).all():
+        raise ScenarioError("round_trips_s: expected finite numbers of at least 0")
     if not (
         0 <= s.min_instances and (s.max_instances is None or s.max_instances >= s.min_instances)
     ):
@@ -339,8 +365,40 @@ def _check(s: Scenario) -> None:
         raise ScenarioError(f"initial_instances must be 0 to {MOST_VMS}")
     if not 0 < s.decision_interval_s <= s.horizon_s or s.horizon_s > 366 * 86_400:
         raise ScenarioError("need 0 < decision_interval_s <= horizon_s <= 366 days")
-    if s.slo_scale < 1:
-        raise ScenarioError("slo_scale must be at least 1, or an idle instance could miss")
+    if not 1 <= s.slo_scale < np.inf:
+        raise ScenarioError("slo_scale must be finite and at least 1, or an idle instance misses")
+    for pool, share in s.pool_split.items():
+        if not 0 <= share <= 1:
+            raise ScenarioError(f"pool_split: {pool}: expected a share from 0 to 1, got {share}")
+    _check_minimum(s)
     if (s.max_context_tokens < 1).any():
         worst = s.models[int(np.argmin(s.max_context_tokens))]
         raise ScenarioError(f"model {worst!r} leaves no KV memory for a prompt on one of {s.gpus}")
+    for i, spec in enumerate(s.model_specs):
+        for gpu in s.gpus:
+            if gpu in spec.profiles:
+                longest = int(s.max_context_tokens[i])
+                reason = spec.profiles[gpu].error(longest, s.batching.max_sequences)
+                if reason:
+                    raise ScenarioError(f"model {spec.name!r} on {gpu}: {reason}")
+
+
+def _check_minimum(s: Scenario) -> None:
+    """Raise ScenarioError where a region has too few VMs for the least fleet of its endpoints.
+
+    Endpoints that can use no VM of their region have no least fleet.
+    """
+    region = np.array([s.region_names.index(e.region) for e in s.endpoints])
+    for r, name in enumerate(s.region_names if s.min_instances else ()):
+        rows = s.usable[region == r]
+        rows = rows[rows.any(axis=1)]
+        kinds = np.unique(rows, axis=0)
+        for types in [*kinds, kinds.any(axis=0)]:  # endpoints that depend on some types, and all
+            bound = int((~rows[:, ~types].any(axis=1)).sum())
+            need, have = bound * s.min_instances, int(s.inventory[r, types].sum())
+            if need > have:
+                which = ", ".join(np.array(s.gpus)[types])
+                raise ScenarioError(
+                    f"min_instances: at {s.min_instances} each the endpoints in {name!r} need "
+                    f"{need} VMs ({which}), there are {have}; lower min_instances or add VMs"
+                )

@@ -14,6 +14,7 @@ from gymnasium.vector import AutoresetMode
 from gymnasium.vector.utils import batch_space, iterate
 from numpy.typing import NDArray
 
+from sageserve_env.arguments import checked_options, checked_seed, forced_trace_seed
 from sageserve_env.env import SageServeEnv
 from sageserve_env.observations import Observation
 
@@ -44,7 +45,8 @@ class SageServeVectorEnv(gym.vector.VectorEnv[Observation, Any, Any]):
 
     def __init__(self, num_envs: int = 1, *, threads: int | None = None, **keywords: Any) -> None:
         for key, value in (("num_envs", num_envs), ("threads", threads)):
-            if value is not None and (not isinstance(value, int) or value < 1):
+            whole = isinstance(value, int) and not isinstance(value, bool)
+            if value is not None and not (whole and value >= 1):
                 raise ValueError(f"{key}: expected a whole number of at least 1, got {value!r}")
         self.envs = [SageServeEnv(**keywords) for _ in range(num_envs)]
         first = self.envs[0]
@@ -115,16 +117,15 @@ class SageServeVectorEnv(gym.vector.VectorEnv[Observation, Any, Any]):
                 the environments it marks.
 
         Raises:
-            ValueError: If seeds or options do not fit.
+            ValueError: If seeds or options do not fit; nothing has changed then.
         """
-        options = dict(options or {})
+        options = checked_options(options)
         mask = options.pop("reset_mask", np.ones(self.num_envs, dtype=np.bool_))
-        if not isinstance(mask, np.ndarray) or mask.shape != (self.num_envs,):
+        right = isinstance(mask, np.ndarray) and mask.dtype == np.bool_
+        if not right or mask.shape != (self.num_envs,):
             raise ValueError(f"reset_mask: expected a bool array of shape ({self.num_envs},)")
-        seeds = [seed + i for i in range(self.num_envs)] if isinstance(seed, int) else seed
-        seeds = [None] * self.num_envs if seeds is None else list(seeds)
-        if len(seeds) != self.num_envs:
-            raise ValueError(f"seed: expected {self.num_envs} seeds, got {len(seeds)}")
+        forced_trace_seed(options)
+        seeds = self._seeds(seed)
         infos: list[dict[str, Any]] = [{} for _ in self.envs]
 
         def run(i: int) -> None:
@@ -134,6 +135,15 @@ class SageServeVectorEnv(gym.vector.VectorEnv[Observation, Any, Any]):
         self._run(run)
         self._ended &= ~mask
         return self._present(), self._merge(infos)
+
+    def _seeds(self, seed: Any) -> list[int | None]:
+        """Return a seed for every environment."""
+        if not isinstance(seed, (list, tuple, np.ndarray)):
+            first = checked_seed(seed)
+            return [None if first is None else first + i for i in range(self.num_envs)]
+        if len(seed) != self.num_envs:
+            raise ValueError(f"seed: expected {self.num_envs} seeds, got {len(seed)}")
+        return [checked_seed(one) for one in seed]
 
     def _check(self, actions: Any) -> None:
         """Refuse actions before any environment has seen them."""

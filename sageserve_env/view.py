@@ -1,12 +1,13 @@
 """What a controller may see: the state of the cluster as named arrays.
 
 Axes: E endpoints, G VM types, M models, R regions, K tiers, W = 3 windows (1, 5 and 15 minutes).
-Nothing of the future, and no output length of a request that has not finished.
+Nothing of the future, and no output length of a request that has not finished, except through the
+KV memory that is reserved for it.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +21,7 @@ DEMAND_BIN_S = 60.0
 
 @dataclass(frozen=True)
 class ClusterView:
-    """A snapshot at a decision time; arrays are copies and may be kept."""
+    """A snapshot at a decision time; it does not change afterwards and may be kept."""
 
     time_s: float  # since the start of the episode
     interval_s: float  # time to the next decision
@@ -60,3 +61,7 @@ class ClusterView:
     niw_backlog: Ints  # [M] requests
     niw_backlog_tokens: Floats  # [M] prompt tokens
     niw_deadline_s: Floats  # [M] seconds to the earliest deadline (the tier objective if none)
+    # decisions in force; empty where a view is made without a simulator
+    router: str = ""
+    routing: Floats = field(default_factory=lambda: np.zeros((0, 0, 0)))  # [M, R, R]
+    niw_release: Floats = field(default_factory=lambda: np.zeros(0))  # [E] ceilings for batch work

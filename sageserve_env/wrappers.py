@@ -38,7 +38,7 @@ class ActionRepeat(gym.Wrapper[Any, Any, Any, Any], RecordConstructorArgs):
     """
 
     def __init__(self, env: gym.Env[Any, Any], steps: int) -> None:
-        if not isinstance(steps, int) or steps < 1:
+        if not _whole(steps):
             raise ValueError(f"ActionRepeat: steps must be a whole number >= 1, got {steps!r}")
         RecordConstructorArgs.__init__(self, steps=steps)
         super().__init__(env)
@@ -81,7 +81,7 @@ class Forecast(gym.ObservationWrapper[Any, Any, Any], RecordConstructorArgs):
         minutes: How far ahead, one block of entries each; the mean from now to then.
 
     Raises:
-        ValueError: If the observations are not flat, or a time is not positive.
+        ValueError: If the observations are not flat, or a time is not a whole number >= 1.
     """
 
     def __init__(self, env: gym.Env[Any, Any], minutes: tuple[int, ...] = (15, 60)) -> None:
@@ -90,9 +90,11 @@ class Forecast(gym.ObservationWrapper[Any, Any, Any], RecordConstructorArgs):
         base = env.observation_space
         if not isinstance(base, gym.spaces.Box):
             raise ValueError("Forecast: needs observation_mode='flat'")
-        if not minutes or min(minutes) < 1:
-            raise ValueError(f"Forecast: minutes must be positive, got {minutes!r}")
-        self.minutes = minutes
+        if not isinstance(minutes, (tuple, list)) or not minutes or not all(map(_whole, minutes)):
+            raise ValueError(
+                f"Forecast: minutes: expected whole numbers >= 1 in a tuple, got {minutes!r}"
+            )
+        self.minutes = tuple(minutes)
         self._core = _core(env)
         scenario = self._core.scenario
         pairs = [f"{m}/{r}" for m in scenario.models for r in scenario.region_names]
@@ -122,7 +124,7 @@ class Forecast(gym.ObservationWrapper[Any, Any, Any], RecordConstructorArgs):
         """Return the observation with the forecast at its end."""
         past, lag = self._past, 1440
         state = self._core.simulator.state
-        now = round(self._core.simulator.time_s / 60.0)
+        now = int(self._core.simulator.time_s // 60.0)  # minutes that are over
         seen = state.demand[:now, :, :, self._tiers, 1].sum(axis=3)  # prompt tokens per minute
         known = np.concatenate([past, seen])
         if len(known) >= 10_080:
@@ -174,6 +176,9 @@ class Lagrangian(gym.Wrapper[Any, Any, Any, Any], RecordConstructorArgs):
         multiplier: Its first value, in rewards per ``scale`` misses.
         rate: Step size.
         scale: Misses that one multiplier stands for (A).
+
+    Raises:
+        ValueError: If a number is negative or not finite, or ``scale`` is 0.
     """
 
     def __init__(
@@ -183,6 +188,9 @@ class Lagrangian(gym.Wrapper[Any, Any, Any, Any], RecordConstructorArgs):
         rate: float = 0.1,
         scale: float = 500.0,
     ) -> None:
+        for name, value in (("multiplier", multiplier), ("rate", rate), ("scale", scale)):
+            if not 0 <= value < np.inf or (name == "scale" and value == 0):
+                raise ValueError(f"Lagrangian: {name}: expected a positive number, got {value!r}")
         RecordConstructorArgs.__init__(self, multiplier=multiplier, rate=rate, scale=scale)
         super().__init__(env)
         self.multiplier, self.rate, self.scale = multiplier, rate, scale
@@ -237,6 +245,12 @@ class LinearScalarisation(gym.Wrapper[Any, Any, Any, Any], RecordConstructorArgs
         observation, reward, terminated, truncated, info = self.env.step(action)
         info["vector_reward"] = reward
         return observation, float(self.weights @ reward), terminated, truncated, info
+
+
+def _whole(value: Any) -> bool:
+    """Whether a value is a whole number of at least 1."""
+    number = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
+    return number and bool(value >= 1)
 
 
 def _core(env: gym.Env[Any, Any]) -> SageServeEnv:

@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from sageserve_agents.registry import parse_spec
 from sageserve_bench.errors import UserError
 from sageserve_bench.outcome import AgentOutcome, Outcome, conclude
 from sageserve_bench.published import Published
@@ -48,17 +49,33 @@ def groups(published: Published) -> dict[tuple[str, str], list[Row]]:
     return found
 
 
+def short_labels(specs: Sequence[str]) -> dict[str, str]:
+    """Return a short name for each specification of a table.
+
+    That is the agent's name; where several agents have it, with the options that tell them apart.
+    """
+    parsed = {spec: parse_spec(spec) for spec in specs}
+    labels = {}
+    for spec, (name, options) in parsed.items():
+        others = [o for s, (n, o) in parsed.items() if n == name and s != spec]
+        telling = [k for k in options if any(o.get(k) != options[k] for o in others)]
+        tail = ";".join(f"{key}={options[key]}" for key in telling)
+        labels[spec] = f"{name}:{tail}" if tail else name
+    return labels
+
+
 def table(outcome: Outcome) -> str:
     """Return the table of an outcome in Markdown, the cheapest that attain the targets first."""
     present = [c for c in COLUMNS if any(c[0] in a.figures for a in outcome.agents)]
     order = sorted(outcome.agents, key=lambda a: (a.clairvoyant, not a.attains, a.cost_per_day_usd))
+    labels = short_labels([a.agent for a in outcome.agents])
     best = next((a.agent for a in order if a.attains and not a.clairvoyant), None)
     lines = [
         "| " + " | ".join(["agent", "runs", *(title for _, title, _ in present), "misses"]) + " |",
         "|---|" + "---:|" * (len(present) + 1) + "---|",
     ]
     for agent in order:
-        label = f"`{agent.agent}`" + (" (c)" if agent.clairvoyant else "")
+        label = f"`{labels[agent.agent]}`" + (" (c)" if agent.clairvoyant else "")
         label = f"**{label}**" if agent.agent == best else label
         cells = [_cell(agent, name, shown, outcome) for name, _, shown in present]
         missed = ", ".join(re.split(r" (?=[\d.]+%)", text)[0] for text in agent.misses)
@@ -88,6 +105,9 @@ def tables(published: Published) -> str:
         if len(found) > 1:
             parts.append(f"**{scenario}, {trace}**")
         parts.append(table(outcome))
+    specs = sorted({str(row["agent"]) for row in published.rows if ":" in str(row["agent"])})
+    if specs:
+        parts.append("Settings: " + ", ".join(f"`{spec}`" for spec in specs) + ".")
     return "\n\n".join(parts)
 
 

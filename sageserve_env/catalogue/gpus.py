@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+
+from sageserve_env._config import ScenarioError
 
 
 @dataclass(frozen=True)
@@ -22,6 +25,16 @@ class GpuType:
     memory_bytes: float
     price_usd_per_hour: float
     spot_price_usd_per_hour: float
+
+    def __post_init__(self) -> None:
+        """Check the values."""
+        if self.gpus_per_vm < 1:
+            raise ScenarioError(f"gpu {self.name}: gpus_per_vm must be at least 1")
+        if not 0 < self.memory_bytes < math.inf:
+            raise ScenarioError(f"gpu {self.name}: memory_bytes must be positive and finite")
+        for key in ("price_usd_per_hour", "spot_price_usd_per_hour"):
+            if not 0 <= getattr(self, key) < math.inf:
+                raise ScenarioError(f"gpu {self.name}: {key} must be at least 0 and finite")
 
 
 # Prices: 8xA100-80GB VM $32.77, 8xH100 VM $98 per hour; H100 spot 50-65 % below on-demand, taken

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from sageserve_env._config import ScenarioError
 from sageserve_env.catalogue.modern import MODERN_PROFILES
 from sageserve_env.catalogue.profiles import LatencyProfile, milliseconds
 
@@ -30,6 +32,19 @@ class Model:
     max_context_tokens: int
     profiles: Mapping[str, LatencyProfile] = field(default_factory=dict)
     kv_pool_bytes: float | None = None
+
+    def __post_init__(self) -> None:
+        """Check the values."""
+        if not 0 <= self.weights_bytes < math.inf:
+            raise ScenarioError(f"model {self.name}: weights_bytes must be at least 0 and finite")
+        if not 0 < self.kv_bytes_per_token < math.inf:
+            raise ScenarioError(
+                f"model {self.name}: kv_bytes_per_token must be positive and finite"
+            )
+        if self.max_context_tokens < 1:
+            raise ScenarioError(f"model {self.name}: max_context_tokens must be at least 1")
+        if self.kv_pool_bytes is not None and not 0 < self.kv_pool_bytes < math.inf:
+            raise ScenarioError(f"model {self.name}: kv_pool_bytes must be positive and finite")
 
 
 _SPLITWISE = "fit of the Splitwise profiles (Patel et al., ISCA 2024), DOMAIN.md section 2"

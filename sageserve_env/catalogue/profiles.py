@@ -14,12 +14,22 @@ of a prompt add up to the same attention work as the whole prompt.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from itertools import pairwise
+
+from sageserve_env._config import ScenarioError
+
+Points = tuple[tuple[float, float], ...]
 
 
 @dataclass(frozen=True)
 class LatencyProfile:
     """Iteration times of one model on one VM type; all values in seconds.
+
+    Coefficients are finite and at least 0, except that c may be negative where a curve is concave.
+    Points of a table have sizes in rising order and positive times; beyond both ends the outer
+    pieces are continued, so they must not lead to times of 0 or less.
 
     Attributes:
         prefill_base_s: a, per iteration with prompt tokens.
@@ -39,9 +49,39 @@ class LatencyProfile:
     decode_base_s: float = 0.0
     decode_per_sequence_s: float = 0.0
     decode_per_context_token_s: float = 0.0
-    prefill_table: tuple[tuple[float, float], ...] = ()
-    decode_table: tuple[tuple[float, float], ...] = ()
+    prefill_table: Points = ()
+    decode_table: Points = ()
     source: str = "user"
+
+    def __post_init__(self) -> None:
+        """Check the values."""
+        for key in COEFFICIENTS:
+            value = getattr(self, key)
+            low = -math.inf if key == "prefill_per_token2_s" else 0.0
+            if not (math.isfinite(value) and value >= low):
+                least = "" if low < 0 else " of at least 0"
+                raise ScenarioError(f"{key}: expected a finite number{least}, got {value}")
+        for key in ("prefill_table", "decode_table"):
+            reason = table_error(getattr(self, key))
+            if reason:
+                raise ScenarioError(f"{key}: {reason}")
+        if len(self.prefill_table) > 1 and self.prefill_table[-1][1] < self.prefill_table[-2][1]:
+            raise ScenarioError(
+                "prefill_table: the last piece falls, so long prompts would take no time"
+            )
+
+    def error(self, longest_prompt: int, most_sequences: int) -> str:
+        """Return why the profile cannot be simulated up to these sizes, or an empty text."""
+        for tokens in (1, longest_prompt):
+            if not self.prefill_s(tokens) > 0:
+                return f"the prefill of {tokens} tokens takes {self.prefill_s(tokens):g} s"
+        slope = self.prefill_per_token_s + 2.0 * self.prefill_per_token2_s * longest_prompt
+        if not self.prefill_table and slope < 0:
+            return f"the prefill time falls before {longest_prompt} tokens"
+        for n in (1, most_sequences):
+            if not self.decode_s(n, n) > 0:
+                return f"a decode iteration of {n} sequences takes {self.decode_s(n, n):g} s"
+        return ""
 
     def prefill_s(self, tokens: float) -> float:
         """Return the time of an isolated whole-prompt prefill of ``tokens`` tokens, in seconds."""
@@ -61,7 +101,35 @@ class LatencyProfile:
         return self.decode_base_s + self.decode_per_sequence_s * sequences + context_s
 
 
-def interpolate(points: tuple[tuple[float, float], ...], x: float) -> float:
+COEFFICIENTS = (
+    "prefill_base_s",
+    "prefill_per_token_s",
+    "prefill_per_token2_s",
+    "decode_base_s",
+    "decode_per_sequence_s",
+    "decode_per_context_token_s",
+)
+
+
+def table_error(points: Points) -> str:
+    """Return what is wrong with the points of a table, or an empty text."""
+    for x, seconds in points:
+        if not (math.isfinite(x) and x >= 0):
+            return f"expected sizes of at least 0, got {x}"
+        if not (math.isfinite(seconds) and seconds > 0):
+            return f"expected times above 0, got {seconds} s at {x:g}"
+    for (x, _), (following, _) in pairwise(points):
+        if not following > x:
+            return f"expected sizes in rising order, got {following:g} after {x:g}"
+    if points and not interpolate(points, 1.0) > 0:
+        return (
+            f"the first piece, continued to size 1, gives {interpolate(points, 1.0):g} s; "
+            "add a point at size 1"
+        )
+    return ""
+
+
+def interpolate(points: Points, x: float) -> float:
     """Return piecewise-linear interpolation of ``points`` at ``x``, extrapolating at both ends."""
     if len(points) == 1:
         return points[0][1]

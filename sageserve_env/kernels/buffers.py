@@ -163,12 +163,7 @@ def build_buffers(
 
 def usable_pairs(scenario: Scenario) -> NDArray[np.int64]:
     """Return 1 where an endpoint's model runs on a VM type that its region has, [E, G]."""
-    model = np.array([scenario.models.index(p.model) for p in scenario.endpoints])
-    region = np.array([scenario.region_names.index(p.region) for p in scenario.endpoints])
-    usable: NDArray[np.int64] = (
-        scenario.compatible[model] & (scenario.inventory[region] > 0)
-    ).astype(np.int64)
-    return usable
+    return scenario.usable.astype(np.int64)
 
 
 def _settings(scenario: Scenario) -> Array:

@@ -248,7 +248,10 @@ def apply_discrete(s: State, b: Buffers, control: int) -> bool:
 
 @jit
 def fill_mask(s: State, b: Buffers, control: int) -> None:
-    """Mark the choices that lead somewhere: a target within its limits, and free VMs for it."""
+    """Mark the choices that lead somewhere: a target within its limits, and free VMs for it.
+
+    Only what scales out needs VMs: a target that is not met may always be lowered.
+    """
     for j in range(b.mask.shape[0]):
         b.mask[j] = True
     if control == ROUTING:
@@ -267,4 +270,4 @@ def fill_mask(s: State, b: Buffers, control: int) -> None:
             fits = wanted >= b.low[p] and wanted <= b.high[p]
             fits = fits and total + delta >= settings.min_instances
             fits = fits and total + delta <= settings.max_instances
-            b.mask[CHOICES * p + j] = delta == 0 or (fits and delta <= free)
+            b.mask[CHOICES * p + j] = delta == 0 or (fits and (delta < 0 or delta <= free))

@@ -14,7 +14,6 @@ import math
 
 from sageserve_env.simulator._jit import jit
 from sageserve_env.simulator.codes import (
-    ACTIVE,
     DPA,
     EDF,
     INFINITY,
@@ -448,9 +447,3 @@ def is_empty(s: State, v: int) -> bool:
     """Whether VM ``v`` has no request."""
     vm = s.vm[v]
     return bool(vm.n_running + vm.n_prefilling + vm.n_waiting == 0)
-
-
-@jit
-def accepts(s: State, v: int) -> bool:
-    """Whether VM ``v`` takes new requests."""
-    return bool(s.vm[v].state == ACTIVE)

@@ -165,7 +165,6 @@ def _config(scenario: Scenario) -> Array:
         "slow_share": faults.slow_share,
         "slow_factor": faults.slow_factor,
         "outage_region": _outage_region(scenario),
-        "outage_start_s": faults.outage_start_s,
         "outage_end_s": faults.outage_start_s + faults.outage_duration_s,
         "stale_s": faults.stale_metrics_s,
         "pools": len(scenario.pools),

@@ -11,7 +11,6 @@ VM_STATES = ("cold", "provisioning", "loading", "active", "draining", "spot", "l
 
 # where a request is
 FREE, HELD, GLOBAL, TRANSIT, WAITING, PREFILLING, RUNNING = range(7)
-REQUEST_STATES = ("free", "held", "global", "transit", "waiting", "prefilling", "running")
 
 # batching modes
 MIXED, PREFILL_FIRST, WHOLE_PROMPT = range(3)

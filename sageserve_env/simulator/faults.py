@@ -129,7 +129,7 @@ def outage_event(s: State, now_s: float) -> None:
 
 @jit
 def publish(s: State, now_s: float) -> None:
-    """Publish the utilisations that routers and views see until the next time."""
+    """Publish the utilisations that `seen_utilisation` gives until the next time."""
     for e in range(s.endpoint.shape[0]):
         s.endpoint[e].seen = utilisation(s, e, now_s)
     s.clock[0].next_stale_s = now_s + s.config[0].stale_s

@@ -3,14 +3,14 @@
 Scale-out of an endpoint takes, in this order: a VM of its own that is draining (at once), a spot VM
 that still holds the model (1 min), an idle VM or a spot VM with another model (10 min), and all of
 that only once the weights are in the region (up to 2 h the first time). Scale-in cancels pending
-instances first, newest first, then drains the active ones with the least pending work. Everything
-pending, active or draining is billed.
+instances first, the one that would be ready last first, then drains the active ones with the least
+pending work. Everything pending, active or draining is billed.
 """
 
 from __future__ import annotations
 
 from sageserve_env.simulator._jit import jit
-from sageserve_env.simulator.batching import is_empty, settle, start_run
+from sageserve_env.simulator.batching import is_empty, settle
 from sageserve_env.simulator.codes import (
     ACTIVE,
     COLD,
@@ -218,7 +218,10 @@ def retire(s: State, v: int, now_s: float) -> None:
 
 @jit
 def scale_in(s: State, e: int, g: int, now_s: float) -> None:
-    """Give up one instance of endpoint ``e`` on type ``g``: a pending one, else drain one."""
+    """Give up one instance of endpoint ``e`` on type ``g``.
+
+    The pending one that would be ready last, else the active one with the least pending work.
+    """
     s.clock[0].scale_ins += 1
     best = NONE
     if s.pending[e, g] > 0:
@@ -268,10 +271,3 @@ def reconcile(s: State, now_s: float) -> None:
                 s.clock[0].unmet_events += short - s.unmet[e, g]
             s.unmet[e, g] = max(0, short)
     s.clock[0].reconcile = 0
-
-
-@jit
-def resume(s: State, v: int, now_s: float) -> None:
-    """Start the work queued at VM ``v`` if it is idle."""
-    if s.vm[v].run_iterations == 0 and not is_empty(s, v):
-        start_run(s, v, now_s)

@@ -9,7 +9,15 @@ from __future__ import annotations
 import numpy as np
 
 from sageserve_env.simulator._jit import jit
-from sageserve_env.simulator.codes import NONE
+from sageserve_env.simulator.codes import (
+    ACTIVE,
+    BILL_ACTIVE,
+    BILL_DRAINING,
+    BILL_PENDING,
+    DRAINING,
+    NONE,
+    SPOT,
+)
 from sageserve_env.simulator.state import State
 
 OCTAVE_BUCKETS = 32
@@ -127,11 +135,11 @@ def bill(s: State, v: int, now_s: float) -> None:
     span = now_s - vm.since_s
     vm.since_s = now_s
     if vm.endpoint != NONE:
-        if vm.state == 3:
-            s.vm_seconds[vm.endpoint, vm.gpu, 1] += span
-        elif vm.state == 4:
-            s.vm_seconds[vm.endpoint, vm.gpu, 2] += span
+        if vm.state == ACTIVE:
+            s.vm_seconds[vm.endpoint, vm.gpu, BILL_ACTIVE] += span
+        elif vm.state == DRAINING:
+            s.vm_seconds[vm.endpoint, vm.gpu, BILL_DRAINING] += span
         else:
-            s.vm_seconds[vm.endpoint, vm.gpu, 0] += span
-    elif vm.state == 5:
+            s.vm_seconds[vm.endpoint, vm.gpu, BILL_PENDING] += span
+    elif vm.state == SPOT:
         s.spot_seconds[vm.model, vm.region, vm.gpu] += span

@@ -56,7 +56,11 @@ def utilisation(s: State, e: int, now_s: float) -> float:
 
 @jit
 def seen_utilisation(s: State, e: int, now_s: float) -> float:
-    """Utilisation as routers see it, which is old when metrics are stale."""
+    """Utilisation as published, which is old when metrics are stale.
+
+    The threshold and the spill rule, the NIW manager, scalers and views see it; ``least_wait``
+    compares expected waits, which are current.
+    """
     if s.config[0].stale_s > 0.0 and s.endpoint[e].n_members > 0:
         return float(s.endpoint[e].seen)
     return utilisation(s, e, now_s)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,10 +23,13 @@ from sageserve_traces.source import TraceSource
 
 @dataclass(frozen=True)
 class Snapshot:
-    """A copy of the whole state of a simulation."""
+    """A copy of the whole state of a simulation, and what it is a simulation of."""
 
     state: State
     position: FeedPosition
+    config_hash: str = ""
+    theta: tuple[float, ...] = ()
+    records: bool = False
 
 
 class Simulator:
@@ -50,6 +53,14 @@ class Simulator:
         self._low = np.full((len(scenario.endpoints), 1), scenario.min_instances)
         self.state: State
         self.feed: Feed
+
+    if not TYPE_CHECKING:  # a type checker would then allow any name
+
+        def __getattr__(self, name: str) -> NoReturn:
+            """Say what to do where the state is asked for before there is one."""
+            if name in ("state", "feed"):
+                raise RuntimeError("the simulation has not started: call reset() first")
+            raise AttributeError(f"{type(self).__name__!r} has no attribute {name!r}")
 
     # -- episode --------------------------------------------------------------------------------
 
@@ -136,6 +147,8 @@ class Simulator:
             ValueError: If the action does not fit the scenario; nothing has changed then.
         """
         s, state = self.scenario, self.state
+        if not isinstance(action, ClusterAction):
+            raise ValueError(f"action: expected a ClusterAction, got {type(action).__name__}")
         action = action.validate(s)
         config = state.config[0]
         router = action.router or s.routing.router
@@ -152,14 +165,17 @@ class Simulator:
         reconcile(state, self.time_s)
 
     def clip_targets(self, targets: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Return targets within the scenario's limits, [E, G]; VM types a model lacks get 0."""
+        """Return targets within the scenario's limits, [E, G]; VM types a model lacks get 0.
+
+        What is missing to the minimum goes to the first VM type that the region has.
+        """
         s = self.scenario
         per_model = np.repeat(s.compatible, len(s.endpoints) // len(s.models), axis=0)
         clipped = np.where(per_model, targets, 0)
         total = clipped.sum(axis=1)
         for e in np.flatnonzero(total < s.min_instances):
-            usable = np.flatnonzero(per_model[e])
-            clipped[e, usable[0]] += s.min_instances - total[e]
+            types = s.usable[e] if s.usable[e].any() else per_model[e]
+            clipped[e, np.argmax(types)] += s.min_instances - total[e]
         if s.max_instances is not None:
             for e in np.flatnonzero(total > s.max_instances):
                 excess = int(total[e]) - s.max_instances
@@ -214,13 +230,36 @@ class Simulator:
 
     def snapshot(self) -> Snapshot:
         """Return a copy of the whole state; a restored run continues bit-identically."""
-        return Snapshot(self.state.copy(), self.feed.position())
+        return Snapshot(self.state.copy(), self.feed.position(), *self._identity())
 
     def restore(self, snapshot: Snapshot) -> None:
-        """Return to a snapshot of this simulation."""
+        """Return to a snapshot of this simulation, or of one made alike on the same trace.
+
+        Raises:
+            ValueError: If it is one of another cluster; nothing has changed then.
+        """
+        self.require_own(snapshot)
+        self.feed.seek(snapshot.position)
         self.state = snapshot.state.copy()
-        if snapshot.position != self.feed.position():
-            self.feed.seek(snapshot.position)
+
+    def require_own(self, snapshot: Snapshot) -> None:
+        """Raise ``ValueError`` unless the snapshot is of a simulation made like this one.
+
+        The kernels do not check indices, so they must never see the arrays of another cluster.
+        """
+        if not isinstance(snapshot, Snapshot):
+            raise ValueError(f"restore: expected a snapshot, got {type(snapshot).__name__}")
+        names = ("scenario", "theta", "records")
+        own = self._identity()
+        theirs = (snapshot.config_hash, snapshot.theta, snapshot.records)
+        for name, mine, other in zip(names, own, theirs, strict=True):
+            if mine != other:
+                hashes = f" (hash {other or 'unknown'}, not {mine})" if name == "scenario" else ""
+                raise ValueError(f"restore: the snapshot was made with another {name}{hashes}")
+
+    def _identity(self) -> tuple[str, tuple[float, ...], bool]:
+        """Return what decides the shapes and constants of a state."""
+        return self.scenario.config_hash, tuple(self.theta.ravel().tolist()), self.keep_records
 
     def records(self) -> dict[str, NDArray[Any]]:
         """Return per-request results by position in the trace, NaN where not finished.

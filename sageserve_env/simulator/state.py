@@ -60,7 +60,6 @@ CONFIG = _record(
     ("slow_share", "f8"),
     ("slow_factor", "f8"),
     ("outage_region", "i8"),
-    ("outage_start_s", "f8"),
     ("outage_end_s", "f8"),
     ("stale_s", "f8"),
     ("keep_records", "i8"),
@@ -171,7 +170,7 @@ ENDPOINT = _record(
     ("queued_tokens", "i8"),  # over active instances
     ("ring_tokens", "i8"),  # routed in the last 60 s
     ("ring_second", "i8"),
-    ("seen", "f8"),  # utilisation as last published (stale metrics)
+    ("seen", "f8"),  # utilisation as last published, where metrics are stale
     ("release", "f8"),  # NIW pull ceiling
     ("model", "i8"),
     ("region", "i8"),

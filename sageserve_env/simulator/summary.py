@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from sageserve_env.options import ROUTERS
+from sageserve_env.options import tier_key as tier_key  # as a name of this module too
 from sageserve_env.simulator import codes, survey
 from sageserve_env.simulator.metrics import BUCKETS, LOWEST_EXPONENT, OCTAVE_BUCKETS
 from sageserve_env.view import WINDOWS_S, ClusterView
@@ -98,11 +99,6 @@ def bucket_middle_s(i: int) -> float:
     return float(2.0 ** (octave + LOWEST_EXPONENT) * (1.0 + (place + 0.5) / OCTAVE_BUCKETS))
 
 
-def tier_key(name: str) -> str:
-    """Return a tier name as used in metric names: ``IW-F`` becomes ``iwf``."""
-    return re.sub(r"[^a-z0-9]", "", name.lower())
-
-
 def episode_metrics(sim: Simulator) -> dict[str, float | int]:
     """Return the figures of an episode up to now, with the names of the result tables.
 
@@ -151,8 +147,12 @@ def episode_metrics(sim: Simulator) -> dict[str, float | int]:
     metrics["preemptions"] = int(clock["preemptions"])
     metrics["requeued"] = int(clock["requeued"])
     metrics["crashes"] = int(clock["crashes"])
-    metrics["truncated_prompts"] = sim.feed.truncated
-    metrics["left_out_requests"] = sim.feed.left_out
+    changed = sim.feed.changed(sim.time_s)
+    metrics["truncated_prompts"] = changed.truncated_prompts
+    metrics["left_out_requests"] = changed.left_out
+    metrics["truncated_outputs"] = changed.truncated_outputs
+    for key in ("evictions", "failed_scale_outs", "drains_cancelled"):
+        metrics[key] = int(clock[key])
     return metrics
 
 
@@ -177,6 +177,7 @@ def view(sim: Simulator, interval_s: float) -> ClusterView:
             deadline[m] = float(first["arrival_s"] + first["objective_s"]) - now
     bins = min(int(np.ceil(now / 60.0)), len(s.demand))
     rates = window_rates(s.demand, now)
+    past = _past(s.demand, bins, now)
     clock_h = sim.feed.source.start_hour_utc + (sim.feed.offset_s + now) / 3600.0
     return ClusterView(
         time_s=now,
@@ -203,19 +204,28 @@ def view(sim: Simulator, interval_s: float) -> ClusterView:
         request_rate=rates[..., 0],
         prompt_rate=rates[..., 1],
         output_rate=rates[..., 2],
-        demand_requests=_past(s.demand, bins, 0),
-        demand_prompt_tokens=_past(s.demand, bins, 1),
-        demand_output_tokens=_past(s.demand, bins, 2),
+        demand_requests=past[..., 0],
+        demand_prompt_tokens=past[..., 1],
+        demand_output_tokens=past[..., 2],
         ttft_p95_ratio=service[:, 2],
         slo_attainment=service[:, 3],
         niw_backlog=s.model["n_held"].copy(),
         niw_backlog_tokens=s.model["held_tokens"].astype(np.float64),
         niw_deadline_s=deadline,
+        router=ROUTERS[int(s.config[0]["router"])],
+        routing=s.routing.copy(),
+        niw_release=s.endpoint["release"].copy(),
     )
 
 
-def _past(demand: NDArray[np.float64], bins: int, column: int) -> NDArray[np.float64]:
-    past = demand[:bins, ..., column]
+def _past(demand: NDArray[np.float64], bins: int, now_s: float) -> NDArray[np.float64]:
+    """Return the first bins of the demand log, read-only; [T, M, R, K, 3].
+
+    Minutes that are over do not change any more and need no copy; the current one does.
+    """
+    past = demand[:bins]
+    if now_s < 60.0 * bins or bins == len(demand):
+        past = past.copy()
     past.flags.writeable = False
     return past
 

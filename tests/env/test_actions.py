@@ -107,6 +107,24 @@ def test_masks_forbid_what_leads_nowhere() -> None:
     assert info["action_mask"][:5].tolist() == [True, True, True, False, False]
 
 
+def test_masks_never_forbid_to_lower_a_target() -> None:
+    """In an outage the four VMs asked for are not to be had: less may be asked for, not more."""
+    outage = {"outage_region": "eastus", "outage_start_s": 60.0, "outage_duration_s": 1200.0}
+    scenario = load_scenario("tiny").replace(initial_instances=4, faults=outage)
+    env = make(scenario=scenario, action_mode="discrete")
+    env.reset(seed=0)
+    stay = np.array([2, 2, 0, 0])
+    for _ in range(2):
+        _, _, _, _, info = env.step(stay)
+    assert env.view().unmet.ravel().tolist() == [0, 4]
+    mask = info["action_mask"]
+    assert mask[:5].tolist() == [True, True, True, True, True]
+    assert mask[5:10].tolist() == [True, True, True, False, False]
+    _, _, _, _, info = env.step(np.array([2, 0, 0, 0]))
+    assert env.view().target.ravel().tolist() == [4, 2]
+    assert info["action_mask"][5:10].tolist() == [False, True, True, False, False]
+
+
 @pytest.mark.compiled
 @settings(max_examples=15)
 @given(st.integers(0, 10_000), st.sampled_from(["tiny", "hetero-day"]))
@@ -229,6 +247,14 @@ def test_bad_cluster_actions_change_nothing() -> None:
     for bad in (np.zeros((3, 1), int), np.full((2, 1), -1), np.ones((2, 1))):
         with pytest.raises(ValueError, match="instances: expected"):
             env.step_cluster(ClusterAction(bad))
+    good = np.ones((2, 1), int)
+    for other, message in (
+        ({"instances": good}, "expected a ClusterAction, got dict"),
+        (None, "expected a ClusterAction, got NoneType"),
+        (ClusterAction(good, niw_release=np.array([-5.0, 0.5])), "niw_release: expected"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            env.step_cluster(other)
     assert fingerprint(env) == before
 
 

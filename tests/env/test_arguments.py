@@ -49,6 +49,13 @@ def small_trace(duration_s: float = 300.0) -> RequestTrace:
         ({"reward": "dollar"}, "did you mean 'dollars'"),
         ({"reward": 3}, "expected a name or a Reward"),
         ({"render_mode": "rgb"}, "render_mode: expected one of"),
+        ({"scenario": 3}, "scenario: expected a name, a path or a Scenario, got 3"),
+        ({"scenario": None}, "scenario: expected a name, a path or a Scenario, got None"),
+        ({"scenario": ["tiny"]}, "scenario: expected a name, a path or a Scenario"),
+        ({"observation_mode": None}, "observation_mode: unknown value 'None'"),
+        ({"observation_mode": 1}, "observation_mode: unknown value '1'"),
+        ({"vector_reward": "yes"}, "vector_reward: expected True or False, got 'yes'"),
+        ({"vector_reward": 3}, "vector_reward: expected True or False, got 3"),
     ],
 )
 @pytest.mark.filterwarnings("ignore:.*The environment is being initialised with render_mode")
@@ -59,12 +66,36 @@ def test_bad_arguments_give_one_clear_error(keywords: dict[str, Any], message: s
 
 @pytest.mark.parametrize(
     ("options", "message"),
-    [({"sed": 1}, "unknown key 'sed'"), ({"trace_seed": -1}, "trace_seed: expected")],
+    [
+        ({"sed": 1}, "unknown key 'sed'"),
+        ({"trace_seed": -1}, "trace_seed: expected"),
+        ([1], "options: expected a dict"),
+        (3, "options: expected a dict"),
+    ],
 )
-def test_bad_reset_options(options: dict[str, Any], message: str) -> None:
+def test_bad_reset_options(options: Any, message: str) -> None:
     env = make()
     with pytest.raises(ValueError, match=message):
         env.reset(options=options)
+
+
+@pytest.mark.parametrize("seed", [True, -1, 1.5, "a", [1]])
+def test_a_bad_seed_changes_nothing(seed: Any) -> None:
+    env, twin = make(), make()
+    env.reset(seed=4)
+    twin.reset(seed=4)
+    env.step(np.zeros(env.action_space.shape, np.float32))
+    with pytest.raises(ValueError, match="reset: seed: expected a whole number >= 0, got"):
+        env.reset(seed=seed)
+    assert env.simulator.time_s == 60.0
+    assert env.np_random_seed == 4
+    assert env.reset()[1] == twin.reset()[1]
+
+
+def test_a_seed_may_be_an_integer_of_numpy() -> None:
+    env = make()
+    first = env.reset(seed=np.int64(4))
+    assert (first[0] == env.reset(seed=4)[0]).all() and first[1]["trace_seed"] == 4
 
 
 def test_a_scenario_comes_by_name_file_or_object(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import gymnasium as gym
 import numpy as np
 import pytest
 
@@ -89,3 +90,16 @@ def test_what_cannot_be_divided_is_refused() -> None:
         env.step({"westus": action})
     with pytest.raises(ValueError, match="eastus: expected an element"):
         env.step({"westus": action, "eastus": action * np.float32(np.nan)})
+    for actions in (None, [1, 2], "westus", {"westus": action, 3: action}):
+        with pytest.raises(ValueError, match="actions: expected one for each of westus, eastus"):
+            env.step(actions)
+    for wrong in ({"seed": True}, {"options": [1]}):
+        with pytest.raises(ValueError, match="reset: "):
+            env.reset(**wrong)
+    assert env.env.simulator.time_s == 0.0
+
+
+@pytest.mark.parametrize("keywords", FORMS)
+def test_a_step_needs_a_reset(keywords: dict[str, Any]) -> None:
+    with pytest.raises(gym.error.ResetNeeded):
+        build(**keywords).step({})

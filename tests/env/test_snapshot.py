@@ -50,6 +50,27 @@ def test_restoring_gives_the_observation_and_the_metrics() -> None:
     assert repr(env.episode_metrics()) == repr(metrics)
 
 
+def test_a_snapshot_of_another_cluster_is_refused_and_changes_nothing() -> None:
+    small, large, twin = make(TINY), make("SageServe-v0"), make("SageServe-v0")
+    small.reset(seed=0)
+    snapshot = small.snapshot()
+    with pytest.raises(ValueError, match="restore: the snapshot was made with another scenario"):
+        large.restore(snapshot)  # before a reset
+    large.reset(seed=3)
+    twin.reset(seed=3)
+    for bad, message in (
+        (snapshot, "another scenario"),
+        (snapshot.simulator, "expected a snapshot, got Snapshot"),
+        (None, "expected a snapshot, got NoneType"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            large.restore(bad)
+    actions = [np.full(large.action_space.shape, x, np.float32) for x in (0.1, -0.2, 0.3)]
+    assert data_equivalence(run(large, actions), run(twin, actions), exact=True)
+    assert data_equivalence(large.reset(), twin.reset(), exact=True)
+    large.simulator.check_invariants()
+
+
 def test_one_step_look_ahead_does_no_worse_than_its_first_choice() -> None:
     env = make(TINY, horizon_s=900.0)
     choices = [np.full(env.action_space.shape, x, np.float32) for x in (0.0, -0.5, 0.5)]

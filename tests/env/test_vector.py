@@ -123,7 +123,12 @@ def test_bad_actions_reach_no_environment() -> None:
 
 
 def test_bad_arguments() -> None:
-    for keywords in ({"num_envs": 0}, {"num_envs": 2, "threads": 0}, {"num_envs": 1, "scen": 1}):
+    for keywords in (
+        {"num_envs": 0},
+        {"num_envs": True},
+        {"num_envs": 2, "threads": 0},
+        {"num_envs": 1, "scen": 1},
+    ):
         with pytest.raises(ValueError):
             SageServeVectorEnv(**keywords)
     many = SageServeVectorEnv(2, scenario="tiny")
@@ -131,6 +136,38 @@ def test_bad_arguments() -> None:
         many.reset(seed=[1])
     with pytest.raises(ValueError, match="reset_mask"):
         many.reset(options={"reset_mask": np.ones(3, bool)})
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"seed": True}, "seed: expected a whole number"),
+        ({"seed": "ab"}, "seed: expected a whole number"),
+        ({"seed": [0, "a"]}, "seed: expected a whole number"),
+        ({"seed": [0, -1]}, "seed: expected a whole number"),
+        ({"options": {"reset_mask": np.array([1, 0])}}, "reset_mask: expected a bool array"),
+        ({"options": {"reset_mask": [True, False]}}, "reset_mask: expected a bool array"),
+        ({"options": {"sed": 1}}, "unknown key 'sed'"),
+        ({"options": {"trace_seed": "x"}}, "trace_seed: expected"),
+        ({"options": 3}, "options: expected a dict"),
+    ],
+)
+def test_a_bad_reset_resets_nothing(arguments: dict[str, Any], message: str) -> None:
+    many = SageServeVectorEnv(2, scenario="tiny")
+    many.reset(seed=0)
+    many.step(np.zeros(many.action_space.shape, np.float32))
+    with pytest.raises(ValueError, match=message):
+        many.reset(**arguments)
+    assert [env.simulator.time_s for env in many.envs] == [60.0, 60.0]
+    many.close()
+
+
+def test_seeds_may_be_integers_of_numpy() -> None:
+    many = SageServeVectorEnv(2, scenario="tiny")
+    first = many.reset(seed=4)[0]
+    for seed in (np.int64(4), np.array([4, 5]), (4, np.int32(5))):
+        assert same(many.reset(seed=seed)[0], first)
+    many.close()
 
 
 def test_some_environments_can_be_reset() -> None:

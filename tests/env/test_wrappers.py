@@ -11,6 +11,7 @@ from gymnasium.utils.env_checker import check_env
 
 from sageserve_env import load_scenario
 from sageserve_env.wrappers import ActionRepeat, Forecast, Lagrangian, LinearScalarisation
+from sageserve_traces import RequestTrace
 from tests.env.common import TINY, make
 
 
@@ -37,8 +38,9 @@ def test_action_repeat_makes_discrete_changes_once_and_stops_at_the_end() -> Non
     assert not env.step(np.array([3, 3, 0, 0]))[3]
     assert env.unwrapped.simulator.state.target.ravel().tolist() == [3, 3]
     assert env.step(np.array([2, 2, 0, 0]))[3]
-    with pytest.raises(ValueError, match="steps"):
-        ActionRepeat(make(), 0)
+    for steps in (0, True, 2.5, "2"):
+        with pytest.raises(ValueError, match="steps"):
+            ActionRepeat(make(), steps)
 
 
 def test_forecast_is_in_the_space_and_near_the_truth() -> None:
@@ -66,8 +68,39 @@ def test_forecast_uses_nothing_of_the_future() -> None:
     assert (first[0] == first[1]).all()
     with pytest.raises(ValueError, match="flat"):
         Forecast(make(observation_mode="endpoints"))
-    with pytest.raises(ValueError, match="minutes"):
-        Forecast(make(), minutes=())
+    for minutes in ((), "15", 15, (1.5,), (0,), (True,), (15, "60")):
+        with pytest.raises(ValueError, match="minutes: expected whole numbers"):
+            Forecast(make(), minutes=minutes)
+
+
+def test_forecast_sees_whole_minutes_whatever_the_interval() -> None:
+    """At 90 s one minute is over, where rounding would count two."""
+    env = Forecast(make(trace=steady(), decision_interval_s=30.0, horizon_s=600.0), minutes=(15,))
+    observation, _ = env.reset(seed=0)
+    seen = [observation[-2]]
+    for _ in range(12):
+        observation, *_ = env.step(np.zeros(env.action_space.shape, np.float32))
+        seen.append(observation[-2])
+    load = 500.0 / env.unwrapped.unit_rate[0, 0]
+    assert seen[:2] == [0.0, 0.0]
+    np.testing.assert_allclose(seen[2:], load, rtol=1e-5)  # an incomplete minute would lower it
+
+
+def steady() -> RequestTrace:
+    """Return one request of 500 prompt tokens a second in the first region, with no past."""
+    n = 600
+    none = np.zeros(n, int)
+    return RequestTrace(
+        np.arange(n) + 0.5,
+        none,
+        none,
+        none,
+        np.full(n, 500),
+        np.full(n, 2),
+        models=("llama-2-70b",),
+        regions=("westus", "eastus"),
+        duration_s=600.0,
+    )
 
 
 @pytest.mark.parametrize(("scale", "direction"), [(3.0, 1), (0.02, -1)])
@@ -86,6 +119,12 @@ def test_lagrangian_moves_its_multiplier_towards_the_target(scale: float, direct
         charge = (info["cost"] - info["cost_budget"]) / 500.0
         assert reward == pytest.approx(base - charge)
     assert np.sign(env.multiplier - 1.0) == direction
+
+
+@pytest.mark.parametrize("bad", [{"multiplier": np.nan}, {"rate": -1.0}, {"scale": 0.0}])
+def test_lagrangian_refuses_numbers_that_mean_nothing(bad: dict[str, float]) -> None:
+    with pytest.raises(ValueError, match=f"Lagrangian: {next(iter(bad))}"):
+        Lagrangian(make(), **bad)
 
 
 def test_linear_scalarisation_weighs_the_terms() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,6 +10,7 @@ import numpy as np
 from hypothesis import strategies as st
 
 from sageserve_env import options
+from sageserve_env._config import ScenarioError
 from sageserve_env.actions import ClusterAction
 from sageserve_env.catalogue import GpuType, LatencyProfile, Model
 from sageserve_env.scenario import POOLS, RegionConfig, Scenario
@@ -116,7 +118,7 @@ def scenarios(draw: st.DrawFn, *, faults: bool = True) -> Scenario:
     if wrong:
         wrong["outage_region"] = draw(_one(None, *regions))
     trip = draw(_one(0.0, 0.05))
-    return Scenario.from_dict(
+    scenario = Scenario.from_dict(
         {
             "name": "random",
             "regions": tuple(
@@ -126,7 +128,7 @@ def scenarios(draw: st.DrawFn, *, faults: bool = True) -> Scenario:
             "gpus": gpus,
             "tiers": TIERS,
             "initial_instances": draw(_one(0, 1, 3)),
-            "min_instances": draw(_one(0, 0, 1)),
+            "min_instances": 0,
             "max_instances": draw(_one(None, 2)),
             "pooling": draw(_one(*POOLS)),
             "horizon_s": HORIZON_S,
@@ -145,6 +147,10 @@ def scenarios(draw: st.DrawFn, *, faults: bool = True) -> Scenario:
             ),
         }
     )
+    if draw(_one(False, False, True)):
+        with contextlib.suppress(ScenarioError):  # where the inventory holds it
+            return scenario.replace(min_instances=1)
+    return scenario
 
 
 def random_trace(scenario: Scenario, n: int, rng: np.random.Generator) -> RequestTrace:

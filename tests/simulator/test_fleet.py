@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from sageserve_env.scenario import load_scenario
 from sageserve_env.simulator import codes
+from sageserve_env.simulator.simulator import Simulator
 from tests.simulator.small import scenario, simulator, targets
 
 
@@ -205,3 +207,28 @@ def test_niw_is_never_served_before_it_arrives() -> None:
     assert sim.state.clock[0]["arrived"] == 0
     sim.advance(60.0)
     assert sim.records()["ttft_s"][0] == pytest.approx(51.0 + 0.2 - 50.3)
+
+
+def test_the_minimum_goes_to_a_vm_type_that_the_region_has() -> None:
+    regions = [
+        {"name": "westus", "vms": {"h100-80gb-x8": 40}},
+        {"name": "eastus", "vms": {"a100-80gb-x8": 40}},
+        {"name": "nowhere", "vms": {}},
+    ]
+    hetero = load_scenario("hetero-day").replace(regions=regions)
+    sim = Simulator(hetero, np.full((4, 2), 1000.0))
+    none = np.zeros((12, 2), dtype=np.int64)
+    # without any VM it is asked for on the first type that the model runs on, and is unmet
+    assert sim.clip_targets(none).tolist() == [[0, 2], [2, 0], [2, 0]] * 4
+    assert sim.clip_targets(none + 1).tolist() == [[1, 1]] * 12
+    asked = none.copy()
+    asked[0, 0] = 1  # a type that the region lacks: it stays, and counts
+    assert sim.clip_targets(asked)[0].tolist() == [1, 1]
+
+
+@pytest.mark.parametrize("release", [np.array([-0.1]), np.array([np.nan]), np.zeros(2)])
+def test_a_bad_ceiling_changes_nothing(release: np.ndarray) -> None:
+    sim = simulator(scenario(), [])
+    with pytest.raises(ValueError, match="niw_release: expected"):
+        targets(sim, 2, niw_release=release)
+    assert sim.view().target.tolist() == [[1]]

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 
 from sageserve_env.actions import ClusterAction
-from sageserve_env.scenario import Scenario
+from sageserve_env.scenario import Scenario, load_scenario
 from sageserve_env.simulator import codes
 from sageserve_env.simulator.simulator import Simulator
 from tests.simulator.small import scenario as small_scenario
@@ -253,3 +253,17 @@ def test_a_long_run_with_faults_conserves_requests() -> None:
     assert int(sim.state.count["output_tokens"].sum()) == sum(int(r[2]) for r in rows)
     billed = sim.state.vm_seconds.sum() + sim.state.spot_seconds.sum()
     assert billed <= 40 * sim.time_s
+
+
+def test_the_speed_case_reports_whether_they_hold(monkeypatch: pytest.MonkeyPatch) -> None:
+    from sageserve_bench.speed_cases import engine_run
+
+    tiny = load_scenario("tiny")
+    assert engine_run(tiny, 0.1, 300.0).sound is None
+    assert engine_run(tiny, 0.1, 300.0, check=True).sound is True
+
+    def broken(self: Simulator) -> None:
+        raise AssertionError("invariant: none")
+
+    monkeypatch.setattr(Simulator, "check_invariants", broken)
+    assert engine_run(tiny, 0.1, 300.0, check=True).sound is False

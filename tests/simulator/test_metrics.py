@@ -157,6 +157,63 @@ def test_the_view_holds_nothing_of_the_future() -> None:
     assert view.demand_requests.sum() == 1.0  # a copy, or at least not longer
 
 
+def test_a_view_that_is_kept_does_not_change() -> None:
+    sim = simulator(scenario(), [(float(i), 100, 2) for i in range(200)])
+    for now_s in (0.0, 30.0, 60.0, 90.0, 120.0):
+        sim.advance(now_s)
+        view = sim.view()
+        arrays = {k: v for k, v in vars(view).items() if isinstance(v, np.ndarray)}
+        copies = {k: v.copy() for k, v in arrays.items()}
+        snapshot = sim.snapshot()
+        targets(sim, 3, router="shares", niw_release=np.array([0.2]))
+        sim.advance(now_s + 29.5)
+        sim.restore(snapshot)
+        for name, array in arrays.items():
+            assert (array == copies[name]).all(), name
+            assert not np.shares_memory(array, getattr(sim.view(), name)) or "demand" in name
+
+
+def test_a_view_after_the_horizon_does_not_change() -> None:
+    short = scenario(horizon_s=120.0)
+    sim = simulator(short, [(float(i), 100, 2) for i in range(120)])
+    sim.advance(240.0)  # the last bin takes all that follows
+    view = sim.view()
+    before = view.demand_output_tokens.copy()
+    sim.advance(2000.0)
+    assert (view.demand_output_tokens == before).all()
+
+
+def test_the_view_has_the_decisions_in_force() -> None:
+    two = scenario(regions=("west", "east"), round_trip_s=0.03)
+    sim = simulator(two, [])
+    view = sim.view()
+    assert (view.router, view.niw_release.tolist()) == ("least_wait", [0.6, 0.6])
+    assert (view.routing == two.round_trip).all()
+    shares = np.array([[[0.7, 0.3], [0.2, 0.8]]])
+    targets(sim, 1, 1, router="shares", routing=shares, niw_release=np.array([0.1, 0.9]))
+    assert view.router == "least_wait" and (view.routing == two.round_trip).all()
+    view = sim.view()
+    assert (view.router, view.niw_release.tolist()) == ("shares", [0.1, 0.9])
+    assert (view.routing == shares).all()
+
+
+def test_what_happened_to_vms_is_counted() -> None:
+    sim = simulator(scenario(faults={"provision_failure": 1.0}), [(0.0, 100, 600)])
+    sim.advance(1.0)
+    targets(sim, 0)
+    targets(sim, 1)  # the drain is cancelled
+    targets(sim, 2)
+    sim.advance(1300.0)
+    metrics = sim.episode_metrics()
+    assert metrics["drains_cancelled"] == 1
+    assert metrics["failed_scale_outs"] == 2  # after 600 s and 1,200 s
+    assert metrics["evictions"] == 0
+    gone = simulator(scenario(initial_instances=2, faults={"eviction_per_hour": 1000.0}), [])
+    targets(gone, 1)
+    gone.advance(3600.0)
+    assert gone.episode_metrics()["evictions"] == 1
+
+
 def test_cost_waste_and_transfer() -> None:
     two = scenario(regions=("west", "east"), routing={"transfer_usd_per_gb": 1000.0})
     sim = simulator(two, [(0.0, 100, 20), (1.0, 100, 20)], region=[0, 1])

@@ -15,7 +15,7 @@ from sageserve_env._config import ScenarioError
 from sageserve_env.options import BatchingConfig
 from sageserve_env.scenario import RegionConfig, Scenario, list_scenarios, load_scenario
 from sageserve_env.simulator.simulator import Simulator
-from tests.simulator.small import scenario, simulator
+from tests.simulator.small import scenario, simulator, targets
 
 NAN = float("nan")
 
@@ -82,6 +82,27 @@ def test_every_named_scenario_loads_and_starts(name: str) -> None:
         ("base: tiny\ndecision_interval_s: 0\n", ["decision_interval_s"]),
         ("base: tiny\ndecision_interval_s: 7200\n", ["decision_interval_s"]),
         ("base: tiny\nslo_scale: 0.5\n", ["slo_scale"]),
+        ("base: tiny\nslo_scale: .inf\n", ["slo_scale", "finite"]),
+        ("base: tiny\npool_split: {batch: -3.0}\n", ["pool_split: batch", "-3.0"]),
+        ("base: tiny\nniw: {pull_below: 60.0}\n", ["pull_below", "60 %", "60.0"]),
+        ("base: tiny\nniw: {pull_two_below: -0.1}\n", ["pull_two_below", "-0.1"]),
+        ("base: tiny\nround_trips_s: [[0.0, .inf], [.inf, 0.0]]\n", ["round_trips_s", "finite"]),
+        ("base: tiny\ntiers: [{name: a, objective_s: 1.0, target: 95.0}]\n", ["a: target", "95"]),
+        ("base: tiny\ntiers: [{name: a, objective_s: 1.0, target: 0.0}]\n", ["a: target", "0.0"]),
+        ("base: tiny\ntiers: [{name: '', objective_s: 1.0}]\n", ["tiers", "name", "letter"]),
+        ("base: tiny\ntiers: [{name: '--', objective_s: 1.0}]\n", ["tiers", "name", "'--'"]),
+        (
+            "base: tiny\ntiers: [{name: a-b, objective_s: 1.0}, {name: AB, objective_s: 2.0}]\n",
+            ["'a-b'", "'AB'", "slo_ab"],
+        ),
+        ("base: tiny\nregions: [{name: ' ', vms: {a100-80gb-x8: 2}}]\n", ["region", "empty"]),
+        ("base: tiny\nmin_instances: 7\n", ["min_instances", "need 7", "'westus'", "there are 6"]),
+        (
+            "base: hetero-day\nregions: [{name: westus, vms: {a100-80gb-x8: 3, h100-80gb-x8: 4}}]\n"
+            "workload: {subset: true}\n",
+            ["min_instances: at 2 each", "need 8 VMs", "there are 7"],
+        ),
+        ("base: tiny\nmodels: [llama-3.1-70b]\n", ["a100-80gb-x8", "h100-80gb-x4"]),
         ("base: tiny\nround_trips_s: [[0.0]]\n", ["round_trips_s"]),
         ("base: tiny\nround_trips_s: [[0.0, -1.0], [1.0, 0.0]]\n", ["round_trips_s"]),
         ("base: tiny\nworkload: {scale: 0}\n", ["workload: scale"]),
@@ -179,12 +200,29 @@ def test_a_scenario_survives_yaml(name: str, tmp_path: Path) -> None:
     assert load_scenario(path).config_hash == named.config_hash
 
 
+def test_a_model_that_needs_a_type_needs_enough_of_it() -> None:
+    """Of six VMs both models could have two each, but only one is of the type the second needs."""
+    modern = load_scenario("modern-day")
+    with pytest.raises(ScenarioError, match=r"need 2 VMs \(h100-80gb-x4\), there are 1"):
+        modern.replace(regions=[{"name": "westus", "vms": {"h100-80gb-x4": 1, "h100-80gb-x1": 5}}])
+
+
+def test_a_region_that_has_nothing_for_a_model_has_no_least_fleet() -> None:
+    hetero = load_scenario("hetero-day")
+    none = hetero.replace(
+        regions=[{"name": "westus", "vms": {"a100-80gb-x8": 8}}, {"name": "x", "vms": {}}]
+    )
+    assert none.min_instances == 2
+    assert none.usable.tolist() == [[True, False], [False, False]] * 4
+
+
 def test_prompts_and_outputs_beyond_the_limits_are_cut_and_counted() -> None:
     small = scenario(kv_tokens=1100, batching={"max_output_tokens": 100})
     assert small.max_context_tokens.tolist() == [1000]
     sim = simulator(small, [(0.0, 5000, 1), (10.0, 1000, 5000)])
     sim.advance(100.0)
     assert sim.episode_metrics()["truncated_prompts"] == 1
+    assert sim.episode_metrics()["truncated_outputs"] == 1
     assert sim.records()["ttft_s"] == pytest.approx([1.2, 1.2])
     assert sim.records()["e2e_s"][1] == pytest.approx(1.2 + 99 * 0.06)
 
@@ -218,6 +256,25 @@ def test_a_region_without_vms_is_allowed() -> None:
     sim.advance(10.0)
     sim.check_invariants()
     assert sim.episode_metrics()["completed"] == 1
+
+
+def test_before_a_reset_one_error_says_so() -> None:
+    sim = Simulator(scenario(), np.full((1, 1), 1000.0))
+    for ask in (
+        lambda: sim.time_s,
+        sim.view,
+        sim.snapshot,
+        sim.totals,
+        sim.unfinished,
+        sim.episode_metrics,
+        sim.check_invariants,
+        lambda: sim.advance(1.0),
+        lambda: targets(sim, 1),
+    ):
+        with pytest.raises(RuntimeError, match=r"has not started: call reset\(\) first"):
+            ask()
+    with pytest.raises(AttributeError, match="no attribute 'stat'"):
+        sim.stat  # noqa: B018
 
 
 def test_no_vm_at_all_holds_everything() -> None:

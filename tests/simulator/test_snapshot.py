@@ -134,6 +134,70 @@ def test_a_snapshot_after_the_end_of_the_trace() -> None:
         }
 
 
+def test_a_snapshot_of_another_cluster_is_refused_and_changes_nothing() -> None:
+    rows = [(float(i), 200, 20) for i in range(50)]
+    sim = simulator(scenario(), rows)
+    sim.advance(10.0)
+    before = fingerprint(sim)
+    others = {
+        "another scenario": simulator(scenario(vms=40, regions=("here", "there")), rows),
+        "another theta": simulator(scenario(), rows, theta=500.0),
+    }
+    unrecorded = Simulator(sim.scenario, sim.theta)
+    unrecorded.reset(sim.feed.source)
+    others["another records"] = unrecorded
+    for message, other in others.items():
+        with pytest.raises(ValueError, match=message):
+            sim.restore(other.snapshot())
+        with pytest.raises(ValueError, match=message):
+            other.restore(sim.snapshot())
+    with pytest.raises(ValueError, match="expected a snapshot, got dict"):
+        sim.restore({})  # type: ignore[arg-type]
+    assert fingerprint(sim) == before
+    alike = simulator(scenario(), rows)
+    alike.restore(pickle.loads(pickle.dumps(sim.snapshot())))
+    sim.advance(100.0)
+    alike.advance(100.0)
+    assert fingerprint(sim) == fingerprint(alike)
+
+
+def cut_or_left_out(sim: Simulator) -> list[int]:
+    metrics = sim.episode_metrics()
+    return [
+        metrics[f"{k}"] for k in ("truncated_prompts", "truncated_outputs", "left_out_requests")
+    ]
+
+
+@pytest.mark.parametrize("pieces", [False, True])
+def test_only_what_has_arrived_is_counted_as_cut_or_left_out(pieces: bool) -> None:
+    """Prompts above 1,000 tokens, outputs above 100 and a model that is not there, in turn."""
+    both = scenario(models=("m", "other"), kv_tokens=1100, batching={"max_output_tokens": 100})
+    small = both.replace(models=("m",), workload={"subset": True})
+    kinds = [(2000, 1), (10, 500), (10, 1), (2000, 500)]
+    rows = [(10.0 * i, *kinds[i % 4]) for i in range(40)]
+    trace = simulator(both, rows, model=[int(i % 4 == 2) for i in range(40)]).feed.source
+    sim = Simulator(small, np.full((1, 1), 1000.0))
+    sim.reset(in_pieces(trace) if pieces else trace)  # type: ignore[arg-type]
+
+    def expected(now_s: float) -> list[int]:
+        kind = np.arange(int(now_s // 10) + 1)[:40] % 4
+        return [int(np.isin(kind, k).sum()) for k in ((0, 3), (1, 3), (2,))]
+
+    kept = []
+    for now_s in (0.0, 9.9, 19.9, 20.0, 55.0, 123.0, 200.0):
+        sim.advance(now_s)
+        assert cut_or_left_out(sim) == expected(now_s)
+        assert sim.episode_metrics()["requests"] == int(now_s // 10) + 1 - expected(now_s)[2]
+        kept.append((now_s, sim.snapshot()))
+    sim.advance(1000.0)
+    assert cut_or_left_out(sim) == [20, 20, 10]
+    for now_s, snapshot in reversed(kept):
+        sim.restore(snapshot)
+        assert cut_or_left_out(sim) == expected(now_s)
+        sim.advance(now_s + 40.0)
+        assert cut_or_left_out(sim) == expected(now_s + 40.0)
+
+
 def test_a_pickled_state_continues_as_well() -> None:
     sim = simulator(scenario(), [(float(i), 200, 20) for i in range(50)])
     sim.advance(10.0)

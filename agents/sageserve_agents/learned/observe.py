@@ -188,7 +188,7 @@ class Codec:
         total = view.target.sum(axis=1)[e][:, None] + delta
         fits = (wanted >= b.low[:, None]) & (wanted <= b.high[:, None])
         fits &= (total >= settings["min_instances"]) & (total <= settings["max_instances"])
-        masks: Masks = (delta == 0) | (fits & (delta <= room[:, None]))
+        masks: Masks = (delta == 0) | (fits & ((delta < 0) | (delta <= room[:, None])))
         return masks.ravel()
 
     def _scatter(self, values: Ints) -> Ints:
