@@ -47,7 +47,8 @@ class Loads:
 
     Attributes:
         now: Forecast for the present five minutes.
-        soon: Largest forecast until a start made now has been up for a period.
+        soon: Largest forecast until a start from a spot VM made now has been up for a period.
+        later: The same for the slowest usual start.
         hour: Largest forecast of the coming hour.
         seen_1, seen_5, seen_15: Interactive load of the last 1, 5 and 15 minutes.
         batch: Batch arrivals of the last 15 minutes.
@@ -57,6 +58,7 @@ class Loads:
 
     now: Floats
     soon: Floats
+    later: Floats
     hour: Floats
     seen_1: Floats
     seen_5: Floats
@@ -66,14 +68,17 @@ class Loads:
     queued: Floats
 
 
-def loads(view: ClusterView, layout: Layout, rates: Floats, lead_bins: int) -> Loads:
+def loads(
+    view: ClusterView, layout: Layout, rates: Floats, quick_bins: int, slow_bins: int
+) -> Loads:
     """Return the loads of a view.
 
     Args:
         view: What is seen.
         layout: Endpoints.
         rates: Forecast interactive prompt tokens per second in bins from now, [T, M, R, K].
-        lead_bins: Bins until a start made now has been up for a period.
+        quick_bins: Bins until a start from a spot VM made now has been up for a period.
+        slow_bins: The same for the slowest usual start.
     """
     theta = layout.best_theta(view.theta)
     ahead = rates.sum(axis=(2, 3)) / theta  # [T, M]
@@ -85,7 +90,8 @@ def loads(view: ClusterView, layout: Layout, rates: Floats, lead_bins: int) -> L
     queued = view.queued_prompt_tokens.reshape(len(theta), -1).sum(axis=1) / theta
     return Loads(
         now=ahead[0],
-        soon=ahead[: lead_bins + 1].max(axis=0),
+        soon=ahead[: quick_bins + 1].max(axis=0),
+        later=ahead[: slow_bins + 1].max(axis=0),
         hour=ahead.max(axis=0),
         seen_1=seen[0],
         seen_5=seen[1],
@@ -160,7 +166,7 @@ def features(view: ClusterView, layout: Layout, seen: Loads, misses: Misses) -> 
     columns = (
         _log_ratio(seen.seen_5, seen.now),
         _log_ratio(seen.seen_1, seen.seen_5),
-        _log_ratio(seen.soon, seen.now),
+        _log_ratio(seen.later, seen.now),
         _log_ratio(seen.hour, seen.now),
         _log_ratio(active, load),
         pending / standing * 3.0,

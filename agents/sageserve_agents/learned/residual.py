@@ -51,7 +51,7 @@ class ResidualOptions(PlannerOptions):
     rho: float = 1.05
     checkpoint: str | None = None
     period_s: float = 60.0
-    hold_s: float = 60.0
+    hold_s: float = 300.0
     headroom: float = 1.0
     correct: str = "0123"
 
@@ -69,8 +69,9 @@ class Residual(PlanningAgent[ResidualOptions]):
     """Square-root staffing whose load, safety and batch work a network corrects every minute.
 
     The rule is ``n = load + beta sqrt(load) + batch`` per model, with the largest forecast until a
-    start made now has been up for a period. The network reads one row of features per model
-    (`FEATURES`) and answers with four corrections of it (`ACTIONS`); it is the same for all models,
+    start made now has been up for a period, and the batch work that the planners plan for. The
+    network reads one row of features per model (`FEATURES`) and answers with four corrections of it
+    (`ACTIONS`); it is the same for all models,
     so a checkpoint serves any number of models, regions and VM types. It needs NumPy only.
 
     Args:
@@ -97,6 +98,12 @@ class Residual(PlanningAgent[ResidualOptions]):
         if held is not None:
             self.policy = policy_of(held)
             self.headroom *= float(held.card.get("headroom", 1.0))
+
+    @property
+    def quick_s(self) -> float:
+        """Time until a start from a spot VM that holds the model is up, with its jitter."""
+        lifecycle = self.scenario.lifecycle
+        return lifecycle.spot_same_model_s * (1.0 + lifecycle.jitter)
 
     def start(self) -> None:
         """Forget the last episode."""
@@ -139,8 +146,10 @@ class Residual(PlanningAgent[ResidualOptions]):
                 self._rates = np.zeros((bins + 1, m, r, len(self.scenario.tiers)))
             self._rates_s = self.tracker.end_s
         first = int((view.time_s - self.tracker.end_s) // self.options.bin_s)
-        lead = int(np.ceil((self.lead_s) / self.options.bin_s))
-        self._seen = loads(view, self.layout, self._rates[max(first, 0) :], lead)
+        quick, slow = (
+            int(np.ceil(lead / self.options.bin_s)) for lead in (self.quick_s, self.lead_s)
+        )
+        self._seen = loads(view, self.layout, self._rates[max(first, 0) :], quick, slow)
         return features(view, self.layout, self._seen, self._misses)
 
     def decide(self, view: ClusterView, outputs: Floats) -> ClusterAction:
@@ -148,10 +157,17 @@ class Residual(PlanningAgent[ResidualOptions]):
         o = self.options
         seen = self._seen
         assert seen is not None
-        load = seen.soon * np.exp(_LOAD * outputs[:, 1]) / o.rho
-        spare = self.headroom * o.beta * np.exp(_HEADROOM * outputs[:, 0]) * np.sqrt(load)
         batch = self._batch(view) * np.exp(_BATCH * outputs[:, 3])
-        counts = np.ceil(load + spare + batch - 1e-9).astype(np.int64)
+
+        def needed(forecast: Floats) -> Ints:
+            load = forecast * np.exp(_LOAD * outputs[:, 1]) / o.rho
+            spare = self.headroom * o.beta * np.exp(_HEADROOM * outputs[:, 0]) * np.sqrt(load)
+            counts: Ints = np.ceil(load + spare + batch - 1e-9).astype(np.int64)
+            return counts
+
+        # What spot VMs can give within a period may wait; what takes longer starts now.
+        quick = view.spot_vms.sum(axis=(1, 2))
+        counts = np.maximum(needed(seen.soon), needed(seen.later) - quick)
         calm = need.niw_ceiling(self.layout, view, self.calm_ceiling)
         ceiling: Floats = np.maximum(calm + (_CEILING * outputs[:, 2])[self.layout.model], 0.0)
         self._ceiling = ceiling.round(2)  # so that logs of decisions stay small
