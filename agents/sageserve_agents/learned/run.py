@@ -128,7 +128,9 @@ class Run:
         figures: dict[str, float] = {"steps": float(self.steps)}
         if self.seeds:
             figures |= evaluate(lambda: make(held=held), self.scenario, self.seeds)
-        figures |= {"seconds": self._elapsed(), **(extra or {})}
+        figures["seconds"] = self._elapsed()
+        # Figures of training may be called as those of the evaluation are.
+        figures |= {f"train_{name}": value for name, value in (extra or {}).items()}
         self.curve.append(figures)
         reward = figures.get("reward", float(self.steps))
         if reward > self._best:

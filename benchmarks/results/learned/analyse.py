@@ -1,41 +1,49 @@
-"""Compare the learned policy of several training seeds with the planners on the raw rows here.
+"""Compare the learned policy of several training seeds with the planners on the published rows.
 
-Usage, in the root of the repository: ``python benchmarks/results/learned/analyse.py``. Prints one
-Markdown table per part; the learned rows are the mean over training seeds. Intervals are 95 %
-percentile bootstraps of the paired cost difference that draw training seeds and test seeds
-independently, because each training seed meets the same test seeds.
+Usage, in the root of the repository: ``python benchmarks/results/learned/analyse.py [--check]``.
+Writes the tables of docs/learning.md between ``<!-- learned NAME -->`` and ``<!-- /learned -->``
+from ``benchmarks/results/NAME/results.csv``, or only looks whether they are those of the rows.
+The learned rows of a table are the mean over training seeds. Intervals are 95 % percentile
+bootstraps of the paired cost difference that draw training seeds and test seeds independently,
+because each training seed meets the same test seeds.
 """
 
 from __future__ import annotations
 
 import csv
-from collections.abc import Sequence
+import re
+import sys
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-FOLDER = Path(__file__).parent
-LEARNED, PLANNERS = "residual-es", ("staffing", "ilp", "mpc")
+from sageserve_bench.leaderboard import short_labels
+
+RESULTS = Path(__file__).parents[1]
+PAGE = RESULTS.parents[1] / "docs" / "learning.md"
+LEARNED, PLANNERS = "residual-es", ("staffing", "ilp", "mpc", "oracle", "reactive")
 SERVICE = ("slo_iwf", "slo_iwn", "slo_niw", "slo_worst_model")
 REPETITIONS = 10_000
+_MARKED = re.compile(r"(<!-- learned (?P<name>\S+) -->\n).*?(<!-- /learned -->)", re.DOTALL)
 
 Floats = NDArray[np.float64]
+Runs = dict[int, dict[str, str]]
 
 
-def read(path: Path) -> dict[str, dict[str, dict[int, dict[str, str]]]]:
-    """Return rows by name of the agent, its specification and the test seed."""
-    found: dict[str, dict[str, dict[int, dict[str, str]]]] = {}
+def read(path: Path) -> dict[str, Runs]:
+    """Return the rows of the learned agent and the planners by specification and test seed."""
+    found: dict[str, Runs] = {}
     with path.open(encoding="utf-8", newline="") as file:
         for row in csv.DictReader(file):
-            name = row["agent"].partition(":")[0]
-            found.setdefault(name, {}).setdefault(row["agent"], {})[int(row["seed"])] = row
+            if row["agent"].partition(":")[0] in (LEARNED, *PLANNERS):
+                found.setdefault(row["agent"], {})[int(row["seed"])] = row
     return found
 
 
-def values(runs: dict[str, dict[int, dict[str, str]]], column: str) -> Floats:
+def values(runs: list[Runs], column: str) -> Floats:
     """Return a column, [specifications, test seeds]."""
-    return np.array([[float(r[s][column]) for s in sorted(r)] for r in runs.values()])
+    return np.array([[float(r[s][column]) for s in sorted(r)] for r in runs])
 
 
 def interval(difference: Floats) -> tuple[float, float]:
@@ -50,37 +58,43 @@ def interval(difference: Floats) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def table(path: Path) -> list[str]:
-    """Return the lines of a table of one comparison."""
-    found = read(path)
-    learned = values(found[LEARNED], "cost_usd")
-    count = f"{learned.shape[0]} training seeds x {learned.shape[1]} test seeds"
+def table(name: str) -> str:
+    """Return the table of one published comparison."""
+    found = read(RESULTS / name / "results.csv")
+    learned = [runs for spec, runs in found.items() if spec.partition(":")[0] == LEARNED]
+    others = {s: [runs] for s, runs in found.items() if s.partition(":")[0] != LEARNED}
+    labels = short_labels(list(others))
+    own = values(learned, "cost_usd")
     lines = [
-        f"**{path.stem}** ({count})",
+        f"**{name}**: {own.shape[0]} training seed(s), {own.shape[1]} test seeds",
         "",
         "| agent | cost $ | learned is | 95 % | IW-F | IW-N | NIW | worst model | unfinished "
         "| return |",
         "|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|",
     ]
-    for name, runs in found.items():
+    for label, runs in {LEARNED: learned, **{labels[s]: r for s, r in others.items()}}.items():
         cost = values(runs, "cost_usd")
         versus = ["-", "-"]
-        if name != LEARNED:
-            low, high = interval((learned - cost) / cost.mean())
-            versus = [f"{learned.mean() / cost.mean() - 1:+.1%}", f"{low:+.1%} to {high:+.1%}"]
+        if runs is not learned:
+            low, high = interval((own - cost) / cost.mean())
+            versus = [f"{own.mean() / cost.mean() - 1:+.1%}", f"{low:+.1%} to {high:+.1%}"]
         served = [f"{values(runs, column).mean():.2%}" for column in SERVICE]
         share = values(runs, "unfinished").sum() / values(runs, "requests").sum()
-        cells = [f"`{name}`", f"{cost.mean():,.0f}", *versus, *served, f"{share:.2%}"]
+        cells = [f"`{label}`", f"{cost.mean():,.0f}", *versus, *served, f"{share:.2%}"]
         cells.append(f"{values(runs, 'reward').mean():,.0f}")
         lines.append("| " + " | ".join(cells) + " |")
-    return [*lines, ""]
+    return "\n".join(lines)
 
 
-def main(paths: Sequence[Path]) -> None:
-    """Print the tables."""
-    for path in paths:
-        print("\n".join(table(path)))
+def filled(text: str) -> str:
+    """Return the page with its tables made anew."""
+    return _MARKED.sub(lambda m: f"{m[1]}\n{table(m['name'])}\n\n{m[3]}", text)
 
 
 if __name__ == "__main__":
-    main(sorted(FOLDER.glob("*.csv")))
+    page = PAGE.read_text(encoding="utf-8")
+    made = filled(page)
+    if "--check" not in sys.argv[1:]:
+        PAGE.write_text(made, encoding="utf-8")
+    elif made != page:
+        sys.exit(f"{PAGE.name}: the tables are not those of the rows")
