@@ -18,7 +18,10 @@ from sageserve_env.env import SageServeEnv
 
 FOLDER = Path(__file__).parent
 IMAGES = FOLDER.parents[2] / "docs" / "images"
-MPC = "mpc:trust=1/1/1.2/1;quantile=0.5968;beta=0.6418;beyond=1.493;niw_buffer=0.4033;rho=0.9495"
+MPC = (
+    "mpc:trust=1/1/1.2/1;quantile=0.5968;beta=0.6418;beyond=1.493;niw_buffer=0.4033;"
+    "discipline=triage;rho=1.022"
+)
 DAY = 1001  # a validation seed: nothing on a test seed is looked into
 
 
