@@ -216,7 +216,8 @@ def _vms(agent: AgentOutcome) -> str:
 
 
 def _dollars(value: float) -> str:
-    return f"${value:,.0f}" if abs(value) >= 100 else f"${value:,.2f}"
+    shown = f"${abs(value):,.0f}" if abs(value) >= 100 else f"${abs(value):,.2f}"
+    return f"-{shown}" if value < 0 else shown
 
 
 def _verdict(
