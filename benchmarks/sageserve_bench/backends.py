@@ -208,7 +208,7 @@ def session(backend: Backend) -> Iterator[None]:
         _check_address(backend.ray_address)
     try:
         ray.init(
-            address=backend.ray_address,
+            address=backend.ray_address or "local",
             num_cpus=None if backend.ray_address else backend.workers,
             include_dashboard=None if backend.ray_address else False,
             log_to_driver=False,
