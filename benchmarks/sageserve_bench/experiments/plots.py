@@ -66,7 +66,8 @@ def plot(outcomes: Outcomes, store: Store, path: Path) -> None:
             _timeline(axis, outcomes, store, names[-1], group)
     figure.suptitle(outcomes.experiment.title, fontsize=11)
     path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=_DPI)
+    few = len(outcomes.by_scenario) <= 2  # many panels: a file that is still small
+    figure.savefig(path, dpi=_DPI if few else 0.7 * _DPI)
     plt.close(figure)
 
 
