@@ -50,7 +50,7 @@ from sageserve_env.simulator.slots import (
 from sageserve_env.simulator.state import State
 
 # Triage: seconds that a request stands back for each second of its isolated prefill, and for
-# having missed its objective (A; any values from 5 to 30 and from 200 to 3,600 serve about alike).
+# having missed its objective (A; values from 10 to 30 and from 200 to 3,600 serve about alike).
 SIZE_WEIGHT = 10.0
 LATE_S = 600.0
 

@@ -40,7 +40,7 @@ class PlannerOptions:
         router: Router of the requests.
         discipline: Order of waiting requests; None for the scenario's. ``triage`` lets short
             prompts pass long ones (DOMAIN.md section 9, lesson 6) and what is late stand back: 3 to
-            4 % cheaper than ``edf`` at equal service.
+            5 % cheaper than ``edf`` at equal service.
         niw_ceiling: Utilisation below which endpoints take non-interactive work that is not
             urgent; None for the scenario's. Above the paper's 0.6, at which an endpoint that is
             loaded as planned never takes any (tuned on validation seeds 1000-1001 of
