@@ -19,9 +19,10 @@ class ClusterAction:
         instances: Target instances per endpoint and VM type, int64 [E, G]. Targets are clipped to
             ``[min_instances, max_instances]`` per endpoint; what the inventory cannot provide is
             reported as unmet and retried while the target stands.
-        router: ``threshold``, ``shares``, ``least_wait`` or None for the scenario's router.
+        router: ``threshold``, ``shares``, ``least_wait``, ``least_wait_kv`` or None for the
+            scenario's router.
         routing: float64 [M, R, R], origin by destination. With ``shares`` a row-stochastic
-            matrix; with ``least_wait`` penalties in seconds (default: the round trip); not used
+            matrix; with the two others penalties in seconds (default: the round trip); not used
             by ``threshold``. None keeps the default (all traffic stays at home, or round trips).
         niw_release: Utilisation below which an endpoint pulls non-interactive work, float64 [E];
             two requests are pulled at 0.1 below. At least 0, which holds all of it; None keeps

@@ -11,7 +11,7 @@ from sageserve_env._config import ScenarioError, unknown_key_message
 BATCHING_MODES = ("mixed", "prefill_first", "whole_prompt")
 KV_POLICIES = ("reservation", "growth")
 DISCIPLINES = ("fcfs", "edf", "pf", "dpa", "triage")
-ROUTERS = ("threshold", "shares", "least_wait")
+ROUTERS = ("threshold", "shares", "least_wait", "least_wait_kv")
 BALANCERS = ("jsq", "round_robin", "least_kv", "power_of_two")
 UTILISATIONS = ("load", "kv")
 OBJECTIVES = ("ttft", "completion")
@@ -171,11 +171,11 @@ class RoutingConfig:
     """How a request finds an endpoint (an agent may choose another router).
 
     Attributes:
-        router: ``threshold``, ``shares`` or ``least_wait`` (default).
+        router: ``threshold``, ``shares``, ``least_wait`` (default) or ``least_wait_kv``.
         threshold: Utilisation below which the threshold router takes the first region.
         spill_threshold: Utilisation at which interactive work spills to the mixed pool (Chiron).
         delay_s: Time between the choice of a region and that of an instance.
-        running_penalty_s: least_wait: seconds added per running sequence (A).
+        running_penalty_s: least_wait, least_wait_kv: seconds added per running sequence (A).
         transfer_usd_per_gb: Price of cross-region traffic (A).
     """
 

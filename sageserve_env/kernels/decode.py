@@ -14,12 +14,13 @@ from sageserve_env.simulator.codes import (
     COLD,
     INFINITY,
     LEAST_WAIT,
+    LEAST_WAIT_KV,
     NONE,
     SHARES,
     SPOT,
     THRESHOLD,
 )
-from sageserve_env.simulator.routing import seen_utilisation
+from sageserve_env.simulator.routing import seen_utilisation, set_router
 from sageserve_env.simulator.state import State
 
 # what is controlled
@@ -48,7 +49,7 @@ def target_of(x: float, low: int, centre: int, high: int) -> int:
 def _defaults(s: State, b: Buffers) -> None:
     """Put the scenario's own router, routing, discipline and ceilings into force."""
     settings = b.settings[0]
-    s.config[0].router = settings.router
+    set_router(s, settings.router)
     s.config[0].discipline = settings.discipline
     for e in range(s.endpoint.shape[0]):
         s.endpoint[e].release = settings.release
@@ -56,6 +57,12 @@ def _defaults(s: State, b: Buffers) -> None:
         for origin in range(s.routing.shape[1]):
             for r in range(s.routing.shape[2]):
                 s.routing[m, origin, r] = b.default_routing[m, origin, r]
+
+
+@jit
+def _queue_aware(b: Buffers) -> int:
+    """Return the router that takes penalties: the scenario's if it does, else ``least_wait``."""
+    return LEAST_WAIT_KV if b.settings[0].router == LEAST_WAIT_KV else LEAST_WAIT
 
 
 @jit
@@ -165,7 +172,7 @@ def apply_continuous(s: State, b: Buffers, control: int) -> bool:
     if control == SCALING:
         return True
     regions = s.routing.shape[1]
-    s.config[0].router = SHARES if control == ROUTING else LEAST_WAIT
+    set_router(s, SHARES if control == ROUTING else _queue_aware(b))
     for m in range(s.routing.shape[0]):
         for origin in range(regions):
             if control == JOINT:
@@ -195,7 +202,7 @@ def _preset(s: State, b: Buffers, choice: int) -> None:
     """Routing presets of the discrete action, see `action_modes.ROUTING_PRESETS`."""
     if choice == 0:
         return
-    s.config[0].router = THRESHOLD if choice == 3 else LEAST_WAIT
+    set_router(s, THRESHOLD if choice == 3 else _queue_aware(b))
     for m in range(s.routing.shape[0]):
         for origin in range(s.routing.shape[1]):
             for r in range(s.routing.shape[2]):
@@ -231,7 +238,7 @@ def apply_discrete(s: State, b: Buffers, control: int) -> bool:
             for e in range(s.endpoint.shape[0]):
                 s.endpoint[e].release = 0.0 if niw == 1 else EAGER_RELEASE
     elif control == ROUTING:
-        s.config[0].router = SHARES
+        set_router(s, SHARES)
         regions = s.routing.shape[1]
         for m in range(s.routing.shape[0]):
             for origin in range(regions):

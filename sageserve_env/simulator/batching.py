@@ -17,6 +17,7 @@ from sageserve_env.simulator.codes import (
     DPA,
     EDF,
     INFINITY,
+    LEAST_WAIT_KV,
     NONE,
     PF,
     PREFILL_FIRST,
@@ -54,6 +55,9 @@ from sageserve_env.simulator.state import State
 SIZE_WEIGHT = 10.0
 LATE_S = 600.0
 
+# least_wait_kv: seconds for a full KV memory (A; values from 1 to 15 serve about alike).
+KV_WAIT_S = 4.0
+
 
 @jit
 def settle(s: State, v: int, kv_before: int, queued_before: int) -> None:
@@ -68,6 +72,8 @@ def settle(s: State, v: int, kv_before: int, queued_before: int) -> None:
     member.pending = vm.pending_tokens
     running_s = s.config[0].running_penalty_s * vm.n_running
     member.wait_s = vm.queued_tokens / s.profile[vm.profile].theta + running_s
+    if s.config[0].router == LEAST_WAIT_KV:
+        member.wait_s += KV_WAIT_S * ((vm.kv_used + vm.queued_tokens) / vm.kv_capacity)
     best = endpoint.best
     if best == vm.member_pos:
         endpoint.best = NONE

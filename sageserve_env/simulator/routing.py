@@ -1,15 +1,16 @@
-"""From a request to an endpoint (three routers) and to an instance (four balancers)."""
+"""From a request to an endpoint (four routers) and to an instance (four balancers)."""
 
 from __future__ import annotations
 
 from sageserve_env.simulator._jit import jit
-from sageserve_env.simulator.batching import enqueue
+from sageserve_env.simulator.batching import enqueue, settle
 from sageserve_env.simulator.codes import (
     INFINITY,
     JSQ,
     KV,
     LEAST_KV,
     LEAST_WAIT,
+    LEAST_WAIT_KV,
     NONE,
     ROUND_ROBIN,
     THRESHOLD,
@@ -133,6 +134,18 @@ def _by_shares(s: State, i: int, batch: int, now_s: float) -> int:
 
 
 @jit
+def set_router(s: State, router: int) -> None:
+    """Put a router into force; expected waits are computed anew where they count memory or did."""
+    before = s.config[0].router
+    s.config[0].router = router
+    if router != before and (router == LEAST_WAIT_KV or before == LEAST_WAIT_KV):
+        for v in range(s.vm.shape[0]):
+            settle(s, v, s.vm[v].kv_used, s.vm[v].queued_tokens)
+        for e in range(s.endpoint.shape[0]):
+            s.endpoint[e].best = NONE
+
+
+@jit
 def least_wait_member(s: State, e: int) -> int:
     """Place of the member of endpoint ``e`` with the least expected wait, the first of equals."""
     best = int(s.endpoint[e].best)
@@ -213,7 +226,8 @@ def route(s: State, i: int, now_s: float) -> None:
     batch = 0
     if s.tier[request.tier].interactive == 0 and request.escalated == 0:
         batch = 1
-    if c.router == LEAST_WAIT and c.routing_delay_s == 0.0:
+    waits = c.router == LEAST_WAIT or c.router == LEAST_WAIT_KV
+    if waits and c.routing_delay_s == 0.0:
         v = _by_least_wait(s, i, batch, now_s)
         if v == NONE:
             append_global(s, i)
@@ -222,7 +236,7 @@ def route(s: State, i: int, now_s: float) -> None:
         return
     if c.router == THRESHOLD:
         e = _by_threshold(s, i, batch, now_s)
-    elif c.router == LEAST_WAIT:
+    elif waits:
         v = _by_least_wait(s, i, batch, now_s)
         e = NONE if v == NONE else s.vm[v].endpoint
     else:

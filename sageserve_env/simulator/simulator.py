@@ -16,6 +16,7 @@ from sageserve_env.simulator.build import ARRIVALS, DEMAND_BIN_S, EMPTY, build_s
 from sageserve_env.simulator.events import advance
 from sageserve_env.simulator.feed import Feed, FeedPosition
 from sageserve_env.simulator.fleet import activate, reconcile
+from sageserve_env.simulator.routing import set_router
 from sageserve_env.simulator.state import State
 from sageserve_env.view import ClusterView
 from sageserve_traces.source import TraceSource
@@ -152,7 +153,7 @@ class Simulator:
         action = action.validate(s)
         config = state.config[0]
         router = action.router or s.routing.router
-        config["router"] = ROUTERS.index(router)
+        set_router(state, ROUTERS.index(router))
         if action.routing is None:
             state.routing[:] = self.default_routing(router)
         else:
