@@ -177,8 +177,9 @@ class StructuredMode(ActionMode):
     """Dict of the fields of `ClusterAction`.
 
     ``instances`` int64 [E, G]; ``router`` and ``discipline`` as indices into `ROUTERS` and
-    `DISCIPLINES`; ``routing`` float64 [M, R, R], seconds for ``least_wait``, and for ``shares``
-    weights that are normalised per row (a row of zeros stays at home); ``niw_release`` float64 [E].
+    `DISCIPLINES`; ``routing`` float64 [M, R, R], seconds for ``least_wait`` and ``least_wait_kv``,
+    and for ``shares`` weights that are normalised per row (a row of zeros stays at home);
+    ``niw_release`` float64 [E].
     """
 
     def __init__(self, scenario: Scenario, control: str) -> None:

@@ -94,6 +94,19 @@ def test_discrete_changes_and_presets() -> None:
     assert (state.endpoint["release"] == 0.9).all()
 
 
+@pytest.mark.parametrize("mode", ["continuous", "discrete"])
+def test_a_scenario_with_least_wait_kv_keeps_it(mode: str) -> None:
+    kv_aware = load_scenario("tiny").replace(routing={"router": "least_wait_kv"})
+    env = make(action_mode=mode, scenario=kv_aware)
+    env.reset(seed=0)
+    router = env.simulator.state.config[0]
+    env.step(zero(env) if mode == "continuous" else np.array([2, 2, 2, 0]))
+    assert router["router"] == 3
+    if mode == "discrete":
+        env.step(np.array([2, 2, 3, 0]))  # the preset of the threshold router
+        assert router["router"] == 0
+
+
 def test_masks_forbid_what_leads_nowhere() -> None:
     env = make(action_mode="discrete")
     _, info = env.reset(seed=0)
@@ -223,7 +236,7 @@ def test_bad_discrete_actions_change_nothing(action: Any) -> None:
         {"instances": np.array([[-1], [1]])},
         {"instances": np.array([[1.0], [1.0]])},
         {"instances": [[1], [1]]},
-        {"router": 3},
+        {"router": 4},
         {"routing": np.full((1, 2, 2), np.nan)},
         {"routing": np.zeros((2, 2))},
         {"niw_release": np.array([2.0, 0.0])},

@@ -95,6 +95,30 @@ def test_least_wait_adds_a_term_for_running_sequences() -> None:
     assert served(simulator(costly, rows)) == [0, 0, 1]
 
 
+def test_least_wait_kv_sees_memory_that_decoding_holds() -> None:
+    # After its prefill the first request holds 4,000 of 10,000 tokens: 1.6 s of wait, not 0.002 s.
+    near = scenario(regions=("west", "east"), round_trip_s=0.01)
+    rows = [(0.0, 3400, 600), (20.0, 10, 1)]
+    assert served(simulator(near, rows)) == [0, 0]
+    assert served(simulator(near.replace(routing={"router": "least_wait_kv"}), rows)) == [0, 1]
+    # The memory asked for by queued prompts counts as well: 4 s x (4,000 + 500) / 10,000.
+    away = np.tile(np.array([[0.0, 1.9], [1.9, 0.0]]), (1, 1, 1))
+    aware = simulator(near, [(0.0, 3400, 600), (20.0, 10, 1)])
+    targets(aware, 1, 1, router="least_wait_kv", routing=away)
+    assert served(aware) == [0, 0]  # 1.6 s is less than the penalty
+
+
+def test_a_change_to_or_from_least_wait_kv_recomputes_the_waits() -> None:
+    near = scenario(regions=("west", "east"), round_trip_s=0.01)
+    sim = simulator(near, [(0.0, 3400, 600), (20.0, 10, 1), (21.0, 10, 1), (22.0, 10, 1)])
+    for until_s, router in ((19.0, "least_wait_kv"), (20.5, "threshold"), (20.7, "least_wait")):
+        sim.advance(until_s)
+        targets(sim, 1, 1, router=router)
+    sim.advance(21.5)
+    targets(sim, 1, 1, router="least_wait_kv")
+    assert served(sim) == [0, 1, 0, 1]
+
+
 def test_shares_are_held_exactly_over_any_prefix() -> None:
     sim = simulator(three(), [(float(i), 10, 1) for i in range(20)])
     shares = np.tile(np.array([0.5, 0.3, 0.2]), (1, 3, 1))

@@ -61,7 +61,7 @@ class PlannerOptions:
     solver: str = "highs"
     time_limit_s: float = 10.0
     gap: float = 1e-3
-    router: str = "least_wait_kv"
+    router: str = "least_wait"
     discipline: str | None = "triage"
     niw_ceiling: float | None = 0.8
 
