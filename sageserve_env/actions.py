@@ -22,8 +22,9 @@ class ClusterAction:
         router: ``threshold``, ``shares``, ``least_wait``, ``least_wait_kv`` or None for the
             scenario's router.
         routing: float64 [M, R, R], origin by destination. With ``shares`` a row-stochastic
-            matrix; with the two others penalties in seconds (default: the round trip); not used
-            by ``threshold``. None keeps the default (all traffic stays at home, or round trips).
+            matrix; with both least-wait routers penalties in seconds (default: the round trip);
+            not used by ``threshold``. None keeps the default (all traffic stays at home, or round
+            trips).
         niw_release: Utilisation below which an endpoint pulls non-interactive work, float64 [E];
             two requests are pulled at 0.1 below. At least 0, which holds all of it; None keeps
             the scenario's thresholds.

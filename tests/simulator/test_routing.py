@@ -101,11 +101,11 @@ def test_least_wait_kv_sees_memory_that_decoding_holds() -> None:
     rows = [(0.0, 3400, 600), (20.0, 10, 1)]
     assert served(simulator(near, rows)) == [0, 0]
     assert served(simulator(near.replace(routing={"router": "least_wait_kv"}), rows)) == [0, 1]
-    # The memory asked for by queued prompts counts as well: 4 s x (4,000 + 500) / 10,000.
-    away = np.tile(np.array([[0.0, 1.9], [1.9, 0.0]]), (1, 1, 1))
-    aware = simulator(near, [(0.0, 3400, 600), (20.0, 10, 1)])
+    # A penalty above those 1.6 s keeps the request at home.
+    away = np.array([[[0.0, 1.9], [1.9, 0.0]]])
+    aware = simulator(near, rows)
     targets(aware, 1, 1, router="least_wait_kv", routing=away)
-    assert served(aware) == [0, 0]  # 1.6 s is less than the penalty
+    assert served(aware) == [0, 0]
 
 
 def test_a_change_to_or_from_least_wait_kv_recomputes_the_waits() -> None:
