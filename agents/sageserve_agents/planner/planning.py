@@ -19,6 +19,11 @@ from sageserve_env.view import ClusterView, Floats, Ints
 
 OptionsT = TypeVar("OptionsT", bound=PlannerOptions)
 
+# Digits after the point of a forecast in tokens per second (A). NumPy's exp and log differ in the
+# last bit between processors with and without AVX-512, and of two plans that cost the same that bit
+# would choose one.
+_RATE_DIGITS = 3
+
 
 class PlanningAgent(RuleAgent[OptionsT]):
     """An agent that keeps a demand history, makes plans and acts on the last one that worked.
@@ -100,7 +105,7 @@ class PlanningAgent(RuleAgent[OptionsT]):
         bins = max(1, int(np.ceil((until_s - self.tracker.end_s) / self.options.bin_s - 1e-9)))
         tokens = self.forecaster.predict(bins, self.options.quantile)
         rates: Floats = tokens * self.layout.interactive / self.options.bin_s
-        return rates
+        return np.round(rates, _RATE_DIGITS)
 
     def bins_between(self, start_s: float, end_s: float) -> slice:
         """Return which bins of `forecast` cover ``[start_s, end_s)``."""
