@@ -76,6 +76,29 @@ def test_without_history_the_seen_is_planned_on() -> None:
     assert targets[-1].sum() >= 6  # 4 instances of load and 1.5 sqrt(4)
 
 
+def test_the_last_bit_of_a_forecast_does_not_reach_the_program() -> None:
+    scenario = scenario_of("tiny")
+    rate = daily(scenario, 3.0 * THETA)
+    view = ToyCluster(scenario, rate).view()
+    rates = []
+    for last_bit in (False, True):
+        agent = make_agent("mpc")
+        assert isinstance(agent, planning.PlanningAgent)
+        agent.reset(scenario, 0, history_from(scenario, rate, 2))
+        agent.forecaster = agent.make_forecaster(view)
+        said = agent.forecaster.predict
+
+        def predict(bins: int, quantile: float | None = None, said: Any = said) -> Floats:
+            tokens: Floats = said(bins, quantile)
+            return np.nextafter(tokens, np.inf)
+
+        if last_bit:
+            agent.forecaster.predict = predict  # type: ignore[method-assign]
+        rates.append(agent.forecast(view, 3600.0))
+    assert rates[0].max() > 0
+    assert rates[0].tolist() == rates[1].tolist()
+
+
 @pytest.mark.parametrize("name", PLANNERS)
 def test_a_day_on_the_toy_cluster(name: str) -> None:
     scenario = scenario_of("o365-day")

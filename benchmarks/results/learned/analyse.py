@@ -5,7 +5,8 @@ Writes the tables of docs/learning.md between ``<!-- learned NAME -->`` and ``<!
 from ``benchmarks/results/NAME/results.csv``, or only looks whether they are those of the rows.
 The learned rows of a table are the mean over training seeds. Intervals are 95 % percentile
 bootstraps of the paired cost difference that draw training seeds and test seeds independently,
-because each training seed meets the same test seeds.
+because each training seed meets the same test seeds. ``<!-- learned verdicts -->`` is a table over
+all tests: the learned mean against the planner with the best return, in either form of planners.
 """
 
 from __future__ import annotations
@@ -24,6 +25,11 @@ RESULTS = Path(__file__).parents[1]
 PAGE = RESULTS.parents[1] / "docs" / "learning.md"
 LEARNED, PLANNERS = "residual-es", ("staffing", "ilp", "mpc", "oracle", "reactive")
 SERVICE = ("slo_iwf", "slo_iwn", "slo_niw", "slo_worst_model")
+TESTS = ("o365-day-learned", "o365-week")
+SHIFTED = ("rate-1.5", "burst-day", "outage-day", "mix-day")
+REAL_SHAPED = ("azure-2024-code-week", "azure-2023-conv", "mooncake-conversation")
+FORMS = {"edf": "`edf`, `least_wait`", "triage": "`triage`, `least_wait_kv`"}
+LEVEL = 0.001  # service that is lower by no more than this counts as equal
 REPETITIONS = 10_000
 _MARKED = re.compile(r"(<!-- learned (?P<name>\S+) -->\n).*?(<!-- /learned -->)", re.DOTALL)
 
@@ -86,9 +92,44 @@ def table(name: str) -> str:
     return "\n".join(lines)
 
 
+def verdicts() -> str:
+    """Return a line per test and form of planners: the learned mean against the best of them."""
+    lines = [
+        "| test | planners under | best by return | cost | 95 % | IW-F | IW-N | worst model "
+        "| as good, no dearer |",
+        "|---|---|---|---:|---:|---:|---:|---:|---|",
+    ]
+    for form, words in FORMS.items():
+        for name in (*TESTS, *SHIFTED, *REAL_SHAPED):
+            found = read(RESULTS / name / "results.csv")
+            learned = [r for spec, r in found.items() if spec.partition(":")[0] == LEARNED]
+            planners = {
+                spec: values([runs], "reward").mean()
+                for spec, runs in found.items()
+                if spec.partition(":")[0] in PLANNERS[:3] and f"discipline={form}" in spec
+            }
+            best = max(planners, key=planners.__getitem__)
+            other = [found[best]]
+            own, cost = values(learned, "cost_usd"), values(other, "cost_usd")
+            relative = own.mean() / cost.mean() - 1
+            low, high = interval((own - cost) / cost.mean())
+            more = [values(learned, c).mean() - values(other, c).mean() for c in SERVICE]
+            good = relative <= 0 and min(more) >= -LEVEL
+            served = [f"{100 * more[i]:+.2f}" for i in (0, 1, 3)]
+            cells = [name, words, f"`{best.partition(':')[0]}`", f"{relative:+.1%}"]
+            cells += [f"{low:+.1%} to {high:+.1%}", *served, "yes" if good else "no"]
+            lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
 def filled(text: str) -> str:
     """Return the page with its tables made anew."""
-    return _MARKED.sub(lambda m: f"{m[1]}\n{table(m['name'])}\n\n{m[3]}", text)
+
+    def made(match: re.Match[str]) -> str:
+        name = match["name"]
+        return f"{match[1]}\n{verdicts() if name == 'verdicts' else table(name)}\n\n{match[3]}"
+
+    return _MARKED.sub(made, text)
 
 
 if __name__ == "__main__":
