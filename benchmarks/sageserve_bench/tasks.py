@@ -15,6 +15,7 @@ import sageserve_agents
 import sageserve_env
 import sageserve_traces
 from sageserve_agents import Agent, make_agent
+from sageserve_agents.learned import checkpoint
 from sageserve_agents.registry import is_file, parse_spec
 from sageserve_bench.errors import UserError
 from sageserve_bench.workload import TraceSpec, Workload, digest, resolve
@@ -80,16 +81,24 @@ def agent_label(agent: str | Agent) -> str:
 
 
 def _agent_content(agent: str | Agent) -> str:
-    """Return what a label does not say: the code of a user's file, the options of an object."""
+    """Return what a label does not say: a user's file, a checkpoint, the options of an object."""
     if isinstance(agent, str):
-        name = parse_spec(agent)[0]
-        if not is_file(name):
+        name, options = parse_spec(agent)
+        if is_file(name):
+            return _sha([Path(name.partition(":")[0]).expanduser()])
+        try:
+            folder = checkpoint.find(str(options.get("checkpoint", name)))
+        except ValueError:  # an agent without one
             return ""
-        return hashlib.sha256(Path(name.partition(":")[0]).expanduser().read_bytes()).hexdigest()
+        return _sha([folder / checkpoint.CARD, folder / checkpoint.WEIGHTS])
     try:
         return hashlib.sha256(pickle.dumps(agent)).hexdigest()
     except (pickle.PicklingError, TypeError, AttributeError) as error:
         raise UserError(f"agent {agent.name!r} cannot be pickled: {error}") from None
+
+
+def _sha(files: Sequence[Path]) -> str:
+    return hashlib.sha256(b"".join(f.read_bytes() for f in files if f.is_file())).hexdigest()
 
 
 def split_agents(text: str) -> list[str]:
@@ -137,11 +146,17 @@ def check_agents(agents: Sequence[str | Agent]) -> None:
 def code_hash() -> str:
     """Return 12 digits that name the code that decides about results.
 
-    A row of older code is not taken for a finished one when a comparison resumes.
+    A row of older code is not taken for a finished one when a comparison resumes. Checkpoints count
+    for the agents that use them only.
     """
     packages = (sageserve_env, sageserve_agents, sageserve_traces)
     roots = [Path(str(package.__file__)).parent for package in packages]
-    files = [(root, path) for root in roots for path in root.rglob("*") if path.is_file()]
+    files = [
+        (root, path)
+        for root in roots
+        for path in root.rglob("*")
+        if path.is_file() and checkpoint.SHIPPED not in path.parents
+    ]
     own = Path(__file__).parent
     files += [(own, own / name) for name in ("episode.py", "workload.py", "rows.py")]
     sha = hashlib.sha256()

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from sageserve_agents.learned.checkpoint import Checkpoint, load, save
 from sageserve_bench.comparison import make_grid
 from sageserve_bench.errors import UserError
 from sageserve_bench.tasks import Task, agent_label, check_agents, split_agents
@@ -147,6 +148,17 @@ def test_the_key_changes_with_what_matters(small: Scenario) -> None:
     }
     assert len(keys) == 4
     assert key() == key()
+
+
+def test_the_key_changes_with_a_checkpoint_that_was_trained_again(
+    small: Scenario, tmp_path: Path
+) -> None:
+    held = load("residual-es")
+    save(tmp_path / "mine", held)
+    task = Task(f"residual-es:checkpoint={tmp_path / 'mine'}", small, TraceSpec(), 1)
+    before = task.key(task.workload())
+    save(tmp_path / "mine", Checkpoint({k: a * 0.5 for k, a in held.arrays.items()}, held.card))
+    assert task.key(task.workload()) != before
 
 
 def test_objects_take_no_transforms(small: Scenario) -> None:
