@@ -28,6 +28,7 @@ ACTIONS = (
 """What the outputs of the network mean, each in [-1, 1]."""
 
 _HEADROOM, _LOAD, _CEILING, _BATCH = 1.5, 0.4, 0.5, 1.5  # (A) reach of each output
+_MOST_FEEDBACK = 1.5  # (A) most that misses change the logarithm of the headroom
 
 Policy = Callable[[Floats], Floats]
 
@@ -46,6 +47,10 @@ class ResidualOptions(PlannerOptions):
         hold_s: A scale-in waits until it has been wanted for this long.
         headroom: Factor on the headroom that was calibrated with the checkpoint, by which cost is
             traded for service.
+        feedback: Gain of the headroom of each model on its own misses: its logarithm grows by this
+            times what the share of misses of the last hour and that of the last six hours exceed
+            what the service target allows. Traffic that is not as foreseen is answered by more
+            headroom, for as long as it misses; 0 never (A: found on shifted validation days).
         correct: Which outputs of the network are used, as digits (for ablation).
     """
 
@@ -56,6 +61,7 @@ class ResidualOptions(PlannerOptions):
     period_s: float = 60.0
     hold_s: float = 300.0
     headroom: float = 1.0
+    feedback: float = 6.0
     correct: str = "0123"
 
     def __post_init__(self) -> None:
@@ -64,6 +70,8 @@ class ResidualOptions(PlannerOptions):
         for name in ("period_s", "hold_s", "headroom"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name} must be positive, got {getattr(self, name)}")
+        if not 0 <= self.feedback <= 100:
+            raise ValueError(f"feedback must be in [0, 100], got {self.feedback}")
         if any(digit not in "0123" for digit in self.correct):
             raise ValueError(f"correct must be digits of 0123, got {self.correct!r}")
 
@@ -72,7 +80,8 @@ class Residual(PlanningAgent[ResidualOptions]):
     """Square-root staffing whose load, safety and batch work a network corrects every minute.
 
     The rule is ``n = load + beta sqrt(load) + batch`` per model, with the largest forecast until a
-    start made now has been up for a period, and the batch work that the planners plan for. The
+    start made now has been up for a period, and the batch work that the planners plan for. ``beta``
+    rises while a model misses more than its target allows, and falls while it misses less. The
     network reads one row of features per model (`FEATURES`) and answers with four corrections of it
     (`ACTIONS`); it is the same for all models,
     so a checkpoint serves any number of models, regions and VM types. It needs NumPy only.
@@ -161,11 +170,11 @@ class Residual(PlanningAgent[ResidualOptions]):
         seen = self._seen
         assert seen is not None
         batch = self._batch(view) * np.exp(_BATCH * outputs[:, 3])
+        beta = self.headroom * o.beta * np.exp(_HEADROOM * outputs[:, 0] + self._feedback())
 
         def needed(forecast: Floats) -> Ints:
             load = forecast * np.exp(_LOAD * outputs[:, 1]) / o.rho
-            spare = self.headroom * o.beta * np.exp(_HEADROOM * outputs[:, 0]) * np.sqrt(load)
-            counts: Ints = np.ceil(load + spare + batch - 1e-9).astype(np.int64)
+            counts: Ints = np.ceil(load + beta * np.sqrt(load) + batch - 1e-9).astype(np.int64)
             return counts
 
         # What spot VMs can give within a period may wait; what takes longer starts now.
@@ -186,6 +195,12 @@ class Residual(PlanningAgent[ResidualOptions]):
             discipline=o.discipline,
         )
 
+    def _feedback(self) -> Floats:
+        """Return what misses add to the logarithm of the headroom, [M]."""
+        allowed = 1.0 - max(t.target for t in self.scenario.tiers if t.interactive)
+        beyond: Floats = (self._misses.shares() - allowed).sum(axis=0)
+        return np.clip(self.options.feedback * beyond, -_MOST_FEEDBACK, _MOST_FEEDBACK)
+
     def _batch(self, view: ClusterView) -> Floats:
         """Return the instances that the planners would have for batch work, [M]."""
         demand = need.niw_demand(self.layout, view, self.tracker, self.options.niw_buffer)
@@ -198,11 +213,16 @@ class Residual(PlanningAgent[ResidualOptions]):
         return standing
 
     def _place(self, view: ClusterView, totals: Ints) -> Ints:
-        """Spread totals [M] over regions, [E]: new instances where a spot VM gives one soonest."""
+        """Spread totals [M] over regions, [E]: new instances where a spot VM gives one soonest.
+
+        What was asked for in vain counts for nothing, so that the instances of a region that is
+        lost or full are started elsewhere.
+        """
         models, regions, _ = self.layout.shape
         low = self.layout.low.reshape(models, regions)
         high = self.layout.high.reshape(models, regions)
-        counts = np.clip(view.target.sum(axis=1).reshape(models, regions), low, high)
+        had = (view.target - view.unmet).sum(axis=1)
+        counts = np.clip(had.reshape(models, regions), low, high)
         spot = view.spot_vms.sum(axis=2)
         idle = (view.idle_vms + view.spot_vms.sum(axis=0)).sum(axis=1)
         share = view.prompt_rate[2].sum(axis=2) + 1e-9
