@@ -95,6 +95,7 @@ def test_a_quick_run(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert png.startswith(b"\x89PNG") and len(png) < 150_000
     command = (out / "command.txt").read_text()
     assert command.startswith(f"sageserve experiment {name}") and str(tmp_path) not in command
+    assert command.endswith("--quick --tuned tuned\n")
 
 
 def test_what_is_published_is_whole(repository: Path) -> None:

@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+TUNED = Path("benchmarks/results/tuned")
+
 
 def experiment(
     name: Annotated[str | None, typer.Argument(help="Which; --list shows all.")] = None,
@@ -21,7 +23,7 @@ def experiment(
     quick: Annotated[bool, typer.Option("--quick", help="One seed, the first hour.")] = False,
     tuned: Annotated[
         Path, typer.Option(help="Folder of tuned agents; without it they run as they come.")
-    ] = Path("benchmarks/results/tuned"),
+    ] = TUNED,
     workers: Annotated[int, typer.Option(min=1, help="Processes.")] = 1,
     page: Annotated[
         Path | None, typer.Option(help="Write the published tables into this page; run nothing.")
@@ -75,6 +77,8 @@ def experiment(
     words += ["--seeds", str(seeds)] if seeds is not None else []
     words += ["--week"] if week else []
     words += ["--quick"] if quick else []
+    if tuned != TUNED:  # of a path elsewhere only the name, which is what may be published
+        words += ["--tuned", tuned.name if tuned.is_absolute() else tuned.as_posix()]
     files = write_experiment(outcomes, folder, shlex.join(words))
     console = terminal.output()
     text = (folder / "table.md").read_text(encoding="utf-8")
