@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 
 from sageserve_agents import make_agent
+from sageserve_agents.learned.episodes import history_of
+from sageserve_env.env import SageServeEnv
 from tests.agents.toy import THETA, ToyCluster, constant, history_from, scenario_of
 
 LOAD = 12.0  # instances of each model, over three regions
@@ -43,6 +45,36 @@ def test_misses_beyond_what_the_target_allows_add_headroom_for_as_long_as_they_l
 
 def test_feedback_is_limited() -> None:
     assert instances_after((400, 0.0), feedback=100.0) == 28  # sqrt(12) exp(1.5) = 15.5
+
+
+def test_instances_of_a_lost_region_are_started_elsewhere() -> None:
+    scenario = scenario_of(initial_instances=5)
+    rate = constant(scenario, LOAD * THETA / 3)
+    agent = make_agent("residual-es:checkpoint=rule;rho=1;feedback=0")
+    agent.reset(scenario, 0, history_from(scenario, rate, 2))
+    cluster = ToyCluster(scenario, rate)
+    cluster.run(agent, 60)
+    view = cluster.view()
+    lost = np.array([e.region == scenario.region_names[0] for e in scenario.endpoints])
+    up, idle = view.active.copy(), view.idle_vms.copy()
+    up[lost], idle[0] = 0, 0
+    unmet = np.where(lost[:, None], view.target, 0)
+    view = dataclasses.replace(view, active=up, unmet=unmet, idle_vms=idle)
+    wanted = agent.act(view).instances.sum(axis=1)
+    assert (wanted[lost] == scenario.min_instances).all()
+    assert wanted[~lost].sum() > view.target[~lost].sum()
+    totals = wanted.reshape(len(scenario.models), -1).sum(axis=1)
+    assert (totals == 16).all()
+
+
+def test_a_cluster_without_interactive_traffic_has_no_feedback() -> None:
+    tiers = [dataclasses.asdict(t) for t in scenario_of("tiny").tiers if not t.interactive]
+    env = SageServeEnv(scenario=scenario_of("tiny", tiers=tiers))
+    env.reset(seed=0)
+    agent = make_agent("residual-es")
+    agent.reset(env.scenario, 0, history_of(env))
+    action = agent.act(env.view())
+    assert (action.instances.sum(axis=1) >= env.scenario.min_instances).all()
 
 
 def test_feedback_is_checked() -> None:

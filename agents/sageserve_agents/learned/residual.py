@@ -197,8 +197,10 @@ class Residual(PlanningAgent[ResidualOptions]):
 
     def _feedback(self) -> Floats:
         """Return what misses add to the logarithm of the headroom, [M]."""
-        allowed = 1.0 - max(t.target for t in self.scenario.tiers if t.interactive)
-        beyond: Floats = (self._misses.shares() - allowed).sum(axis=0)
+        targets = [t.target for t in self.scenario.tiers if t.interactive]
+        if not targets:
+            return np.zeros(len(self.scenario.models))
+        beyond: Floats = (self._misses.shares() - (1.0 - max(targets))).sum(axis=0)
         return np.clip(self.options.feedback * beyond, -_MOST_FEEDBACK, _MOST_FEEDBACK)
 
     def _batch(self, view: ClusterView) -> Floats:
