@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import zlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -66,17 +68,29 @@ class ActionLog:
         return dict(vars(self))
 
     @classmethod
-    def load(cls, path: Path) -> ActionLog:
-        """Read a log.
+    def read(cls, arrays: Mapping[str, NDArray[Any]]) -> ActionLog:
+        """Return the log that `arrays` gave.
 
         Raises:
-            UserError: If the file is missing or damaged.
+            KeyError: If an array is missing.
         """
+        return cls(**{name: arrays[name] for name in cls.__dataclass_fields__})
+
+    @classmethod
+    def load(cls, path: Path, run: str = "") -> ActionLog:
+        """Read a log from a file of its own, or that of a run from an archive of several.
+
+        Raises:
+            UserError: If the file is missing or damaged, or does not hold the run.
+        """
+        head = f"{run}/" if run else ""
         try:
             with np.load(path, allow_pickle=False) as file:
-                return cls(**{name: file[name] for name in cls.__dataclass_fields__})
-        except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
-            raise UserError(f"{path}: no action log to replay ({error})") from None
+                own = [name for name in file.files if name.startswith(head)]
+                return cls.read({name.removeprefix(head): file[name] for name in own})
+        except (OSError, ValueError, KeyError, EOFError, BadZipFile, zlib.error) as error:
+            of = f" of {run}" if run else ""
+            raise UserError(f"{path}: no action log{of} to replay ({error})") from None
 
 
 class _Table:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from sageserve_agents import Agent
 from sageserve_bench.backends import Backend, execute
+from sageserve_bench.checklog import CheckLog, check_state
 from sageserve_bench.episode import Episode, check_replay, run_episode, steps_of
 from sageserve_bench.errors import UserError
 from sageserve_bench.progress import Reporter, Silent
@@ -200,6 +201,8 @@ def run_grid(
             rows |= _finished(store, keys)
             store.write_results(_table(rows))
         raise
+    if store is not None:
+        store.pack()
     return _table(rows)
 
 
@@ -213,19 +216,28 @@ def _table(rows: Mapping[int, Row]) -> list[Row]:
 
 
 def verify_grid(
-    grid: Grid, store: Store, reporter: Reporter | None = None
-) -> tuple[int, list[str]]:
+    grid: Grid, store: Store, reporter: Reporter | None = None, log: Path | None = None
+) -> tuple[int, int, list[str]]:
     """Replay the stored decisions of every run of a grid, whatever code it was made with.
 
+    Args:
+        grid: What was compared.
+        store: Where rows and decisions lie.
+        reporter: Whom to tell about progress.
+        log: File of the rows that were checked, to go on after an interruption; a line holds only
+            for the code, the row and the decisions it was written for.
+
     Returns:
-        How many rows were replayed, and one line per value that came out otherwise than stored.
-        The times and the planner's failures are left out, as a replay does not have them.
+        How many rows were checked, how many of them were in the log already, and one line per value
+        that came out otherwise than stored. The times and the planner's failures are left out, as a
+        replay does not have them.
 
     Raises:
         UserError: If a run of the grid is not there.
     """
     tasks = grid.tasks()
     rows = {_identity(row): row for row in store.read_rows()}
+    checked = CheckLog(log)
     reporter = reporter or Silent()
     reporter.begin([t.agent_label for t in tasks], [steps_of(t.scenario) for t in tasks], 0)
     problems: list[str] = []
@@ -237,17 +249,22 @@ def verify_grid(
             raise UserError(
                 f"{store.folder}: no row of {where} to verify; compare without --verify"
             )
-        episode = run_episode(
-            task,
-            workload=workload,
-            replay=store.actions(str(stored["run"])),
-            on_step=lambda n, _, i=index: reporter.stepped(i, n),  # type: ignore[misc]
-        )
-        reporter.finished(index, episode.row)
-        ignored = (*TIMED, "planner_failures", "score", "run")
-        lines = check_replay(stored, episode.row, ignored)
+        actions = store.actions(str(stored["run"]))
+        state = check_state(stored, actions)
+        lines = checked.lines(state)
+        if lines is None:
+            episode = run_episode(
+                task,
+                workload=workload,
+                replay=actions,
+                on_step=lambda n, _, i=index: reporter.stepped(i, n),  # type: ignore[misc]
+            )
+            ignored = (*TIMED, "planner_failures", "score", "run")
+            lines = check_replay(stored, episode.row, ignored)
+            checked.note(state, where, lines)
+        reporter.finished(index, stored)
         problems += [f"{where}: {line}" for line in lines]
-    return len(tasks), problems
+    return len(tasks), checked.reused, problems
 
 
 def _identity(row: Row) -> tuple[Value, ...]:

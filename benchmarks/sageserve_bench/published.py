@@ -2,7 +2,7 @@
 
 A folder below ``benchmarks/results/`` is published if it holds ``results.csv`` and
 ``command.txt``, the exact ``sageserve compare`` that made it. ``summary.json`` and
-``runs/*/actions.npz`` are kept where the decisions are to be replayed.
+``decisions.npz`` are kept where the decisions are to be replayed.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from sageserve_bench.errors import UserError
 from sageserve_bench.experiments.definition import ARMS
 from sageserve_bench.outcome import targets_of
 from sageserve_bench.rows import TIMED, Row, write_text
-from sageserve_bench.store import RESULTS, RUNS, SUMMARY, Store
+from sageserve_bench.store import DECISIONS, RESULTS, SUMMARY, Store
 from sageserve_env.scenario import list_scenarios, load_scenario
 
 COMMAND = "command.txt"
@@ -57,8 +57,11 @@ class Published:
     @property
     def has_actions(self) -> bool:
         """Whether the decisions of every row are there to be replayed."""
-        runs = self.folder / RUNS
-        return all((runs / str(row["run"]) / "actions.npz").is_file() for row in self.rows)
+        return {str(row["run"]) for row in self.rows} <= Store(self.folder).runs_with_actions()
+
+    def copy_to(self, folder: Path) -> None:
+        """Copy rows, summary and decisions into a folder to work in."""
+        _copy(self.folder, folder)
 
     def targets(self, scenario: str) -> dict[str, float]:
         """Return the service targets of the rows of a scenario."""
@@ -128,20 +131,19 @@ def publish(source: Path, target: Path, command: str) -> None:
     Raises:
         UserError: If the source is no finished comparison.
     """
-    store = Store(source)
-    rows = store.read_rows()
+    rows = Store(source).read_rows()
+    if not rows:
+        raise UserError(f"{source / RESULTS}: holds no row")
+    Store(source).pack()
     write_text(target / COMMAND, command.strip() + "\n")
-    for name in (RESULTS, SUMMARY):
+    _copy(source, target)
+
+
+def _copy(source: Path, target: Path) -> None:
+    target.mkdir(parents=True, exist_ok=True)
+    for name in (RESULTS, SUMMARY, DECISIONS):
         if (source / name).is_file():
-            write_text(target / name, (source / name).read_text(encoding="utf-8"))
-    if (target / RUNS).exists():
-        shutil.rmtree(target / RUNS)
-    for row in rows:
-        log = source / RUNS / str(row["run"]) / "actions.npz"
-        if log.is_file():
-            kept = target / RUNS / str(row["run"])
-            kept.mkdir(parents=True)
-            shutil.copyfile(log, kept / log.name)
+            shutil.copyfile(source / name, target / name)
 
 
 def differences(published: Published, again: list[Row]) -> list[str]:

@@ -8,8 +8,10 @@ import json
 import math
 import os
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 Value = str | int | float | None
 Row = dict[str, Value]
@@ -139,13 +141,14 @@ def _text(value: Value) -> str:
     return repr(value) if isinstance(value, float) else str(value)
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write a file that is either complete or not there: a new one is renamed into place."""
+@contextmanager
+def replaced(path: Path) -> Iterator[BinaryIO]:
+    """Open a file that becomes the one at the path when it is complete, and else is not there."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
-        with os.fdopen(handle, "w", encoding="utf-8", newline="") as file:
-            file.write(text)
+        with os.fdopen(handle, "w+b") as file:
+            yield file
             file.flush()
             os.fsync(file.fileno())
         os.chmod(name, 0o666 & ~_umask())
@@ -153,6 +156,12 @@ def write_text(path: Path, text: str) -> None:
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file that is either complete or not there: a new one is renamed into place."""
+    with replaced(path) as file:
+        file.write(text.encode("utf-8"))
 
 
 def _umask() -> int:

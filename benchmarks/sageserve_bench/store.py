@@ -1,9 +1,10 @@
 """Finished runs on disk: one folder each, there as a whole or not at all.
 
-A comparison's folder holds ``results.csv``, ``summary.json``, ``report.html`` and ``runs/KEY/``
-with ``row.json``, ``actions.npz`` (every decision, for ``--verify``) and ``series.npz`` (what the
-report draws). The key changes with everything that decides about the result, so a run that is
-there never has to be repeated.
+A comparison's folder holds ``results.csv``, ``summary.json``, ``report.html``, ``decisions.npz``
+(every decision of every run, for ``--verify``) and ``runs/KEY/`` with ``row.json`` and
+``series.npz`` (what the report draws). The key changes with everything that decides about the
+result, so a run that is there never has to be repeated. Until all runs are there, each has its
+decisions beside its row, in ``actions.npz``; what an interruption leaves is packed by the next.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from zipfile import BadZipFile
 
 import numpy as np
 
+from sageserve_bench import archive
 from sageserve_bench.actionlog import ActionLog
 from sageserve_bench.episode import Episode, Series
 from sageserve_bench.errors import UserError
@@ -26,7 +28,9 @@ from sageserve_bench.rows import Row, from_csv, to_csv, write_text
 RESULTS = "results.csv"
 SUMMARY = "summary.json"
 REPORT = "report.html"
+DECISIONS = "decisions.npz"
 RUNS = "runs"
+ACTIONS = "actions.npz"
 
 
 class Store:
@@ -60,7 +64,7 @@ class Store:
         scratch = Path(tempfile.mkdtemp(dir=runs, prefix=".saving-"))
         try:
             scratch.chmod(0o755)
-            _save_arrays(scratch / "actions.npz", episode.actions.arrays())
+            _save_arrays(scratch / ACTIONS, episode.actions.arrays())
             _save_arrays(scratch / "series.npz", episode.series)
             text = json.dumps(episode.row, indent=1, allow_nan=False) + "\n"
             (scratch / "row.json").write_text(text, encoding="utf-8")
@@ -73,8 +77,31 @@ class Store:
             raise
 
     def actions(self, key: str) -> ActionLog:
-        """Return the decisions of a run."""
-        return ActionLog.load(self.run(key) / "actions.npz")
+        """Return the decisions of a run.
+
+        Raises:
+            UserError: If they are not there or cannot be read.
+        """
+        piece = self.run(key) / ACTIONS
+        if piece.is_file():
+            return ActionLog.load(piece)
+        return ActionLog.load(self.folder / DECISIONS, key)
+
+    def runs_with_actions(self) -> set[str]:
+        """Return the keys of the runs whose decisions are there."""
+        packed = archive.members(self.folder / DECISIONS)
+        return packed | {path.parent.name for path in self._pieces()}
+
+    def pack(self) -> None:
+        """Move the decisions of all runs into one archive."""
+        pieces = {path.parent.name: path for path in self._pieces()}
+        if pieces:
+            archive.add(self.folder / DECISIONS, pieces)
+            for path in pieces.values():
+                path.unlink()
+
+    def _pieces(self) -> list[Path]:
+        return sorted((self.folder / RUNS).glob(f"[!.]*/{ACTIONS}"))
 
     def series(self, key: str) -> Series | None:
         """Return the time series of a run, None if they are not there."""
@@ -92,8 +119,9 @@ class Store:
         """Remove what interrupted saves left behind."""
         for path in (self.folder / RUNS).glob(".saving-*"):
             shutil.rmtree(path, ignore_errors=True)
-        for path in self.folder.glob(".results.csv.*"):
-            path.unlink(missing_ok=True)
+        for name in (RESULTS, DECISIONS):
+            for path in self.folder.glob(f".{name}.*"):
+                path.unlink(missing_ok=True)
 
     def read_rows(self) -> list[Row]:
         """Return the rows of ``results.csv`` with the types they were written with.

@@ -112,7 +112,7 @@ def test_ctrl_c_leaves_the_finished_rows(
 
 def test_replay_reproduces_every_row(compared: tuple[Path, pd.DataFrame], small: Scenario) -> None:
     grid = make_grid(AGENTS, scenario=small, trace=None, seeds=2)
-    assert verify_grid(grid, Store(compared[0])) == (4, [])
+    assert verify_grid(grid, Store(compared[0])) == (4, 0, [])
 
 
 def test_replay_finds_a_changed_row(
@@ -125,8 +125,8 @@ def test_replay_finds_a_changed_row(
     rows[1]["cost_usd"] = float(str(rows[1]["cost_usd"])) - 1e-9
     store.write_results(rows)
     grid = make_grid(AGENTS, scenario=small, trace=None, seeds=1)
-    count, problems = verify_grid(grid, store)
-    assert count == 2
+    count, reused, problems = verify_grid(grid, store)
+    assert (count, reused) == (2, 0)
     assert len(problems) == 1
     assert problems[0].startswith("reactive on o365, seed 2000: cost_usd")
     with pytest.raises(UserError, match="no row of static"):
@@ -192,6 +192,28 @@ def test_action_log_is_exact(tmp_path: Path) -> None:
     (tmp_path / "a.npz").write_bytes(b"PK\x03\x04 half")
     with pytest.raises(UserError, match="no action log"):
         ActionLog.load(tmp_path / "a.npz")
+
+
+def test_one_archive_of_decisions(
+    compared: tuple[Path, pd.DataFrame], tmp_path: Path, small: Scenario
+) -> None:
+    folder = tmp_path / "wider"
+    shutil.copytree(compared[0], folder)
+    assert not list(folder.glob("runs/*/actions.npz"))
+    with np.load(folder / "decisions.npz", allow_pickle=False) as file:  # NumPy alone reads it
+        for run in compared[1]["run"]:
+            assert file[f"{run}/instances"].shape == (15, 2, 1)
+    before = (folder / "decisions.npz").read_bytes()
+    piece = folder / "runs" / compared[1]["run"][0] / "actions.npz"
+    log = Store(folder).actions(compared[1]["run"][0])
+    np.savez_compressed(piece, **log.arrays())  # type: ignore[arg-type]
+    Store(folder).pack()
+    assert not piece.exists()
+    assert (folder / "decisions.npz").read_bytes() == before
+    sageserve_bench.compare(AGENTS, scenario=small, seeds=[2002], output=folder)
+    assert len(Store(folder).runs_with_actions()) == 6
+    with pytest.raises(UserError, match="no action log of gone"):
+        Store(folder).actions("gone")
 
 
 def test_run_episode_tells_its_steps(small: Scenario) -> None:

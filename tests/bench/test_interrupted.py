@@ -32,7 +32,7 @@ def check_whole(folder: Path, most: int) -> list[Row]:
     rows = store.read_rows()
     assert len(rows) <= most
     assert len({(row["agent"], row["seed"]) for row in rows}) == len(rows)
-    assert {path.name for path in folder.iterdir()} <= {"results.csv", "runs"}
+    assert {path.name for path in folder.iterdir()} <= {"decisions.npz", "results.csv", "runs"}
     runs = {path.name for path in (folder / "runs").iterdir()} if (folder / "runs").exists() else {}
     assert {str(row["run"]) for row in rows} <= set(runs)
     for run in runs:

@@ -16,7 +16,10 @@ def benchmark(
         "benchmarks/results"
     ),
     output: Annotated[
-        Path, typer.Option("--output", "-o", help="Folder of the reruns; interrupted ones go on.")
+        Path,
+        typer.Option(
+            "--output", "-o", help="Folder of reruns and replays; interrupted ones go on."
+        ),
     ] = Path("results/benchmark"),
     verify: Annotated[
         bool, typer.Option("--verify", help="Replay the published decisions instead.")
@@ -46,7 +49,9 @@ def benchmark(
             typer.echo("its decisions are not published; run it again without --verify")
             problems += 1
             continue
-        folder = one.folder if verify else output / one.name
+        folder = output / one.name
+        if verify:
+            one.copy_to(folder := folder / "replayed")
         words = [*one.command, "--output", str(folder)]
         words += ["--verify"] if verify else ["--workers", str(workers)]
         code = compare.main(words, prog_name="sageserve compare", standalone_mode=False)

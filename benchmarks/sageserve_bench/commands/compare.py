@@ -59,6 +59,7 @@ def compare(
     from sageserve_bench import terminal
     from sageserve_bench.assumptions import assumptions
     from sageserve_bench.backends import Backend
+    from sageserve_bench.checklog import VERIFIED
     from sageserve_bench.comparison import make_grid, run_grid, verify_grid
     from sageserve_bench.outcome import write_outcome
     from sageserve_bench.progress import Bars
@@ -81,19 +82,26 @@ def compare(
     console = Console(stderr=True)
     if verify:
         with Bars(console) as bars:
-            checked, problems = verify_grid(grid, store, bars)
-        for line in problems[:20]:
-            typer.echo(line)
-        if problems:
-            typer.echo(f"{len(problems)} values differ from the stored rows")
-            return 1
-        typer.echo(f"{checked} rows reproduced exactly from their action logs")
-        return 0
+            found = verify_grid(grid, store, bars, store.folder / VERIFIED)
+        return report_check(*found)
     with Bars(console) as bars:
         rows = run_grid(grid, store, chosen, bars)
     outcome = write_outcome(store, rows, grid)
     files = [str(output / name) for name in (RESULTS, SUMMARY, REPORT)]
     show(terminal.output(), outcome, assumptions(grid, rows), files)
+    return 0
+
+
+def report_check(checked: int, reused: int, problems: list[str]) -> int:
+    """Say how a replay came out; return the exit code."""
+    for line in problems[:20]:
+        typer.echo(line)
+    if reused:
+        typer.echo(f"{reused} of {checked} rows were checked before, with the same code")
+    if problems:
+        typer.echo(f"{len(problems)} values differ from the stored rows")
+        return 1
+    typer.echo(f"{checked} rows reproduced exactly from their action logs")
     return 0
 
 
