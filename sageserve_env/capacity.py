@@ -71,9 +71,10 @@ def _pairs(scenario: Scenario, m: int, mix: TokenMixOf | None) -> TokenPairs:
 
 
 def _default_mix(scenario: Scenario) -> TokenMixOf:
-    from sageserve_traces.synthetic import O365Trace
+    from sageserve_traces.synthetic import TRAFFIC, SyntheticTrace
 
-    source = O365Trace(0)
+    trace = scenario.workload.trace
+    source = SyntheticTrace(0, workload=trace if trace in TRAFFIC else "o365")
     back = {new: old for old, new in scenario.workload.rename_models.items()}
 
     def mix(m: int) -> TokenPairs:

@@ -16,6 +16,7 @@ from sageserve_env.simulator.simulator import Snapshot
 from sageserve_traces import (
     MODELS,
     REGIONS,
+    TRAFFIC,
     TraceSource,
     make_trace,
     read_trace,
@@ -25,7 +26,7 @@ from sageserve_traces import (
 STARTS = ("fixed", "random")
 TRAIN_SEEDS = 1000  # train seeds are 0-999 (DESIGN.md section 7)
 _WEEK_S = 604_800.0
-_GENERATED = ("o365", "azure-2024-code-week")
+_GENERATED = (*TRAFFIC, "azure-2024-code-week")
 
 
 class Episode(NamedTuple):
@@ -83,7 +84,7 @@ class EpisodeMaker:
 
     def theta(self) -> NDArray[np.float64]:
         """Measure sustained prompt tokens per second for the trace's token mix, [M, G]."""
-        if str(self.trace) == "o365":
+        if str(self.trace) == self.scenario.workload.trace and self.trace in TRAFFIC:
             return measure_theta(self.scenario)
         source = self._source(0)
         rename = self.scenario.workload.rename_models

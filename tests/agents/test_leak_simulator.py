@@ -23,7 +23,7 @@ from sageserve_bench.workload import Workload, resolve
 from sageserve_env.actions import ClusterAction
 from sageserve_env.scenario import Scenario, load_scenario
 from sageserve_env.view import ClusterView
-from sageserve_traces import DemandSeries, O365Trace, RequestTrace
+from sageserve_traces import DemandSeries, RequestTrace, SyntheticTrace
 from sageserve_traces.transforms import concatenate, scale_rate
 from tests.agents.leak import first_difference
 from tests.agents.shipped import make_or_skip
@@ -51,11 +51,11 @@ def cluster() -> Scenario:
 @cache
 def trace(future: int) -> RequestTrace:
     """Two in five requests of a day's first hours; after the split three times another day's."""
-    source = O365Trace(3, STEPS / 1440, 0.4, start_weekday=1)
+    source = SyntheticTrace(3, STEPS / 1440, 0.4, start_weekday=1)
     same = concatenate(source)
     if future == 0:
         return same.with_past(source.history(60.0))
-    other = concatenate(O365Trace(future, STEPS / 1440, 0.4, start_weekday=1))
+    other = concatenate(SyntheticTrace(future, STEPS / 1440, 0.4, start_weekday=1))
     other = scale_rate(other, 3.0, 5)
     before, after = same.arrival_s < SPLIT_S, other.arrival_s >= SPLIT_S
     columns: dict[str, Any] = {
@@ -126,7 +126,7 @@ def test_a_view_shows_what_has_arrived_and_no_output_before_its_end() -> None:
 
 @pytest.mark.parametrize("seed", [3, 2000])
 def test_the_generator_s_past_does_not_depend_on_what_is_played(seed: int) -> None:
-    short, long = (O365Trace(seed, days, start_weekday=2) for days in (0.1, 7.0))
+    short, long = (SyntheticTrace(seed, days, start_weekday=2) for days in (0.1, 7.0))
     a, b = short.history(60.0), long.history(60.0)
     assert a.end_s == b.end_s == 0.0
     assert np.array_equal(a.prompt_tokens, b.prompt_tokens)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from sageserve_env.scenario import load_scenario
 from sageserve_env.simulator.simulator import Simulator
 from sageserve_traces.source import TraceSource
-from sageserve_traces.synthetic import O365Trace
+from sageserve_traces.synthetic import SyntheticTrace
 from sageserve_traces.trace import RequestTrace
 from tests.simulator.small import scenario, simulator, targets
 from tests.simulator.strategies import Case, cases, fingerprint
@@ -61,7 +61,7 @@ def test_a_restored_run_continues_bit_identically(case: Case, data: st.DataObjec
 def o365(offset_s: float) -> tuple[Simulator, TraceSource]:
     published = load_scenario("o365-day")
     sim = Simulator(published, np.full((4, 1), 3000.0), records=True)
-    return sim, O365Trace(seed=5, days=0.5, scale=0.4)
+    return sim, SyntheticTrace(seed=5, days=0.5, scale=0.4)
 
 
 @pytest.mark.compiled
@@ -89,7 +89,7 @@ def test_left_out_and_truncated_requests_are_counted_once() -> None:
     published = load_scenario("o365-day")
     part = published.replace(models=("bloom-176b",), initial_instances=4, workload={"subset": True})
     sim = Simulator(part, np.full((1, 1), 2000.0))
-    trace = O365Trace(seed=5, days=0.5, scale=1.0)
+    trace = SyntheticTrace(seed=5, days=0.5, scale=1.0)
     sim.reset(trace, 1, offset_s=100.3)
     sim.advance(1500.0)
     kept = sim.snapshot()

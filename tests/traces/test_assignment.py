@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from sageserve_traces import RequestTrace, TraceError, assign
-from sageserve_traces import o365_tables as tables
+from sageserve_traces.o365 import O365
 
 
 @pytest.fixture
@@ -24,9 +24,9 @@ def test_default_shares(plain: RequestTrace) -> None:
     trace = assign(plain, 5)
     assert shares(trace.tier, 3) == pytest.approx([0.64, 0.16, 0.20], abs=0.01)
     for c, rows in ((0, trace.tier < 2), (1, trace.tier == 2)):
-        base = tables.BASE_RPS[c] / tables.BASE_RPS[c].sum()
+        base = O365.base_rps[c] / O365.base_rps[c].sum()
         assert shares(trace.model[rows], 4) == pytest.approx(base, abs=0.02)
-        assert shares(trace.region[rows], 3) == pytest.approx(tables.REGION_SHARES[c], abs=0.02)
+        assert shares(trace.region[rows], 3) == pytest.approx(O365.region_shares[c], abs=0.02)
 
 
 def test_own_shares_by_name_or_order(plain: RequestTrace) -> None:

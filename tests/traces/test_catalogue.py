@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from sageserve_traces import (
-    O365Trace,
     RequestTrace,
+    SyntheticTrace,
     TraceError,
     catalogue,
     download,
@@ -43,6 +43,8 @@ def test_names_and_facts() -> None:
     names = [entry.name for entry in list_traces()]
     assert names == [
         "o365",
+        "global",
+        "global-flash",
         "azure-2023-conv",
         "azure-2023-code",
         "mooncake-conversation",
@@ -129,7 +131,7 @@ def test_mix_is_that_of_the_file_whatever_follows(named: Path) -> None:
 
 def test_o365_by_name() -> None:
     trace = make_trace("o365", seed=1500, horizon_s=3600.0, scale=2.0, start_hour_utc=12.0)
-    assert trace == O365Trace(1500, 3600 / 86400, 2.0, start_hour_utc=12.0)
+    assert trace == SyntheticTrace(1500, 3600 / 86400, 2.0, start_hour_utc=12.0)
     assert trace.split == "validation"
     assert make_trace("o365").duration_s == 86400.0
     burst = make_trace("o365", days=0.02, bursts=True)
@@ -139,8 +141,8 @@ def test_o365_by_name() -> None:
 def test_objects_pass_through(small: RequestTrace) -> None:
     assert make_trace(small) is small
     assert make_trace(small, tile_s=600.0).duration_s == 600.0
-    longer = make_trace(O365Trace(3), horizon_s=7200.0)
-    assert isinstance(longer, O365Trace)
+    longer = make_trace(SyntheticTrace(3), horizon_s=7200.0)
+    assert isinstance(longer, SyntheticTrace)
     assert longer.duration_s == 7200.0
 
 

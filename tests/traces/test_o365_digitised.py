@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sageserve_traces import DemandSeries, O365Trace
+from sageserve_traces import DemandSeries, SyntheticTrace
 
 SERIES = ("iw_rps", "iw_tps", "niw_rps", "niw_tps")
 SEEDS = 24
@@ -25,7 +25,7 @@ def test_wednesday_to_friday_within_15_percent(shared_traces: Path) -> None:
     rows = (table["day"] >= 2) & (table["day"] <= 4)  # day 0 is the Monday
     # The three days before a Saturday, as counts: the same law as the stream (test_synthetic).
     generated = [
-        four_hour_means(O365Trace(2000 + s, start_weekday=5, history_days=3).history(14400.0))
+        four_hour_means(SyntheticTrace(2000 + s, start_weekday=5, history_days=3).history(14400.0))
         for s in range(SEEDS)
     ]
     mean = np.mean(generated, axis=0)

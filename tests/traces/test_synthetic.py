@@ -1,4 +1,4 @@
-"""`O365Trace`: determinism, moments, and one law for stream and history."""
+"""`SyntheticTrace`: determinism, moments, and one law for stream and history."""
 
 from __future__ import annotations
 
@@ -8,44 +8,47 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from sageserve_traces import O365Trace, RequestTrace, TraceError, TraceSource
-from sageserve_traces import o365_latents as latents
-from sageserve_traces import o365_tables as tables
+from sageserve_traces import TRAFFIC, RequestTrace, SyntheticTrace, TraceError, TraceSource, latents
+from sageserve_traces.o365 import O365
+from sageserve_traces.traffic import clipped_lognormal_moments
 
 # Requests, first arrivals and prompt tokens of the first ten minutes of seed 0.
 GOLDEN = (7355, [0.16743011118624196, 0.2929820061488586], 43692361)
 
 
-def joined(source: O365Trace, **options: float) -> RequestTrace:
+def joined(source: SyntheticTrace, **options: float) -> RequestTrace:
     chunks = list(source.chunks(**options))
     columns = ("arrival_s", "model", "region", "tier", "prompt_tokens", "output_tokens")
     return RequestTrace(
         *(np.concatenate([getattr(c, name) for c in chunks]) for name in columns),
+        models=source.models,
+        regions=source.regions,
+        tiers=source.tiers,
         duration_s=source.duration_s,
     )
 
 
 @pytest.fixture(scope="module")
 def day() -> RequestTrace:
-    return joined(O365Trace(2001, start_weekday=2))
+    return joined(SyntheticTrace(2001, start_weekday=2))
 
 
 def test_same_seed_same_requests_other_seed_other() -> None:
-    first, again, other = (joined(O365Trace(s, days=0.05)) for s in (1, 1, 2))
+    first, again, other = (joined(SyntheticTrace(s, days=0.05)) for s in (1, 1, 2))
     assert first == again
     assert first != other
 
 
 def test_golden_requests() -> None:
     """The stream of a seed is part of the published results: a change needs a new version."""
-    trace = joined(O365Trace(0, days=600 / 86400, start_weekday=0))
+    trace = joined(SyntheticTrace(0, days=600 / 86400, start_weekday=0))
     assert len(trace) == GOLDEN[0]
     assert trace.arrival_s[:2] == pytest.approx(GOLDEN[1], abs=1e-9)
     assert int(trace.prompt_tokens.sum()) == GOLDEN[2]
 
 
 def test_chunking_and_starting_late_change_nothing() -> None:
-    source = O365Trace(3, days=0.1)
+    source = SyntheticTrace(3, days=0.1)
     whole = joined(source)
     assert joined(source, max_requests=37) == whole
     late = joined(source, start_s=1234.5)
@@ -54,13 +57,13 @@ def test_chunking_and_starting_late_change_nothing() -> None:
 
 
 def test_a_longer_trace_continues_a_shorter_one() -> None:
-    short, long = (joined(O365Trace(3, days=d, start_weekday=0)) for d in (0.03, 0.06))
+    short, long = (joined(SyntheticTrace(3, days=d, start_weekday=0)) for d in (0.03, 0.06))
     assert np.array_equal(short.arrival_s, long.arrival_s[: len(short)])
 
 
 def test_the_start_hour_moves_the_window_not_the_day() -> None:
-    day0 = joined(O365Trace(3, days=0.1, start_weekday=1))
-    late = joined(O365Trace(3, days=0.05, start_weekday=1, start_hour_utc=0.25))
+    day0 = joined(SyntheticTrace(3, days=0.1, start_weekday=1))
+    late = joined(SyntheticTrace(3, days=0.05, start_weekday=1, start_hour_utc=0.25))
     expected = day0.arrival_s[(day0.arrival_s >= 900) & (day0.arrival_s < 900 + 4320)] - 900
     assert late.arrival_s == pytest.approx(expected, abs=1e-9)
 
@@ -68,14 +71,16 @@ def test_the_start_hour_moves_the_window_not_the_day() -> None:
 def test_sorted_inside_the_day_with_the_expected_number(day: RequestTrace) -> None:
     assert (np.diff(day.arrival_s) >= 0).all()
     assert day.arrival_s[-1] < 86400
-    expected = O365Trace(0, start_weekday=2).expected_requests
+    expected = SyntheticTrace(0, start_weekday=2).expected_requests
     assert expected == pytest.approx(14.1 * 86400)
     assert len(day) == pytest.approx(expected, rel=0.25)
 
 
 def test_a_week_has_seven_million_requests() -> None:
-    assert O365Trace(0, days=7).expected_requests == pytest.approx(7.2e6, rel=0.03)
-    assert O365Trace(0, days=7, scale=9.7).expected_requests / 7 == pytest.approx(10e6, rel=0.03)
+    assert SyntheticTrace(0, days=7).expected_requests == pytest.approx(7.2e6, rel=0.03)
+    assert SyntheticTrace(0, days=7, scale=9.7).expected_requests / 7 == pytest.approx(
+        10e6, rel=0.03
+    )
 
 
 def test_tokens_follow_the_lognormals(day: RequestTrace) -> None:
@@ -109,46 +114,49 @@ def test_gaps_inside_a_minute_have_the_cv_of_the_class(day: RequestTrace) -> Non
 
 
 def test_every_random_factor_has_mean_one() -> None:
-    days = [latents.day_rates(seed, 0, 2, 1.0) for seed in range(150)]
+    days = [latents.day_rates(O365, seed, 0, 2, 1.0) for seed in range(150)]
     mean = np.mean([d.mean(axis=0) for d in days], axis=0).sum(axis=2) / 60
-    assert mean == pytest.approx(tables.BASE_RPS, rel=0.1)
-    assert mean.sum() == pytest.approx(tables.BASE_RPS.sum(), rel=0.03)
+    assert mean == pytest.approx(O365.base_rps, rel=0.1)
+    assert mean.sum() == pytest.approx(O365.base_rps.sum(), rel=0.03)
 
 
 def test_days_differ() -> None:
-    totals = np.array([latents.day_rates(seed, 0, 2, 1.0)[:, 0, 0].sum() for seed in range(60)])
+    totals = np.array(
+        [latents.day_rates(O365, seed, 0, 2, 1.0)[:, 0, 0].sum() for seed in range(60)]
+    )
     assert 0.06 < totals.std() / totals.mean() < 0.25
 
 
 def test_latents_do_not_depend_on_the_order_of_days() -> None:
-    first = latents.day_rates(5, -3, 1, 1.0)
-    latents.day_rates(5, 2, 1, 1.0)
-    assert np.array_equal(first, latents.day_rates(5, -3, 1, 1.0))
+    first = latents.day_rates(O365, 5, -3, 1, 1.0)
+    latents.day_rates(O365, 5, 2, 1, 1.0)
+    assert np.array_equal(first, latents.day_rates(O365, 5, -3, 1, 1.0))
 
 
 def test_slow_factor_goes_on_over_midnight() -> None:
     jumps = [
-        abs(np.log(latents._slow(s, 1)[0] / latents._slow(s, 0)[-1])).mean() for s in range(40)
+        abs(np.log(latents._slow(O365, s, 1)[0] / latents._slow(O365, s, 0)[-1])).mean()
+        for s in range(40)
     ]
-    inside = [abs(np.diff(np.log(latents._slow(s, 0)), axis=0)).mean() for s in range(40)]
+    inside = [abs(np.diff(np.log(latents._slow(O365, s, 0)), axis=0)).mean() for s in range(40)]
     assert np.mean(jumps) == pytest.approx(np.mean(inside), rel=0.25)
 
 
 def test_mix_changes_keep_the_total_and_day_zero_is_the_base() -> None:
     for fortnight in (-2, -1, 0, 1):
         for seed in range(20):
-            at, matrix = latents._mix_event(seed, fortnight)
+            at, matrix = latents._mix_event(O365, seed, fortnight)
             assert 14 * 1440 * fortnight <= at < 14 * 1440 * (fortnight + 1)
             assert matrix.sum(axis=1) == pytest.approx(1.0)
             assert (matrix >= 0).all()
 
 
 def test_history_ends_at_time_zero_and_is_kept() -> None:
-    source = O365Trace(4, history_days=2)
+    source = SyntheticTrace(4, history_days=2)
     history = source.history(3600.0)
     assert (history.start_s, history.end_s, len(history)) == (-2 * 86400.0, 0.0, 48)
     assert source.history(3600.0) is history
-    minutes = O365Trace(4, history_days=1).history(60.0)
+    minutes = SyntheticTrace(4, history_days=1).history(60.0)
     assert np.allclose(minutes.rebin(3600.0).requests, history.requests[24:])
     assert len(source.history(3600.0, 7200.0)) == 50
     with pytest.raises(TraceError, match="whole minutes"):
@@ -160,17 +168,17 @@ def test_history_and_stream_have_one_law() -> None:
     """Six seeds' Wednesday, once as history and once as stream: the same moments."""
     past, stream = [], []
     for seed in range(6):
-        past.append(O365Trace(seed, start_weekday=3, history_days=1).history(3600.0))
-        stream.append(O365Trace(seed + 50, start_weekday=2).demand(3600.0))
+        past.append(SyntheticTrace(seed, start_weekday=3, history_days=1).history(3600.0))
+        stream.append(SyntheticTrace(seed + 50, start_weekday=2).demand(3600.0))
     for key in ("requests", "prompt_tokens", "output_tokens"):
         mine, its = (sum(getattr(d, key).sum() for d in ds) for ds in (past, stream))
         assert mine == pytest.approx(its, rel=0.12)
 
 
 def test_token_sums_of_the_history_have_the_right_moments() -> None:
-    history = O365Trace(1, scale=3.0, history_days=1).history(60.0)
+    history = SyntheticTrace(1, scale=3.0, history_days=1).history(60.0)
     n = history.requests[..., 0]
-    mean, sd = tables.clipped_lognormal_moments(8.06, 1.18, 128_000)
+    mean, sd = clipped_lognormal_moments(8.06, 1.18, 128_000)
     z = (history.prompt_tokens[..., 0] - n * mean)[n > 20] / (sd * np.sqrt(n[n > 20]))
     assert z.mean() == pytest.approx(0, abs=0.02)
     assert z.std() == pytest.approx(1, abs=0.03)
@@ -178,7 +186,7 @@ def test_token_sums_of_the_history_have_the_right_moments() -> None:
 
 
 def test_demand_is_exactly_what_the_stream_yields() -> None:
-    source = O365Trace(6, days=0.1)
+    source = SyntheticTrace(6, days=0.1)
     trace = joined(source)
     mine, its = source.demand(600.0), trace.demand(600.0)
     assert np.array_equal(mine.requests, its.requests)
@@ -186,30 +194,30 @@ def test_demand_is_exactly_what_the_stream_yields() -> None:
 
 
 def test_token_mix_is_the_same_for_every_seed() -> None:
-    first, second = O365Trace(1).token_mix(0), O365Trace(2000).token_mix(0)
+    first, second = SyntheticTrace(1).token_mix(0), SyntheticTrace(2000).token_mix(0)
     assert np.array_equal(first[0], second[0])
     assert len(first[0]) == 4096
     assert np.median(first[0]) == pytest.approx(np.exp(8.0), rel=0.1)
 
 
 def test_materialise_keeps_everything() -> None:
-    source = O365Trace(1, days=0.02)
+    source = SyntheticTrace(1, days=0.02)
     trace = source.materialise()
     assert len(trace) == source.demand(60.0).requests.sum()
     assert np.array_equal(trace.token_mix(2)[1], source.token_mix(2)[1])
 
 
 def test_defaults_and_pickle() -> None:
-    weekdays = {O365Trace(seed).start_weekday for seed in range(40)}
+    weekdays = {SyntheticTrace(seed).start_weekday for seed in range(40)}
     assert weekdays == {0, 1, 2, 3, 4}
-    assert O365Trace(1, days=7).start_weekday == 0
-    assert [O365Trace(s).split for s in (0, 1000, 2999, 3000)] == [
+    assert SyntheticTrace(1, days=7).start_weekday == 0
+    assert [SyntheticTrace(s).split for s in (0, 1000, 2999, 3000)] == [
         "train",
         "validation",
         "test",
         "custom",
     ]
-    source = O365Trace(5, days=0.5, scale=2.0, history_days=1)
+    source = SyntheticTrace(5, days=0.5, scale=2.0, history_days=1)
     source.history(3600.0)
     assert pickle.loads(pickle.dumps(source)) == source
     assert isinstance(source, TraceSource)
@@ -231,4 +239,49 @@ def test_defaults_and_pickle() -> None:
 )
 def test_bad_parameters(options: dict) -> None:
     with pytest.raises(TraceError, match="o365"):
-        O365Trace(**{"seed": 0, **options})
+        SyntheticTrace(**{"seed": 0, **options})
+
+
+def test_another_workload_has_its_own_models_regions_and_tokens() -> None:
+    trace = joined(SyntheticTrace(1, days=0.25, start_weekday=1, workload="global"))
+    law = TRAFFIC["global"]
+    assert trace.models == law.models and trace.regions == law.regions
+    chat = trace.prompt_tokens[(trace.model == 0) & (trace.tier < 2)]
+    assert np.log(np.median(chat)) == pytest.approx(law.prompt_mu[0, 0], abs=0.05)
+    same, other = SyntheticTrace(1, workload="global"), SyntheticTrace(1, workload="global-flash")
+    assert len({same.content_hash, other.content_hash, SyntheticTrace(1).content_hash}) == 3
+
+
+def test_continents_are_busy_at_their_own_hours() -> None:
+    days = [latents.day_rates(TRAFFIC["global"], s, 0, 2, 1.0)[:, 0, 0] for s in range(20)]
+    hours = np.mean(days, axis=0).reshape(24, 60, 3).mean(axis=1)
+    america, europe, asia = np.argmax(hours, axis=0)
+    assert (america - europe) % 24 in {6, 7, 8} and (asia - america) % 24 in {9, 10, 11}
+
+
+def test_flash_crowds_multiply_interactive_traffic_of_one_model_in_one_region() -> None:
+    calm, flash = (latents.day_rates(TRAFFIC[n], 3, 0, 2, 1.0) for n in ("global", "global-flash"))
+    ratio = flash / calm
+    assert (ratio[:, 1] == 1).all()
+    touched = ratio[:, 0] > 1
+    assert 0 < touched.mean() < 0.05 and (ratio[:, 0][touched] >= 3).all()
+    rates = [
+        latents.day_rates(TRAFFIC["global-flash"], s, 0, 2, 1.0)[:, 0]
+        / latents.day_rates(TRAFFIC["global"], s, 0, 2, 1.0)[:, 0]
+        for s in range(30)
+    ]
+    minutes = np.mean([(r > 1).sum() for r in rates])
+    assert minutes == pytest.approx(8 * 20, rel=0.25)
+
+
+def test_an_unknown_workload_is_refused() -> None:
+    with pytest.raises(TraceError, match=r"workload 'glob' cannot be generated; known: o365"):
+        SyntheticTrace(0, workload="glob")
+
+
+def test_history_of_another_workload_has_its_names() -> None:
+    series = SyntheticTrace(1, history_days=1, workload="global").history(3600.0)
+    law = TRAFFIC["global"]
+    assert series.models == law.models and series.regions == law.regions
+    rate = series.requests.sum(axis=(0, 2, 3)) / 86_400
+    assert rate.sum() == pytest.approx(law.base_rps.sum(), rel=0.4)

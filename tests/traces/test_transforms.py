@@ -133,9 +133,9 @@ def test_first_minutes_come_nine_times(poisson_trace: RequestTrace) -> None:
 
 @pytest.mark.parametrize("start", [0.0, 30.5, 59.9, 3600.2, 5000.0])
 def test_burst_stream_does_not_depend_on_chunks_or_start(start: float) -> None:
-    from sageserve_traces import O365Trace
+    from sageserve_traces import SyntheticTrace
 
-    source = BurstSource(O365Trace(7, days=0.08), seed=1)
+    source = BurstSource(SyntheticTrace(7, days=0.08), seed=1)
     whole = np.concatenate([c.arrival_s for c in source.chunks()])
     part = np.concatenate([c.arrival_s for c in source.chunks(start)])
     assert np.array_equal(whole[whole >= start], part)

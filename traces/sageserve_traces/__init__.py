@@ -1,7 +1,7 @@
 """Request traces for `sageserve_env`: schema, loaders, synthetic generator, transforms.
 
 `make_trace` gives a `TraceSource` by name, path or object; `RequestTrace` holds requests in memory;
-`O365Trace` generates the paper's workload while it is read; `sageserve_traces.transforms` changes
+`SyntheticTrace` generates a workload while it is read; `sageserve_traces.transforms` changes
 traces; `list_traces` and `download` deal with the published ones.
 """
 
@@ -16,7 +16,7 @@ from .rate_curve import RateCurveTrace, reshape_to_rate_curve
 from .source import TraceSource
 from .sources import LoadReport, load_rows, load_trace
 from .streams import BurstSource, repeat_first_minutes
-from .synthetic import O365Trace
+from .synthetic import TRAFFIC, SyntheticTrace
 from .token_mix import TokenMix
 from .trace import RequestTrace
 
@@ -24,13 +24,14 @@ __all__ = [
     "MODELS",
     "REGIONS",
     "TIERS",
+    "TRAFFIC",
     "BurstSource",
     "DemandSeries",
     "LoadReport",
     "NamedTrace",
-    "O365Trace",
     "RateCurveTrace",
     "RequestTrace",
+    "SyntheticTrace",
     "TokenMix",
     "TraceError",
     "TraceSource",

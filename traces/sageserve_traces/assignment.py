@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from . import o365_tables as tables
 from .errors import TraceError
 from .names import MODELS, REGIONS, TIERS
+from .o365 import O365
+from .traffic import IW, NIW
 
 if TYPE_CHECKING:
     from .trace import RequestTrace
@@ -67,20 +68,20 @@ def assign(
         cdf = _cumulative("tier", tier_shares, trace.tiers, default)
         tier = changes["tier"] = _draw(draws["tier"], cdf[None], np.zeros(n, dtype=np.int64))
     elif "iw_split" in columns and trace.tiers == TIERS:
-        slow = (tier == 0) & (draws["tier"] >= tables.IWF_SHARE)
+        slow = (tier == 0) & (draws["tier"] >= O365.iwf_share)
         tier = changes["tier"] = np.where(slow, 1, tier).astype(np.int16)
     batch = [i for i, name in enumerate(trace.tiers) if name == "NIW"]
     group = np.isin(tier, batch).astype(np.int64)
     for column, shares, names, default_names, defaults in (
-        ("model", model_shares, trace.models, MODELS, tables.BASE_RPS),
-        ("region", region_shares, trace.regions, REGIONS, tables.REGION_SHARES),
+        ("model", model_shares, trace.models, MODELS, O365.base_rps),
+        ("region", region_shares, trace.regions, REGIONS, O365.region_shares),
     ):
         if column in columns:
             known = tuple(names) == default_names
             cdf = np.stack(
                 [
                     _cumulative(column, shares, names, defaults[c].tolist() if known else None)
-                    for c in (tables.IW, tables.NIW)
+                    for c in (IW, NIW)
                 ]
             )
             changes[column] = _draw(draws[column], cdf, group)

@@ -17,7 +17,7 @@ from .errors import TraceError
 from .named import TRACES
 from .names import SECONDS_PER_DAY
 from .source import TraceSource
-from .synthetic import O365Trace
+from .synthetic import TRAFFIC, SyntheticTrace
 from .trace import RequestTrace
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def make_trace(
         trace: A name of `list_traces`, a path, or a source (which is tiled, scaled and cut).
         seed: Fixes the generated requests, or the assignment of a file's.
         days: Length in days; or
-        horizon_s: length in seconds. Default: one day of ``o365``, all of a file.
+        horizon_s: length in seconds. Default: one day of a generated trace, all of a file.
         scale: Factor on the rate.
         tile_s: Repeat a short trace up to this length.
         bursts: Repeat the first minute of each hour eight more times (the authors' stress test).
@@ -63,9 +63,9 @@ def make_trace(
         models: Model names that a file may use.
         regions: Region names that a file may use.
         tiers: Tier names that a file may use.
-        start_weekday: Weekday of time 0, ``o365`` only.
-        start_hour_utc: Hour of time 0, ``o365`` only.
-        history_days: Days before time 0 that ``o365`` knows.
+        start_weekday: Weekday of time 0, generated traces only.
+        start_hour_utc: Hour of time 0, generated traces only.
+        history_days: Days before time 0 that a generated trace knows.
 
     Raises:
         TraceError: One line that says what is wrong and what to do.
@@ -79,17 +79,18 @@ def make_trace(
         raise TraceError("give days or horizon_s, not both")
     length = horizon_s if days is None else days * SECONDS_PER_DAY
     if isinstance(trace, str | Path):
-        if str(trace) == "o365":
+        if str(trace) in TRAFFIC:
             length = length or tile_s or SECONDS_PER_DAY
-            o365 = O365Trace(
+            generated = SyntheticTrace(
                 seed,
                 length / SECONDS_PER_DAY,
                 scale,
                 start_weekday,  # type: ignore[arg-type]  # None: seeded
                 start_hour_utc,
                 history_days=history_days,
+                workload=str(trace),
             )
-            return _burst(o365, seed) if bursts else o365
+            return _burst(generated, seed) if bursts else generated
         if str(trace) == "azure-2024-code-week":
             week = _azure_week(seed, scale, length or tile_s)
             return _burst(week, seed) if bursts else week
@@ -170,7 +171,7 @@ def _prepare(
     from .assignment import assign
     from .transforms import scale_rate, tile
 
-    if isinstance(source, O365Trace):
+    if isinstance(source, SyntheticTrace):
         days = None if length is None else length / SECONDS_PER_DAY
         return replace(source, scale=source.scale * scale, days=days or source.days)
     if not isinstance(source, RequestTrace):

@@ -70,6 +70,18 @@ TRACES: Final[dict[str, NamedTrace]] = {
             citation="arXiv 2502.14617; DOMAIN section 4",
         ),
         NamedTrace(
+            "global",
+            "synthetic traffic of three continents and four models of 2026; needs no file",
+            "by seed",
+            "MIT (this project)",
+        ),
+        NamedTrace(
+            "global-flash",
+            "the same with eight flash crowds a day",
+            "by seed",
+            "MIT (this project)",
+        ),
+        NamedTrace(
             "azure-2023-conv",
             "19,366 requests of a conversation service in 58 minutes, near Poisson",
             "test",

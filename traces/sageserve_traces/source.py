@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 class TraceSource(Protocol):
     """A finite stream of requests with names, calendar and past.
 
-    `RequestTrace` (in memory) and `O365Trace` (generated while it is read) are sources.
+    `RequestTrace` (in memory) and `SyntheticTrace` (generated while it is read) are sources.
     """
 
     @property

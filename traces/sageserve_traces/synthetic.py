@@ -1,4 +1,4 @@
-"""`O365Trace`: the paper's workload (DOMAIN section 4), generated while it is read."""
+"""`SyntheticTrace`: a workload that is generated while it is read."""
 
 from __future__ import annotations
 
@@ -11,26 +11,28 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from . import o365_latents as latents
-from . import o365_rows as rows
-from . import o365_tables as tables
+from . import latents, rows
 from .arrays import count_bins
 from .demand import DemandSeries
 from .errors import TraceError
-from .names import MODELS, REGIONS, SECONDS_PER_DAY, TIERS, split_of_seed
+from .global_traffic import GLOBAL, GLOBAL_FLASH
+from .names import SECONDS_PER_DAY, split_of_seed
+from .o365 import O365
 from .token_mix import MAX_PAIRS, TokenPairs
 from .trace import RequestTrace, trusted
+from .traffic import NIW, Traffic
 
-#: Changes whenever the same seed gives other requests.
-GENERATOR_VERSION: Final = 1
+TRAFFIC: Final[dict[str, Traffic]] = {t.name: t for t in (O365, GLOBAL, GLOBAL_FLASH)}
+"""The workloads that can be generated, by the name of their trace."""
+
 _BLOCK_S = 60.0 * rows.BLOCK_MIN
 _BLOCKS_PER_DAY = latents.MINUTES // rows.BLOCK_MIN
 _LAST_WORKDAY_START = 5  # a one-day trace starts on Monday to Friday
 
 
 @dataclass(frozen=True)
-class O365Trace:
-    """A seeded workload of four models, three regions and three tiers that streams.
+class SyntheticTrace:
+    """A seeded workload of several models, regions and tiers that streams.
 
     Requests are generated ten simulated minutes at a time, so memory does not grow with the
     length. The same seed gives the same requests whatever the number of days, and the same
@@ -39,14 +41,15 @@ class O365Trace:
     Attributes:
         seed: Trace seed: train 0-999, validation 1000-1999, test 2000-2999.
         days: Length in days, may be a fraction.
-        scale: Factor on all rates. 1 is the published week (7.1M requests a week, 1.22M on a
-            weekday, see `expected_requests`), 9.7 the ten million a day of the abstract.
+        scale: Factor on all rates. For ``o365`` 1 is the published week (7.1M requests a week,
+            1.22M on a weekday, see `expected_requests`), 9.7 the ten million a day of the
+            abstract.
         start_weekday: Weekday of time 0, 0 = Monday. None: seeded among Monday to Friday for a
             trace of at most one day, Monday for a longer one.
         start_hour_utc: Hour of the day of time 0; a whole number of minutes.
         split: None takes the split of the seed.
         history_days: Days of demand that `history` gives before time 0.
-        name: Name for reports.
+        workload: Name of the workload, a key of `TRAFFIC`.
     """
 
     seed: int
@@ -56,7 +59,7 @@ class O365Trace:
     start_hour_utc: float = 0.0
     split: str = None  # type: ignore[assignment]  # filled in __post_init__
     history_days: float = 14.0
-    name: str = "o365"
+    workload: str = "o365"
     _cache: dict[Any, DemandSeries] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )
@@ -67,41 +70,59 @@ class O365Trace:
         Raises:
             TraceError: If a parameter is out of range.
         """
+        if self.workload not in TRAFFIC:
+            raise TraceError(
+                f"workload {self.workload!r} cannot be generated; known: {', '.join(TRAFFIC)}"
+            )
         if isinstance(self.seed, bool) or int(self.seed) != self.seed or self.seed < 0:
-            raise TraceError(f"o365: seed must be a whole number >= 0, got {self.seed!r}")
+            raise TraceError(
+                f"{self.workload}: seed must be a whole number >= 0, got {self.seed!r}"
+            )
         object.__setattr__(self, "seed", int(self.seed))
         for key, low in (("days", 0.0), ("scale", 0.0), ("history_days", -1.0)):
             value = getattr(self, key)
             if not (math.isfinite(value) and value > low):
-                raise TraceError(f"o365: {key} must be a positive number, got {value!r}")
+                raise TraceError(f"{self.workload}: {key} must be a positive number, got {value!r}")
         minute = self.start_hour_utc * 60
         if not 0 <= self.start_hour_utc < 24 or abs(minute - round(minute)) > 1e-6:
             raise TraceError(
-                f"o365: start_hour_utc must be in [0, 24) and a whole number of minutes, got "
-                f"{self.start_hour_utc!r}"
+                f"{self.workload}: start_hour_utc must be in [0, 24), a whole number of minutes, "
+                f"got {self.start_hour_utc!r}"
             )
         if self.start_weekday is None:
             drawn = latents.stream(latents.WEEKDAY, self.seed).integers(_LAST_WORKDAY_START)
             object.__setattr__(self, "start_weekday", int(drawn) if self.days <= 1 else 0)
         if not 0 <= self.start_weekday <= 6:
-            raise TraceError(f"o365: start_weekday must be 0-6, got {self.start_weekday!r}")
+            raise TraceError(
+                f"{self.workload}: start_weekday must be 0-6, got {self.start_weekday!r}"
+            )
         if self.split is None:
             object.__setattr__(self, "split", split_of_seed(self.seed))
 
     @property
+    def traffic(self) -> Traffic:
+        """The law of the requests."""
+        return TRAFFIC[self.workload]
+
+    @property
+    def name(self) -> str:
+        """Name for reports."""
+        return self.workload
+
+    @property
     def models(self) -> tuple[str, ...]:
-        """The four models of the paper."""
-        return MODELS
+        """Model names."""
+        return self.traffic.models
 
     @property
     def regions(self) -> tuple[str, ...]:
-        """The three regions of the paper."""
-        return REGIONS
+        """Region names."""
+        return self.traffic.regions
 
     @property
     def tiers(self) -> tuple[str, ...]:
         """The three tiers."""
-        return TIERS
+        return self.traffic.tiers
 
     @property
     def duration_s(self) -> float:
@@ -111,20 +132,26 @@ class O365Trace:
     @property
     def content_hash(self) -> str:
         """SHA-256 of the parameters and of the version of the generator."""
-        parts = (GENERATOR_VERSION, self.seed, self.days, self.scale, self.start_weekday)
+        parts = (self.traffic.version, self.seed, self.days, self.scale, self.start_weekday)
         text = repr((*parts, self.start_hour_utc, self.history_days))
+        if self.workload != "o365":  # whose hash is published without its name
+            text = f"{self.workload} {text}"
         return hashlib.sha256(text.encode()).hexdigest()
 
     @property
     def expected_requests(self) -> float:
         """Mean number of requests over all seeds (exact for whole days from midnight)."""
         whole = math.ceil(self.days)
-        return tables.expected_requests(whole, self.start_weekday, self.scale) * self.days / whole
+        mean = self.traffic.expected_requests(whole, self.start_weekday, self.scale)
+        return mean * self.days / whole
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle the parameters, not the cached series."""
         keys = ("seed", "days", "scale", "start_weekday", "start_hour_utc", "split")
-        return (O365Trace, (*(getattr(self, k) for k in keys), self.history_days, self.name))
+        return (
+            SyntheticTrace,
+            (*(getattr(self, k) for k in keys), self.history_days, self.workload),
+        )
 
     # ------------------------------------------------------------------ the stream
 
@@ -135,7 +162,7 @@ class O365Trace:
 
     def _rates(self, day: int) -> npt.NDArray[np.float64]:
         weekday = (self.start_weekday + day) % 7
-        return latents.day_rates(self.seed, day, weekday, self.scale)
+        return latents.day_rates(self.traffic, self.seed, day, weekday, self.scale)
 
     def chunks(
         self, start_s: float = 0.0, max_requests: int | None = None
@@ -162,7 +189,7 @@ class O365Trace:
                 cdf = cdf[..., :-1] / cdf[..., -1:]
             low = block % _BLOCKS_PER_DAY * rows.BLOCK_MIN
             span = slice(low, low + rows.BLOCK_MIN)
-            columns = dict(rows.block_rows(self.seed, block, counts[span], cdf[span]))
+            columns = dict(rows.block_rows(self.traffic, self.seed, block, counts[span], cdf[span]))
             arrival = columns["arrival_s"]
             arrival += block * _BLOCK_S - offset_s
             begin = int(np.searchsorted(arrival, max(start_s, 0.0)))
@@ -190,9 +217,9 @@ class O365Trace:
                 self.chunks(),
                 bins=count_bins(end, bin_s),
                 bin_s=bin_s,
-                models=MODELS,
-                regions=REGIONS,
-                tiers=TIERS,
+                models=self.models,
+                regions=self.regions,
+                tiers=self.tiers,
             )
         return self._cache[key]
 
@@ -210,7 +237,9 @@ class O365Trace:
             TraceError: If ``bin_s`` is not a whole number of minutes.
         """
         if bin_s < 60 or bin_s % 60:
-            raise TraceError(f"o365: history bins must be whole minutes, got {bin_s!r} s")
+            raise TraceError(
+                f"{self.workload}: history bins must be whole minutes, got {bin_s!r} s"
+            )
         if ("history", bin_s) not in self._cache:
             minutes = int(self.history_days * SECONDS_PER_DAY // bin_s * bin_s) // 60
             self._cache["history", bin_s] = self._past(minutes).rebin(bin_s)
@@ -228,12 +257,15 @@ class O365Trace:
             low = max(start - day * latents.MINUTES, 0)
             high = min(end - day * latents.MINUTES, latents.MINUTES)
             if low < high:
-                drawn = rows.day_history(self.seed, day, self._rates(day))
+                drawn = rows.day_history(self.traffic, self.seed, day, self._rates(day))
                 parts.append(tuple(values[low:high] for values in drawn))  # type: ignore[arg-type]
         if not parts:
-            return DemandSeries.zeros(0, bin_s=60.0)
+            return DemandSeries.zeros(
+                0, bin_s=60.0, models=self.models, regions=self.regions, tiers=self.tiers
+            )
         requests, prompt, output = (np.concatenate(p) for p in zip(*parts, strict=True))
-        return DemandSeries(-60.0 * minutes, 60.0, requests, prompt, output)
+        names = (self.models, self.regions, self.tiers)
+        return DemandSeries(-60.0 * minutes, 60.0, requests, prompt, output, *names)
 
     def token_mix(self, model_index: int) -> TokenPairs:
         """Return 4,096 (prompt, output) pairs of a model from the published lognormals.
@@ -241,15 +273,16 @@ class O365Trace:
         Interactive and batch requests come in the proportion of the weekday base rates. The
         sample is the same for every trace seed.
         """
-        if not 0 <= model_index < len(MODELS):
-            raise TraceError(f"o365: no model with index {model_index}")
-        rng = latents.stream(latents.TOKENS, 0, model_index)
-        base = tables.BASE_RPS[:, model_index]
-        batch = rng.random(MAX_PAIRS) < base[tables.NIW] / base.sum()
-        mu = tables.PROMPT_MU[batch.astype(np.int64)]
-        prompt = mu + tables.PROMPT_SIGMA * rng.standard_normal(MAX_PAIRS)
-        output = tables.OUTPUT_MU + tables.OUTPUT_SIGMA * rng.standard_normal(MAX_PAIRS)
-        return (
-            rows.to_tokens(prompt, tables.PROMPT_MAX),
-            rows.to_tokens(output, tables.OUTPUT_MAX),
+        traffic, m = self.traffic, model_index
+        if not 0 <= m < len(self.models):
+            raise TraceError(f"{self.workload}: no model with index {m}")
+        rng = latents.stream(latents.TOKENS, 0, m)
+        base = traffic.base_rps[:, m]
+        c = (rng.random(MAX_PAIRS) < base[NIW] / base.sum()).astype(np.int64)
+        unit = rng.standard_normal(MAX_PAIRS)
+        prompt = traffic.prompt_mu[c, m] + traffic.prompt_sigma[c, m] * unit
+        unit = rng.standard_normal(MAX_PAIRS)
+        output = traffic.output_mu[c, m] + traffic.output_sigma[c, m] * unit
+        return rows.to_tokens(prompt, traffic.prompt_max), rows.to_tokens(
+            output, traffic.output_max
         )

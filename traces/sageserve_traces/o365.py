@@ -1,4 +1,4 @@
-"""Constants of the O365 workload (DOMAIN section 4) and what follows from them in closed form.
+"""`O365`: constants of the workload of the SageServe paper (DOMAIN section 4).
 
 Every number is DOMAIN's (digitised from the SageServe paper's figures, "D") unless its comment
 says "our assumption (A)". Axis order everywhere: class (IW, NIW), model (A, B, C, D), region
@@ -13,22 +13,18 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-FloatArray = npt.NDArray[np.float64]
+from .names import MODELS, REGIONS
+from .traffic import IW, FloatArray, Traffic
 
 
 def _row(text: str) -> list[float]:
     return [float(word) for word in text.split()]
 
 
-IW: Final = 0
-NIW: Final = 1
-
 #: Weekday requests per second ``[class, model]``. D's IW 1.0 is an assumption of DOMAIN (A).
 BASE_RPS: Final[FloatArray] = np.array([[3.4, 3.7, 3.3, 1.0], [0.69, 1.0, 0.63, 0.38]])
 #: Share of IW-F in IW: not published, 80 : 20 (A of DOMAIN section 1).
 IWF_SHARE: Final = 0.8
-#: Tier shares of each class ``[class, tier]``.
-TIER_OF_CLASS: Final[FloatArray] = np.array([[IWF_SHARE, 1 - IWF_SHARE, 0.0], [0.0, 0.0, 1.0]])
 
 _IW_AC = _row(
     ".80 .67 .59 .51 .48 .50 .48 .52 .54 .54 .51 .50 "
@@ -86,25 +82,6 @@ BURST_SIGMA: Final[FloatArray] = (
     np.array([[math.log(4.4 / 2.3)] * 4, [math.log(5.5 / 2.5)] * 4]) / _P90_Z
 )
 
-
-def _normal_cdf(x: float) -> float:
-    return 0.5 * math.erfc(-x / math.sqrt(2))
-
-
-def _burst_excess(c: int, m: int) -> float:
-    """Mean of what bursts add to the rate: minutes in bursts a minute x E[max(F - 1, 0)]."""
-    sigma, log_median = float(BURST_SIGMA[c, m]), math.log(BURST_MEDIAN[c, m])
-    mean = math.exp(log_median + sigma**2 / 2)
-    over = mean * _normal_cdf((log_median + sigma**2) / sigma) - _normal_cdf(log_median / sigma)
-    return float(BURSTS_PER_DAY[c, m] * (1 + BURST_MAX_MIN[c, m]) / 2 / 1440 * over)
-
-
-#: The base rates are means of series that contain the bursts, so the rate between bursts is the
-#: base rate over one plus this ``[class, model]``.
-BURST_EXCESS: Final[FloatArray] = np.array(
-    [[_burst_excess(c, m) for m in range(BASE_RPS.shape[1])] for c in (IW, NIW)]
-)
-
 #: Coefficient of variation of the gamma renewal arrivals inside a minute ``[class]``.
 ARRIVAL_CV: Final[FloatArray] = np.array([1.1, 3.0])
 
@@ -128,17 +105,42 @@ OUTPUT_MU: Final = 4.54
 OUTPUT_SIGMA: Final = 1.32
 OUTPUT_MAX: Final = 4096
 
+_ALL: Final = np.ones((2, len(MODELS)))
 
-def clipped_lognormal_moments(mu: float, sigma: float, high: float) -> tuple[float, float]:
-    """Return mean and standard deviation of ``min(exp(N(mu, sigma)), high)``, in closed form."""
-    z = (math.log(high) - mu) / sigma
-    tail = 1 - _normal_cdf(z)
-    first = math.exp(mu + sigma**2 / 2) * _normal_cdf(z - sigma) + high * tail
-    second = math.exp(2 * mu + 2 * sigma**2) * _normal_cdf(z - 2 * sigma) + high**2 * tail
-    return first, math.sqrt(second - first**2)
-
-
-def expected_requests(days: int, start_weekday: int, scale: float = 1.0) -> float:
-    """Return the mean number of requests of whole days (surges, +0.2 %, left out)."""
-    weekdays = (start_weekday + np.arange(days)) % 7
-    return float(scale * 86400 * (BASE_RPS.sum(axis=1) @ WEEK[:, weekdays]).sum())
+O365: Final = Traffic(
+    name="o365",
+    version=1,
+    models=MODELS,
+    regions=REGIONS,
+    base_rps=BASE_RPS,
+    iwf_share=IWF_SHARE,
+    diurnal=DIURNAL,
+    week=WEEK,
+    region_shares=REGION_SHARES,
+    region_jitter=REGION_JITTER,
+    min_region_share=MIN_REGION_SHARE,
+    phase_h=PHASE_H,
+    noise_sigma=NOISE_SIGMA,
+    noise_phi=NOISE_PHI,
+    bursts_per_day=BURSTS_PER_DAY,
+    burst_max_min=BURST_MAX_MIN,
+    burst_median=BURST_MEDIAN,
+    burst_sigma=BURST_SIGMA,
+    arrival_cv=ARRIVAL_CV,
+    prompt_mu=PROMPT_MU[:, None] * _ALL,
+    prompt_sigma=PROMPT_SIGMA * _ALL,
+    prompt_max=PROMPT_MAX,
+    output_mu=OUTPUT_MU * _ALL,
+    output_sigma=OUTPUT_SIGMA * _ALL,
+    output_max=OUTPUT_MAX,
+    level_sigma=LEVEL_SIGMA,
+    slow_sigma=SLOW_SIGMA,
+    slow_phi=SLOW_PHI,
+    slow_step_min=SLOW_STEP_MIN,
+    peak_shift_sigma_h=PEAK_SHIFT_SIGMA_H,
+    surges_per_week=SURGES_PER_WEEK,
+    surge_hours=SURGE_HOURS,
+    surge_factor=SURGE_FACTOR,
+    mix_period_days=MIX_PERIOD_DAYS,
+    mix_fraction=MIX_FRACTION,
+)

@@ -12,10 +12,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from . import o365_latents as latents
-from . import o365_tables as tables
+from . import latents
+from .traffic import FloatArray, Traffic, clipped_lognormal_moments
 
-FloatArray = npt.NDArray[np.float64]
 BLOCK_MIN = 10
 
 _COLUMNS = ("arrival_s", "model", "region", "tier", "prompt_tokens", "output_tokens")
@@ -33,6 +32,7 @@ def day_counts(seed: int, day: int, rates: FloatArray) -> npt.NDArray[np.int64]:
 
 
 def block_rows(
+    traffic: Traffic,
     seed: int,
     block: int,
     counts: npt.NDArray[np.int64],
@@ -41,6 +41,7 @@ def block_rows(
     """Generate the requests of a block, sorted by arrival.
 
     Args:
+        traffic: Law of the workload.
         seed: Trace seed.
         block: Number of the block from the midnight before time 0; negative in the past.
         counts: Requests per minute ``[minutes, class, model]``.
@@ -49,10 +50,16 @@ def block_rows(
     Returns:
         Columns of a trace; arrivals in seconds from the start of the block.
     """
-    from . import o365_kernels as kernels  # compiled when the first requests are made
+    from . import row_kernels as kernels  # compiled when the first requests are made
 
     columns = kernels.draw(
-        latents.stream(latents.ROWS, seed, block), counts, np.ascontiguousarray(region_cdf)
+        latents.stream(latents.ROWS, seed, block),
+        counts,
+        np.ascontiguousarray(region_cdf),
+        traffic.arrival_cv,
+        traffic.iwf_share,
+        *(traffic.prompt_mu, traffic.prompt_sigma, float(traffic.prompt_max)),
+        *(traffic.output_mu, traffic.output_sigma, float(traffic.output_max)),
     )
     # Stable, so that ties (gaps of CV 3 are often tiny) fall the same way on every machine; the
     # arrivals are a sequence of sorted runs, which the merge sort takes as they are.
@@ -69,7 +76,7 @@ def to_tokens(log_tokens: FloatArray, most: int) -> npt.NDArray[np.int32]:
 
 
 def day_history(
-    seed: int, day: int, rates: FloatArray
+    traffic: Traffic, seed: int, day: int, rates: FloatArray
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
     """Draw a past day as sums: requests, prompt and output tokens ``[1440, M, R, tier]``.
 
@@ -77,24 +84,32 @@ def day_history(
     clipped lognormals (our assumption (A): right in the first two moments and never negative).
     """
     rng = latents.stream(latents.HISTORY, seed, day)
-    tiers = tables.TIER_OF_CLASS.shape[1]
-    requests = np.empty((*rates.shape[:1], *rates.shape[2:], tiers))
+    share = traffic.tier_of_class
+    requests = np.empty((*rates.shape[:1], *rates.shape[2:], share.shape[1]))
     prompt = np.empty_like(requests)
     output = np.empty_like(requests)
-    out = tables.clipped_lognormal_moments(tables.OUTPUT_MU, tables.OUTPUT_SIGMA, tables.OUTPUT_MAX)
-    for k in range(tiers):
-        c = int(np.argmax(tables.TIER_OF_CLASS[:, k]))
-        n = rng.poisson(rates[:, c] * tables.TIER_OF_CLASS[c, k]).astype(np.float64)
-        moments = tables.clipped_lognormal_moments(
-            float(tables.PROMPT_MU[c]), tables.PROMPT_SIGMA, tables.PROMPT_MAX
-        )
+    for k in range(share.shape[1]):
+        c = int(np.argmax(share[:, k]))
+        n = rng.poisson(rates[:, c] * share[c, k]).astype(np.float64)
         requests[..., k] = n
-        prompt[..., k] = _token_sum(rng, n, *moments)
-        output[..., k] = _token_sum(rng, n, *out)
+        for total, mu, sigma, most in (
+            (prompt, traffic.prompt_mu, traffic.prompt_sigma, traffic.prompt_max),
+            (output, traffic.output_mu, traffic.output_sigma, traffic.output_max),
+        ):
+            moments = np.array(
+                [
+                    clipped_lognormal_moments(float(a), float(b), most)
+                    for a, b in zip(mu[c], sigma[c], strict=True)
+                ]
+            )
+            mean, sd = moments[:, 0, None], moments[:, 1, None]  # [M, 1] over the regions
+            total[..., k] = _token_sum(rng, n, mean, sd)
     return requests, prompt, output
 
 
-def _token_sum(rng: np.random.Generator, n: FloatArray, mean: float, sd: float) -> FloatArray:
+def _token_sum(
+    rng: np.random.Generator, n: FloatArray, mean: FloatArray, sd: FloatArray
+) -> FloatArray:
     shape = n * (mean / sd) ** 2
     total: FloatArray = rng.standard_gamma(shape) * (sd**2 / mean)
     return np.maximum(np.rint(total), n)  # at least one token per request

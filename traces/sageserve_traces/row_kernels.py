@@ -1,4 +1,4 @@
-"""Rows of a block of the O365 workload, drawn and put in order without the GIL.
+"""Rows of a block of a generated workload, drawn and put in order without the GIL.
 
 So several environments in threads make their traces at the same time. The random numbers are those
 of NumPy's generators, number for number.
@@ -12,13 +12,6 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-from . import o365_tables as tables
-
-_GAMMA_SHAPE = tuple(float(1 / cv**2) for cv in tables.ARRIVAL_CV)
-_PROMPT_MU = tuple(float(mu) for mu in tables.PROMPT_MU)
-_PROMPT_SIGMA, _PROMPT_MAX = tables.PROMPT_SIGMA, tables.PROMPT_MAX
-_OUTPUT_MU, _OUTPUT_SIGMA, _OUTPUT_MAX = tables.OUTPUT_MU, tables.OUTPUT_SIGMA, tables.OUTPUT_MAX
-_IWF_SHARE = tables.IWF_SHARE
 _BELOW_ONE = float(np.nextafter(1.0, 0.0))
 _LEAST_SPAN = float(np.finfo(np.float64).tiny)
 
@@ -31,6 +24,14 @@ def draw(
     rng: np.random.Generator,
     counts: npt.NDArray[np.int64],
     region_cdf: npt.NDArray[np.float64],
+    arrival_cv: npt.NDArray[np.float64],
+    iwf_share: float,
+    prompt_mu: npt.NDArray[np.float64],
+    prompt_sigma: npt.NDArray[np.float64],
+    prompt_max: float,
+    output_mu: npt.NDArray[np.float64],
+    output_sigma: npt.NDArray[np.float64],
+    output_max: float,
 ) -> Columns:
     """Draw the requests of a block, segment by segment; a segment is (class, minute, model).
 
@@ -43,6 +44,14 @@ def draw(
         rng: Random numbers of the block.
         counts: Requests per minute, [minutes, class, model].
         region_cdf: Cumulative region shares without the last, [minutes, class, model, region - 1].
+        arrival_cv: Coefficient of variation of the gaps, [class].
+        iwf_share: Share of IW-F in the interactive requests.
+        prompt_mu: Lognormal mu of prompt tokens, [class, model].
+        prompt_sigma: Lognormal sigma, [class, model].
+        prompt_max: Clip.
+        output_mu: Lognormal mu of output tokens, [class, model].
+        output_sigma: Lognormal sigma, [class, model].
+        output_max: Clip.
 
     Returns:
         Arrivals in seconds from the start of the block, model, region, tier, prompt tokens, output
@@ -52,8 +61,8 @@ def draw(
     per_class = counts.sum(axis=0).sum(axis=1)
     n, interactive = per_class.sum(), per_class[0]
     arrival = np.empty(n)
-    arrival[:interactive] = rng.standard_gamma(_GAMMA_SHAPE[0], interactive)
-    arrival[interactive:] = rng.standard_gamma(_GAMMA_SHAPE[1], n - interactive)
+    arrival[:interactive] = rng.standard_gamma(1.0 / arrival_cv[0] ** 2, interactive)
+    arrival[interactive:] = rng.standard_gamma(1.0 / arrival_cv[1] ** 2, n - interactive)
     turn = rng.random(minutes * classes * models)
     where = rng.random(n)
     flexible = rng.random(interactive)
@@ -84,11 +93,11 @@ def draw(
                             region[i] += 1
                     tier[i] = 2
                     if i < interactive:
-                        tier[i] = 1 if flexible[i] >= _IWF_SHARE else 0
-                    log_p = log_prompt[i] * _PROMPT_SIGMA + _PROMPT_MU[c]
-                    log_o = log_output[i] * _OUTPUT_SIGMA + _OUTPUT_MU
-                    prompt[i] = np.rint(min(max(np.exp(log_p), 1.0), _PROMPT_MAX))
-                    output[i] = np.rint(min(max(np.exp(log_o), 1.0), _OUTPUT_MAX))
+                        tier[i] = 1 if flexible[i] >= iwf_share else 0
+                    log_p = log_prompt[i] * prompt_sigma[c, m] + prompt_mu[c, m]
+                    log_o = log_output[i] * output_sigma[c, m] + output_mu[c, m]
+                    prompt[i] = np.rint(min(max(np.exp(log_p), 1.0), prompt_max))
+                    output[i] = np.rint(min(max(np.exp(log_o), 1.0), output_max))
                 first, before = last, end
                 segment += 1
     return arrival, model, region, tier, prompt, output

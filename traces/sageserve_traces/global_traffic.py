@@ -1,0 +1,65 @@
+"""`GLOBAL`: a workload of three continents and four models of 2026.
+
+The shape of a day, how days differ and how minutes vary are those of the O365 workload
+(`o365`). What is ours, each our assumption (A):
+
+* Base rates: some 35 requests a second on a weekday at scale 1, three million a day.
+* Regions: the O365 hours are those of North America; the same local hours come 7 h earlier in
+  Europe and 10 h later in East Asia. Shares 45, 30 and 25 %.
+* Tokens: lognormal, medians by what a model of that kind is used for: a small model for chat
+  (Azure's conversation trace has a median prompt of 1,020 and output of 129 tokens), a dense
+  32B for code (Azure's coding trace: 1,469 and 13, but agents write more), a 70B for documents,
+  a reasoning model for long answers. Batch work has prompts as long and answers half as long
+  again.
+* Flash crowds (`GLOBAL_FLASH` only): eight a day, each 10 to 30 minutes of 3 to 6 times the
+  interactive traffic of one model in one region.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import Final
+
+import numpy as np
+
+from .o365 import O365
+from .traffic import FloatArray, Traffic
+
+MODELS: Final = ("llama-3.1-8b", "qwen3-32b", "llama-3.1-70b", "gpt-oss-120b")
+REGIONS: Final = ("america", "europe", "asia")
+
+#: Columns of O365's tables that the models take their hours and bursts from: C is the broadest
+#: service and the smoothest, A the burstier one.
+_LIKE: Final = [2, 0, 0, 2]
+_BATCH_LONGER: Final = math.log(1.5)
+
+
+def _log(*medians: float) -> FloatArray:
+    return np.log(np.array(medians, dtype=np.float64))
+
+
+GLOBAL: Final[Traffic] = dataclasses.replace(
+    O365,
+    name="global",
+    version=1,
+    models=MODELS,
+    regions=REGIONS,
+    base_rps=np.array([[12.0, 7.0, 5.0, 6.0], [2.0, 1.2, 0.8, 1.0]]),
+    diurnal=O365.diurnal[:, _LIKE],
+    region_shares=np.array([[0.45, 0.30, 0.25], [0.45, 0.30, 0.25]]),
+    phase_h=np.array([[0.0, -7.0, 10.0], [0.0, -7.0, 10.0]]),
+    noise_sigma=O365.noise_sigma[:, _LIKE],
+    bursts_per_day=O365.bursts_per_day[:, _LIKE],
+    burst_max_min=O365.burst_max_min[:, _LIKE],
+    burst_median=O365.burst_median[:, _LIKE],
+    burst_sigma=O365.burst_sigma[:, _LIKE],
+    prompt_mu=np.stack([_log(1000, 2000, 2500, 1500)] * 2),
+    prompt_sigma=np.full((2, len(MODELS)), 1.0),
+    prompt_max=24_000,
+    output_mu=np.stack([_log(150, 300, 200, 500), _log(150, 300, 200, 500) + _BATCH_LONGER]),
+    output_sigma=np.full((2, len(MODELS)), 0.9),
+    output_max=4096,
+)
+
+GLOBAL_FLASH: Final[Traffic] = dataclasses.replace(GLOBAL, name="global-flash", flash_per_day=8.0)
