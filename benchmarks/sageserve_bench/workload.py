@@ -138,7 +138,7 @@ def read_file(scenario: Scenario, spec: TraceSpec) -> tuple[RequestTrace, LoadRe
         raise UserError(f"scenario {scenario.name!r}: workload: trace: {error}") from None
 
 
-def names_of(scenario: Scenario, assumed: Sequence[str] = ()) -> dict[str, tuple[str, ...]]:
+def names_of(scenario: Scenario, assumed: Sequence[str] = ()) -> dict[str, Any]:
     """Return the names that reading a file for a scenario needs beside the usual ones.
 
     Args:

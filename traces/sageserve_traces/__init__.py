@@ -13,6 +13,7 @@ from .errors import TraceError
 from .named import NamedTrace, list_traces
 from .names import MODELS, REGIONS, TIERS, split_of_seed
 from .rate_curve import RateCurveTrace, reshape_to_rate_curve
+from .reading import ReadOptions
 from .source import TraceSource
 from .sources import LoadReport, load_rows, load_trace
 from .streams import BurstSource, repeat_first_minutes
@@ -30,6 +31,7 @@ __all__ = [
     "LoadReport",
     "NamedTrace",
     "RateCurveTrace",
+    "ReadOptions",
     "RequestTrace",
     "SyntheticTrace",
     "TokenMix",

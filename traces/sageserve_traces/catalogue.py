@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import difflib
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Unpack
 
 import numpy as np
 
@@ -16,12 +16,13 @@ from . import download as downloads
 from .errors import TraceError
 from .named import TRACES
 from .names import SECONDS_PER_DAY
+from .reading import ReadKeywords, ReadOptions
 from .source import TraceSource
 from .synthetic import TRAFFIC, SyntheticTrace
 from .trace import RequestTrace
 
 if TYPE_CHECKING:
-    from .sources import LoadReport, OnError
+    from .sources import LoadReport
 
 # Streams of random numbers derived from a trace seed.
 _ASSIGN, _SCALE = 1, 2
@@ -36,19 +37,20 @@ def make_trace(
     scale: float = 1.0,
     tile_s: float | None = None,
     bursts: bool = False,
-    on_error: OnError = "raise",
-    columns: Mapping[str, str] | None = None,
+    reading: ReadOptions | None = None,
     models: Sequence[str] | None = None,
     regions: Sequence[str] | None = None,
     tiers: Sequence[str] | None = None,
     start_weekday: int | None = None,
     start_hour_utc: float = 0.0,
     history_days: float = 14.0,
+    **keywords: Unpack[ReadKeywords],
 ) -> TraceSource:
     """Return a trace source.
 
     A file's trace is tiled, then scaled, then given the models, regions and tiers that it does not
-    have (so copies share their arrivals but not their assignment), then cut to the length.
+    have (so copies share their arrivals but not their assignment), then cut to the length. With
+    ``start_s`` it begins later; what lies before is its history, unless it is tiled.
 
     Args:
         trace: A name of `list_traces`, a path, or a source (which is tiled, scaled and cut).
@@ -58,14 +60,15 @@ def make_trace(
         scale: Factor on the rate.
         tile_s: Repeat a short trace up to this length.
         bursts: Repeat the first minute of each hour eight more times (the authors' stress test).
-        on_error: ``raise``, or ``drop`` unusable rows of a file.
-        columns: Columns of a CSV of your own, see `load_trace`.
+        reading: How a file is read (see `ReadOptions`).
         models: Model names that a file may use.
         regions: Region names that a file may use.
         tiers: Tier names that a file may use.
         start_weekday: Weekday of time 0, generated traces only.
         start_hour_utc: Hour of time 0, generated traces only.
         history_days: Days before time 0 that a generated trace knows.
+        **keywords: Fields of `ReadOptions` instead of ``reading``: ``columns``, ``on_error``,
+            ``time_unit``, ``time_format``, ``start_s``.
 
     Raises:
         TraceError: One line that says what is wrong and what to do.
@@ -78,6 +81,9 @@ def make_trace(
     if days is not None and horizon_s is not None:
         raise TraceError("give days or horizon_s, not both")
     length = horizon_s if days is None else days * SECONDS_PER_DAY
+    options = ReadOptions.of(reading, keywords)
+    if options.start_s and str(trace) in (*TRAFFIC, "azure-2024-code-week"):
+        raise TraceError(f"start_s begins later in a file, and {trace} is generated")
     if isinstance(trace, str | Path):
         if str(trace) in TRAFFIC:
             length = length or tile_s or SECONDS_PER_DAY
@@ -95,32 +101,29 @@ def make_trace(
             week = _azure_week(seed, scale, length or tile_s)
             return _burst(week, seed) if bursts else week
         source, report = read_trace(
-            trace,
-            columns=columns,
-            on_error=on_error,
-            models=models,
-            regions=regions,
-            tiers=tiers,
+            trace, reading=options, models=models, regions=regions, tiers=tiers
         )
-        made = _prepare(source, seed, scale, tile_s, length, report.assumed)
+        made = _prepare(source, seed, scale, tile_s, length, report.assumed, options.start_s)
     else:
-        made = _prepare(trace, seed, scale, tile_s, length, ())
+        made = _prepare(trace, seed, scale, tile_s, length, (), options.start_s)
     return _burst(made, seed) if bursts else made
 
 
 def read_trace(
     trace: str | Path,
     *,
-    columns: Mapping[str, str] | None = None,
-    on_error: OnError = "raise",
+    reading: ReadOptions | None = None,
     models: Sequence[str] | None = None,
     regions: Sequence[str] | None = None,
     tiers: Sequence[str] | None = None,
+    **keywords: Unpack[ReadKeywords],
 ) -> tuple[RequestTrace, LoadReport]:
-    """Read the file of a name or path: the trace without assignment, and what was found.
+    """Read the file of a name or path: the whole trace without assignment, and what was found.
 
-    The last few files are kept, so that a new seed does not read its file again.
+    The last few files are kept, so that a new seed does not read its file again. Arguments are
+    those of `make_trace`.
     """
+    options = replace(ReadOptions.of(reading, keywords), start_s=0.0)
     entry = TRACES.get(str(trace))
     path = downloads.locate(entry.name, entry.files)[0] if entry else Path(trace)
     if entry is None and not path.exists():
@@ -134,9 +137,8 @@ def read_trace(
     except OSError as error:
         raise TraceError(f"{path}: cannot be read: {error.strerror or error}") from error
     frozen = tuple(tuple(names) if names else None for names in (models, regions, tiers))
-    mapping = tuple(columns.items()) if columns is not None else None
     version = (stat.st_mtime_ns, stat.st_size)
-    loaded, report = _load(path, version, mapping, on_error, *frozen)
+    loaded, report = _load(path, version, options, *frozen)
     if entry is not None:
         loaded = replace(loaded, name=entry.name, split=entry.split)
     return loaded, report
@@ -146,18 +148,14 @@ def read_trace(
 def _load(
     path: Path,
     version: tuple[int, int],
-    columns: tuple[tuple[str, str], ...] | None,
-    on_error: OnError,
+    reading: ReadOptions,
     models: tuple[str, ...] | None,
     regions: tuple[str, ...] | None,
     tiers: tuple[str, ...] | None,
 ) -> tuple[RequestTrace, LoadReport]:
     from .sources import load_rows
 
-    mapping = dict(columns) if columns is not None else None
-    return load_rows(
-        path, columns=mapping, on_error=on_error, models=models, regions=regions, tiers=tiers
-    )
+    return load_rows(path, reading=reading, models=models, regions=regions, tiers=tiers)
 
 
 def _prepare(
@@ -167,10 +165,13 @@ def _prepare(
     tile_s: float | None,
     length: float | None,
     assumed: Sequence[str],
+    start_s: float,
 ) -> TraceSource:
     from .assignment import assign
-    from .transforms import scale_rate, tile
+    from .transforms import begin_at, scale_rate, tile
 
+    if start_s and not isinstance(source, RequestTrace):
+        raise TraceError(f"trace {source.name!r}: start_s needs a trace in memory")
     if isinstance(source, SyntheticTrace):
         days = None if length is None else length / SECONDS_PER_DAY
         return replace(source, scale=source.scale * scale, days=days or source.days)
@@ -182,11 +183,13 @@ def _prepare(
         return source
     trace = source
     if tile_s is not None:
-        trace = tile(trace, tile_s)
+        trace = tile(begin_at(trace, start_s) if start_s else trace, tile_s)
     if scale != 1:
         trace = scale_rate(trace, scale, np.random.default_rng([seed, _SCALE]))
     if assumed:
         trace = assign(trace, np.random.default_rng([seed, _ASSIGN]), columns=assumed)
+    if start_s and tile_s is None:
+        trace = begin_at(trace, start_s)
     if length is not None and length < trace.duration_s:
         trace = trace.slice(0.0, length)
     return trace

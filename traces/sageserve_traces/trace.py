@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
 import numpy.typing as npt
@@ -17,11 +17,11 @@ from .names import MODELS, REGIONS, TIERS
 from .token_mix import TokenMix, TokenPairs
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
+    from .reading import ReadKeywords
     from .source import TraceSource
-    from .sources import OnError
 
 __all__ = ["COLUMNS", "DemandSeries", "RequestTrace", "TraceError", "count_bins", "trusted"]
 
@@ -326,24 +326,19 @@ class RequestTrace:
 
     @classmethod
     def from_csv(
-        cls,
-        path: str | Path,
-        *,
-        seed: int = 0,
-        columns: Mapping[str, str] | None = None,
-        on_error: OnError = "raise",
+        cls, path: str | Path, *, seed: int = 0, **keywords: Unpack[ReadKeywords]
     ) -> RequestTrace:
         """Read a CSV file of any known schema; see `sageserve_traces.load_trace`."""
         from .sources import load_trace
 
-        return load_trace(path, seed=seed, columns=columns, on_error=on_error)
+        return load_trace(path, seed=seed, **keywords)
 
     @classmethod
-    def from_parquet(cls, path: str | Path, *, on_error: OnError = "raise") -> RequestTrace:
+    def from_parquet(cls, path: str | Path, **keywords: Unpack[ReadKeywords]) -> RequestTrace:
         """Read a Parquet file; see `sageserve_traces.load_trace`."""
         from .sources import load_trace
 
-        return load_trace(path, on_error=on_error)
+        return load_trace(path, **keywords)
 
     @classmethod
     def empty(cls, like: TraceSource, *, with_id: bool = False) -> RequestTrace:

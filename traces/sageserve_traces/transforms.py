@@ -23,8 +23,12 @@ FloatArray = npt.NDArray[np.float64]
 #: and bursts shorter than it are not multiplied (our assumption (A)).
 JITTER_S: Final = 30.0
 
+#: Width of the bins of what lies before a later start.
+PAST_BIN_S: Final = 60.0
+
 __all__ = [
     "assign",
+    "begin_at",
     "change_mix",
     "concatenate",
     "inject_bursts",
@@ -87,6 +91,25 @@ def tile(trace: RequestTrace, duration_s: float) -> RequestTrace:
 def slice_trace(trace: RequestTrace, start_s: float, end_s: float | None = None) -> RequestTrace:
     """Cut ``[start_s, end_s)`` out; the same as `RequestTrace.slice`."""
     return trace.slice(start_s, end_s)
+
+
+def begin_at(trace: RequestTrace, start_s: float) -> RequestTrace:
+    """Return the trace from ``start_s`` on; what lies before is its past, in bins of a minute.
+
+    Raises:
+        TraceError: If no request is left.
+    """
+    last = float(trace.arrival_s[-1]) if len(trace) else 0.0
+    if start_s > last:
+        raise TraceError(
+            f"trace {trace.name!r}: start_s {start_s:g} is after its last request, {last:g} s "
+            "after the first"
+        )
+    after = trace.with_past(None).slice(start_s)
+    bins = int(start_s // PAST_BIN_S)
+    before = trace.with_past(None).slice(start_s - bins * PAST_BIN_S, start_s)
+    past = before.demand(PAST_BIN_S, bins * PAST_BIN_S).shift(-bins * PAST_BIN_S)
+    return after.with_past(past) if bins else after
 
 
 def shift(trace: RequestTrace, offset_s: float, *, wrap: bool = False) -> RequestTrace:

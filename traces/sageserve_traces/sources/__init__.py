@@ -6,12 +6,13 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
 
 from ..errors import TraceError
 from ..names import MODELS, REGIONS, TIERS
+from ..reading import OnError, ReadKeywords, ReadOptions
 from . import azure, burstgpt, mooncake, native, sageserve
 from .columns import Checker, LoadReport
 from .schema import KNOWN_MODELS, Names, Parsed, Schema
@@ -19,8 +20,6 @@ from .table import one_line_errors, read_header, read_table
 
 if TYPE_CHECKING:
     from ..trace import RequestTrace
-
-OnError = Literal["raise", "drop"]
 
 SCHEMAS: tuple[Schema, ...] = (
     native.SCHEMA,
@@ -42,78 +41,84 @@ COLUMN_KEYS = {
     "request_id": "request_id",
 }
 
-__all__ = ["SCHEMAS", "LoadReport", "load_rows", "load_trace"]
+__all__ = ["SCHEMAS", "LoadReport", "OnError", "load_rows", "load_trace"]
 
 
 def load_trace(
     path: str | Path,
     *,
     seed: int = 0,
-    columns: Mapping[str, str] | None = None,
-    on_error: OnError = "raise",
+    reading: ReadOptions | None = None,
     name: str | None = None,
     split: str = "custom",
     models: Sequence[str] | None = None,
     regions: Sequence[str] | None = None,
     tiers: Sequence[str] | None = None,
+    **keywords: Unpack[ReadKeywords],
 ) -> RequestTrace:
     """Read a trace file and assign what it does not say (model, region, tier) by the seed.
 
     Args:
         path: CSV (``.gz`` too), JSON lines or Parquet.
         seed: Seed of the assignment; not used for files with all columns.
-        columns: For a CSV of your own: which of its columns hold ``arrival``, ``prompt`` and
-            ``output`` (and ``model``, ``region``, ``tier``, ``request_id`` if there are any).
-        on_error: ``raise``, or ``drop`` rows that cannot be used.
+        reading: How it is read (see `ReadOptions`).
         name: Name for reports; None takes the file's.
         split: Split for reports.
         models: Model names that the file may use, in the order of the trace.
         regions: Region names.
         tiers: Tier names.
+        **keywords: Fields of `ReadOptions` instead of ``reading``: ``columns``, ``on_error``,
+            ``time_unit``, ``time_format``, ``start_s``.
 
     Raises:
         TraceError: One line: file, row, column, and what is wrong.
     """
     from ..assignment import assign
+    from ..transforms import begin_at
+
+    options = ReadOptions.of(reading, keywords)
 
     trace, report = load_rows(
         path,
-        columns=columns,
-        on_error=on_error,
+        reading=options,
         name=name,
         split=split,
         models=models,
         regions=regions,
         tiers=tiers,
     )
-    return assign(trace, seed, columns=report.assumed) if report.assumed else trace
+    if report.assumed:
+        trace = assign(trace, seed, columns=report.assumed)
+    return begin_at(trace, options.start_s) if options.start_s else trace
 
 
 def load_rows(
     path: str | Path,
     *,
-    columns: Mapping[str, str] | None = None,
-    on_error: OnError = "raise",
+    reading: ReadOptions | None = None,
     name: str | None = None,
     split: str = "custom",
     models: Sequence[str] | None = None,
     regions: Sequence[str] | None = None,
     tiers: Sequence[str] | None = None,
+    **keywords: Unpack[ReadKeywords],
 ) -> tuple[RequestTrace, LoadReport]:
     """Read a trace file; what it does not say is 0 in the trace and named in ``report.assumed``.
 
-    Arguments are those of `load_trace`. The length of the trace is the next whole second after the
-    last arrival (a native Parquet file says its own).
+    Arguments are those of `load_trace`, but ``start_s`` has no effect: all rows are given. The
+    length of the trace is the next whole second after the last arrival (a native Parquet file says
+    its own).
     """
-    if on_error not in ("raise", "drop"):
-        raise TraceError(f"on_error must be 'raise' or 'drop', got {on_error!r}")
+    options = ReadOptions.of(reading, keywords)
+    if options.time_unit or options.time_format:
+        raise NotImplementedError("time_unit and time_format are not read yet")
     file = Path(path)
-    drop = on_error == "drop"
+    drop = options.on_error == "drop"
     header = read_header(file)[1]
-    if columns is None:
-        schema, renamed = detect_schema(header, file), None
+    if options.columns:
+        schema, renamed = native.SCHEMA, _renamed(dict(options.columns), file)
     else:
-        schema, renamed = native.SCHEMA, _renamed(columns, file)
+        schema, renamed = detect_schema(header, file), None
     wanted = dict(schema.columns)
     if renamed is not None:
         wanted = {source: True for source in renamed}
