@@ -120,6 +120,7 @@ class BatchingConfig:
             work excludes decodes) or ``whole_prompt`` (mixed, prompts are not chunked).
         prefill_token_budget: Prompt tokens per iteration in ``mixed`` and ``prefill_first``; None
             removes the limit. ``whole_prompt`` takes whole prompts until the budget is used.
+        shared_budget: Decodes take from the budget too, one token each, as in vLLM.
         max_sequences: Most sequences running in an instance (A: vLLM's order of magnitude).
         kv_policy: ``reservation`` (prompt + output at admission) or ``growth`` (token by token,
             with preemption by recompute, the last admitted first).
@@ -137,6 +138,7 @@ class BatchingConfig:
 
     mode: str = "mixed"
     prefill_token_budget: int | None = 2048
+    shared_budget: bool = False
     max_sequences: int = 256
     kv_policy: str = "reservation"
     reserve_output_at_decode: bool = False

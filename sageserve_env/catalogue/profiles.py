@@ -7,6 +7,14 @@ With ``T`` prompt tokens in an iteration and ``n`` sequences decoding over ``ctx
 * decode iteration: ``d + e n + f ctx`` or a piecewise-linear table over ``n``, plus ``f ctx``;
 * mixed iteration (chunk plus decodes): ``prefill(T) + e n + f ctx``.
 
+That is the form of the paper's tables. Modern engines run prompts and decodes in one forward pass,
+whose weights are read once; a profile with a ``pass_table`` L over the tokens of a pass is
+
+* prefill ``a + L(T) + c T^2``, decode ``L(n) + e n + f ctx``,
+* mixed ``a + L(T + n) + e n + f ctx`` and the attention of each chunk, ``c T_i (2 P_i + T_i)``.
+
+Per-request times of vLLM decide for this rule (docs/fidelity.md).
+
 A chunk that continues a prompt attends to the tokens before it. With ``P_i`` tokens of prompt i
 already processed the quadratic term of a chunk ``T_i`` grows by ``2 c P_i T_i``, so that the chunks
 of a prompt add up to the same attention work as the whole prompt.
@@ -40,6 +48,8 @@ class LatencyProfile:
         decode_per_context_token_s: f, per KV token of the decoding sequences.
         prefill_table: Optional ``(tokens, seconds)`` points; replaces a, b, c.
         decode_table: Optional ``(sequences, seconds)`` points; replaces d and e.
+        pass_table: Optional ``(tokens, seconds)`` points of one pass over prompt tokens and
+            decoding sequences together; replaces b, d and the two tables.
         source: Where the numbers come from.
     """
 
@@ -51,6 +61,7 @@ class LatencyProfile:
     decode_per_context_token_s: float = 0.0
     prefill_table: Points = ()
     decode_table: Points = ()
+    pass_table: Points = ()
     source: str = "user"
 
     def __post_init__(self) -> None:
@@ -61,14 +72,20 @@ class LatencyProfile:
             if not (math.isfinite(value) and value >= low):
                 least = "" if low < 0 else " of at least 0"
                 raise ScenarioError(f"{key}: expected a finite number{least}, got {value}")
-        for key in ("prefill_table", "decode_table"):
+        for key in ("prefill_table", "decode_table", "pass_table"):
             reason = table_error(getattr(self, key))
             if reason:
                 raise ScenarioError(f"{key}: {reason}")
-        if len(self.prefill_table) > 1 and self.prefill_table[-1][1] < self.prefill_table[-2][1]:
-            raise ScenarioError(
-                "prefill_table: the last piece falls, so long prompts would take no time"
-            )
+        for key in ("prefill_table", "pass_table"):
+            points = getattr(self, key)
+            if len(points) > 1 and points[-1][1] < points[-2][1]:
+                raise ScenarioError(
+                    f"{key}: the last piece falls, so long prompts would take no time"
+                )
+        if self.pass_table:
+            for key in ("prefill_per_token_s", "decode_base_s", "prefill_table", "decode_table"):
+                if getattr(self, key):
+                    raise ScenarioError(f"{key} and pass_table exclude each other")
 
     def error(self, longest_prompt: int, most_sequences: int) -> str:
         """Return why the profile cannot be simulated up to these sizes, or an empty text."""
@@ -76,6 +93,9 @@ class LatencyProfile:
             if not self.prefill_s(tokens) > 0:
                 return f"the prefill of {tokens} tokens takes {self.prefill_s(tokens):g} s"
         slope = self.prefill_per_token_s + 2.0 * self.prefill_per_token2_s * longest_prompt
+        if self.pass_table:
+            (t0, s0), (t1, s1) = (*self.pass_table, *self.pass_table)[-2:]
+            slope += (s1 - s0) / (t1 - t0) if t1 > t0 else 0.0
         if not self.prefill_table and slope < 0:
             return f"the prefill time falls before {longest_prompt} tokens"
         for n in (1, most_sequences):
@@ -85,6 +105,9 @@ class LatencyProfile:
 
     def prefill_s(self, tokens: float) -> float:
         """Return the time of an isolated whole-prompt prefill of ``tokens`` tokens, in seconds."""
+        if self.pass_table:
+            square_s = self.prefill_per_token2_s * tokens * tokens
+            return self.prefill_base_s + interpolate(self.pass_table, tokens) + square_s
         if self.prefill_table:
             return interpolate(self.prefill_table, tokens)
         return (
@@ -96,6 +119,9 @@ class LatencyProfile:
     def decode_s(self, sequences: int, context_tokens: float) -> float:
         """Return the time of one decode iteration in seconds."""
         context_s = self.decode_per_context_token_s * context_tokens
+        if self.pass_table:
+            base_s = interpolate(self.pass_table, float(sequences))
+            return base_s + self.decode_per_sequence_s * sequences + context_s
         if self.decode_table:
             return interpolate(self.decode_table, float(sequences)) + context_s
         return self.decode_base_s + self.decode_per_sequence_s * sequences + context_s
@@ -144,4 +170,4 @@ def milliseconds(
     a: float, b: float, c: float, d: float, e: float, f: float, source: str
 ) -> LatencyProfile:
     """Return a quadratic-prefill, linear-decode profile from coefficients in milliseconds."""
-    return LatencyProfile(a / 1e3, b / 1e3, c / 1e3, d / 1e3, e / 1e3, f / 1e3, (), (), source)
+    return LatencyProfile(a / 1e3, b / 1e3, c / 1e3, d / 1e3, e / 1e3, f / 1e3, source=source)

@@ -38,6 +38,7 @@ from sageserve_env.simulator.latency import (
     chunk_interaction_s,
     decode_s,
     decode_share_s,
+    pass_s,
     prefill_s,
 )
 from sageserve_env.simulator.metrics import book_completion, book_first_token
@@ -177,6 +178,9 @@ def start_run(s: State, v: int, now_s: float) -> None:
         while vm.n_running > 0 and vm.kv_used + vm.n_running > vm.kv_capacity:
             preempt(s, v)
     budget = c.budget_tokens
+    if c.shared_budget == 1 and c.mode != PREFILL_FIRST:
+        budget -= vm.n_running
+    one_pass = s.profile[vm.profile].pass_points > 0
     tokens, prompts, last = 0, 0, NONE
     interaction = 0.0
     blocked = vm.wait_head == NONE
@@ -218,7 +222,7 @@ def start_run(s: State, v: int, now_s: float) -> None:
         if c.mode != WHOLE_PROMPT:
             chunk = min(chunk, budget - tokens)
         request.chunk = chunk
-        if request.prefilled > 0:
+        if one_pass or request.prefilled > 0:
             interaction += chunk_interaction_s(s, vm.profile, request.prefilled, chunk)
         tokens += chunk
         prompts += 1
@@ -242,9 +246,14 @@ def _time_run(
         if c.mixed_factor > 0.0 and decodes:
             base = c.mixed_factor * prefill_s(s, vm.profile, float(tokens + n))
         else:
-            base = prefill_s(s, vm.profile, float(tokens)) + interaction
-            if decodes:
-                base += decode_share_s(s, vm.profile, n, float(vm.context_tokens))
+            if profile.pass_points > 0:
+                decoding = n if decodes else 0
+                context = float(vm.context_tokens) if decodes else 0.0
+                base = pass_s(s, vm.profile, float(tokens), decoding, context) + interaction
+            else:
+                base = prefill_s(s, vm.profile, float(tokens)) + interaction
+                if decodes:
+                    base += decode_share_s(s, vm.profile, n, float(vm.context_tokens))
             if prompts == 1 and profile.prefill_points == 0 and c.mixed_factor == 0.0:
                 request = s.request[last]
                 iterations = max(1, (request.target - request.prefilled) // tokens)

@@ -140,6 +140,7 @@ def _config(scenario: Scenario) -> Array:
         "budget_tokens": b.prefill_token_budget or _UNLIMITED_TOKENS,
         "max_sequences": b.max_sequences,
         "growth": int(b.kv_policy == "growth"),
+        "shared_budget": int(b.shared_budget),
         "late_reserve": int(b.reserve_output_at_decode and b.kv_policy == "reservation"),
         "discipline": DISCIPLINES.index(b.discipline),
         "utilisation": UTILISATIONS.index(b.utilisation),
@@ -266,6 +267,7 @@ def _profiles(scenario: Scenario, theta: NDArray[np.float64]) -> Array:
             p["kv_capacity"] = scenario.kv_capacity_tokens[i, j]
             p["prefill_points"] = len(source.prefill_table)
             p["decode_points"] = len(source.decode_table)
+            p["pass_points"] = len(source.pass_table)
     return profile
 
 
@@ -277,10 +279,11 @@ def _tables(scenario: Scenario) -> Array:
         for j, gpu in enumerate(scenario.gpus)
         if gpu in spec.profiles
     ]
-    longest = max(max(len(p.prefill_table), len(p.decode_table)) for _, p in pairs)
+    longest = max(len(t) for _, p in pairs for t in (p.prefill_table, p.decode_table, p.pass_table))
     table = np.zeros((len(scenario.models) * g, 4, max(1, longest)))
     for i, profile in pairs:
-        for row, points in ((0, profile.prefill_table), (2, profile.decode_table)):
+        second = profile.pass_table or profile.decode_table
+        for row, points in ((0, profile.prefill_table), (2, second)):
             if points:
                 table[i, row : row + 2, : len(points)] = np.array(points).T
     return table

@@ -24,11 +24,23 @@ def interpolate(s: State, p: int, row: int, points: int, x: float) -> float:
 
 
 @jit
+def pass_s(s: State, p: int, tokens: float, n: int, context: float) -> float:
+    """One pass over ``tokens`` prompt tokens and ``n`` decodes, without the prompts' attention."""
+    profile = s.profile[p]
+    seconds = interpolate(s, p, 2, profile.pass_points, tokens + n)
+    if tokens > 0.0:
+        seconds += profile.a
+    return float(seconds + profile.e * n + profile.f * context)
+
+
+@jit
 def prefill_s(s: State, p: int, tokens: float) -> float:
     """Isolated prefill of ``tokens`` prompt tokens, in seconds."""
     profile = s.profile[p]
     if profile.prefill_points > 0:
         return float(interpolate(s, p, 0, profile.prefill_points, tokens))
+    if profile.pass_points > 0:
+        return float(pass_s(s, p, tokens, 0, 0.0) + profile.c * tokens * tokens)
     return float(profile.a + (profile.b + profile.c * tokens) * tokens)
 
 
@@ -36,6 +48,8 @@ def prefill_s(s: State, p: int, tokens: float) -> float:
 def decode_s(s: State, p: int, n: int, context: float) -> float:
     """One iteration of ``n`` decodes over ``context`` KV tokens, in seconds."""
     profile = s.profile[p]
+    if profile.pass_points > 0:
+        return float(pass_s(s, p, 0.0, n, context))
     if profile.decode_points > 0:
         base = interpolate(s, p, 2, profile.decode_points, float(n))
         return float(base + profile.f * context)
@@ -44,8 +58,14 @@ def decode_s(s: State, p: int, n: int, context: float) -> float:
 
 @jit
 def chunk_interaction_s(s: State, p: int, done: float, chunk: float) -> float:
-    """Attention of a chunk to the ``done`` tokens of its prompt before it: 2 c P T."""
+    """Attention of a chunk to the ``done`` tokens of its prompt before it: 2 c P T.
+
+    Under a pass table the attention of a chunk to itself, c T^2, is counted here too, prompt by
+    prompt: the table holds what does not depend on where a token stands.
+    """
     profile = s.profile[p]
+    if profile.pass_points > 0:
+        return float(profile.c * chunk * (2.0 * done + chunk))
     if done == 0.0:
         return 0.0
     if profile.prefill_points == 0:

@@ -35,6 +35,7 @@ CONFIG = _record(
     ("budget_tokens", "i8"),  # prompt tokens per iteration
     ("max_sequences", "i8"),
     ("growth", "i8"),  # 1: KV grows token by token, 0: reservation
+    ("shared_budget", "i8"),  # 1: decodes take from the token budget too
     ("late_reserve", "i8"),  # 1: prompt + 1 at admission, the rest at the first decode
     ("discipline", "i8"),
     ("utilisation", "i8"),
@@ -210,6 +211,7 @@ PROFILE = _record(
     ("kv_capacity", "i8"),
     ("prefill_points", "i8"),  # > 0: table instead of a, b, c
     ("decode_points", "i8"),  # > 0: table instead of d, e
+    ("pass_points", "i8"),  # > 0: one table over prompt tokens + decodes instead of both
 )
 
 MEMBER = _record(
@@ -246,7 +248,9 @@ class State(Handle):
     model: Array  # MODEL [M]
     tier: Array  # TIER [K]
     profile: Array  # PROFILE [P]
-    table: Array  # f8 [P, 4, L]: prefill tokens, seconds, decode sequences, seconds
+    table: (
+        Array  # f8 [P, 4, L]: prefill tokens, seconds, decode sequences (or pass tokens), seconds
+    )
     member: Array  # MEMBER [E, most VMs of an endpoint]
     ends: Array  # i8 [V, max_sequences + padding]: heap of end_iteration << 24 | slot
     tree_s: Array  # f8 [nodes]: tournament of next events; children of i are 4 i + 1 to 4 i + 4

@@ -127,6 +127,8 @@ class Instance:
     def take_prompts(self, now: float) -> list[tuple[Job, int]]:
         budget = self.batching.prefill_token_budget
         room: float = math.inf if budget is None else budget
+        if self.batching.shared_budget and self.batching.mode != "prefill_first":
+            room -= len(self.decoding)
         whole = self.batching.mode == "whole_prompt"
         chunks: list[tuple[Job, int]] = []
         blocked = False
@@ -220,9 +222,20 @@ class Instance:
         factor = self.batching.mixed_prefill_factor
         if factor and n:
             return factor * profile.prefill_s(tokens + n)
+        if profile.pass_table:
+            return self.one_pass_s(tokens, n, context)
         attention_s = sum(self.attention_s(job.prefilled, take) for job, take in self.chunks)
         decode_s = self.added_decode_s(n, context) if n else 0.0
         return profile.prefill_s(tokens) + attention_s + decode_s
+
+    def one_pass_s(self, tokens: int, n: int, context: int) -> float:
+        """Prompts and decodes in one pass: weights once, attention of each chunk by itself."""
+        profile = self.profile
+        square_s = profile.prefill_per_token2_s
+        linear_s = profile.prefill_s(tokens + n) - square_s * (tokens + n) ** 2
+        decodes_s = profile.decode_per_sequence_s * n + profile.decode_per_context_token_s * context
+        attention_s = sum(square_s * take * (2 * job.prefilled + take) for job, take in self.chunks)
+        return linear_s + decodes_s + attention_s
 
     def attention_s(self, done: int, take: int) -> float:
         """Time that a chunk attends to the tokens of its prompt before it."""

@@ -26,6 +26,13 @@ PROFILES = (
         prefill_table=((1.0, 0.02), (100.0, 0.05), (1000.0, 0.9)),
         decode_table=((1.0, 0.02), (8.0, 0.05)),
     ),
+    LatencyProfile(
+        prefill_base_s=0.01,
+        prefill_per_token2_s=1e-6,
+        decode_per_sequence_s=1e-3,
+        decode_per_context_token_s=1e-5,
+        pass_table=((1.0, 0.02), (100.0, 0.05), (1000.0, 0.9)),
+    ),
 )
 MAX_OUTPUT = 60
 HORIZON_S = 30_000.0

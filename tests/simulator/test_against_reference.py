@@ -36,6 +36,13 @@ PROFILES = {
         prefill_table=((16.0, 0.03), (64.0, 0.04), (256.0, 0.09), (512.0, 0.2)),
         decode_table=((2.0, 0.04), (8.0, 0.05), (16.0, 0.052)),
     ),
+    "pass": LatencyProfile(
+        prefill_base_s=0.005,
+        prefill_per_token2_s=4e-7,
+        decode_per_sequence_s=2e-4,
+        decode_per_context_token_s=1e-6,
+        pass_table=((1.0, 0.03), (16.0, 0.034), (64.0, 0.04), (512.0, 0.2)),
+    ),
 }
 
 
@@ -161,6 +168,7 @@ def cases(draw: st.DrawFn, mode: str, kv_policy: str) -> Case:
     batching = BatchingConfig(
         mode=mode,
         prefill_token_budget=draw(st.sampled_from([None, 16, 64, 200, 500])),
+        shared_budget=draw(st.booleans()),
         max_sequences=draw(st.sampled_from([1, 2, 3, 8, 64])),
         kv_policy=kv_policy,
         reserve_output_at_decode=late,

@@ -144,3 +144,20 @@ custom_models:
     )
     with pytest.raises(ScenarioError, match=r"own.yaml.*a100-80gb-x8: prefill_table: .*rising"):
         load_scenario(path)
+
+
+def test_one_pass_reads_the_weights_once() -> None:
+    """100 prompt tokens and 4 decodes over 500 KV tokens are one pass over 104 tokens."""
+    profile = LatencyProfile(
+        prefill_base_s=0.002,
+        prefill_per_token2_s=1e-6,
+        decode_per_sequence_s=1e-3,
+        decode_per_context_token_s=1e-5,
+        pass_table=((1.0, 0.010), (101.0, 0.011), (201.0, 0.021)),
+    )
+    assert profile.prefill_s(101) == pytest.approx(0.002 + 0.011 + 101**2 * 1e-6)
+    assert profile.decode_s(51, 500) == pytest.approx(0.0105 + 0.051 + 0.005)
+    with pytest.raises(ScenarioError, match="exclude each other"):
+        LatencyProfile(decode_base_s=0.01, pass_table=((1.0, 0.01),))
+    with pytest.raises(ScenarioError, match="pass_table: the last piece falls"):
+        LatencyProfile(pass_table=((1.0, 0.02), (9.0, 0.01)))
