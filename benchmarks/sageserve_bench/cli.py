@@ -31,8 +31,6 @@ COMMANDS = {
     "train": "Train a learned agent.",
     "report": "Write the report of a finished comparison.",
     "benchmark": "Run the published comparisons again and check them.",
-    "experiment": "Run an experiment of the SageServe paper.",
-    "leaderboard": "Write the tables of the published results into README and docs.",
     "trace": "Inspect, make, convert, download or plot request traces.",
     "forecast": "Score forecasters by rolling origin.",
     "speed": "Measure the speed and memory of simulator, environment and planner.",

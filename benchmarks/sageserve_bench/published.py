@@ -14,13 +14,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sageserve_bench.errors import UserError
-from sageserve_bench.experiments.definition import ARMS
 from sageserve_bench.outcome import targets_of
-from sageserve_bench.rows import TIMED, Row, write_text
+from sageserve_bench.rows import TIMED, Row
 from sageserve_bench.store import DECISIONS, RESULTS, SUMMARY, Store
 from sageserve_env.scenario import list_scenarios, load_scenario
 
 COMMAND = "command.txt"
+ARMS = "arms.json"
+"""Marks a folder as a paper experiment's, which has tables and a page of its own."""
+
 DEFAULT_FOLDER = Path("benchmarks/results")
 IGNORED = (*TIMED, "run")
 """Columns that differ between two machines: times, and the folder that the code names."""
@@ -61,7 +63,7 @@ class Published:
 
     def copy_to(self, folder: Path) -> None:
         """Copy rows, summary and decisions into a folder to work in."""
-        _copy(self.folder, folder)
+        copy_results(self.folder, folder)
 
     def targets(self, scenario: str) -> dict[str, float]:
         """Return the service targets of the rows of a scenario."""
@@ -80,7 +82,6 @@ def read_published(folder: Path) -> list[Published]:
     """
     if not folder.is_dir():
         raise UserError(f"{folder}: not found; run this in the root of the repository")
-    # Experiments have commands, tables and a page of their own.
     places = [path.parent for path in sorted(folder.rglob(RESULTS))]
     found = [read_one(place, folder) for place in places if not (place / ARMS).is_file()]
     if not found:
@@ -120,26 +121,8 @@ def _without(words: list[str], *options: str) -> tuple[str, ...]:
     return tuple(kept)
 
 
-def publish(source: Path, target: Path, command: str) -> None:
-    """Copy what is kept of a comparison: rows, summary, decisions and the command.
-
-    Args:
-        source: Output folder of ``sageserve compare``.
-        target: Folder below ``benchmarks/results``.
-        command: The command that made it.
-
-    Raises:
-        UserError: If the source is no finished comparison.
-    """
-    rows = Store(source).read_rows()
-    if not rows:
-        raise UserError(f"{source / RESULTS}: holds no row")
-    Store(source).pack()
-    write_text(target / COMMAND, command.strip() + "\n")
-    _copy(source, target)
-
-
-def _copy(source: Path, target: Path) -> None:
+def copy_results(source: Path, target: Path) -> None:
+    """Copy what is kept of a comparison: rows, summary and decisions."""
     target.mkdir(parents=True, exist_ok=True)
     for name in (RESULTS, SUMMARY, DECISIONS):
         if (source / name).is_file():

@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from lab.experiments.execute import read_tuned
 from sageserve_agents import agent_class, list_agents
 from sageserve_bench.actionlog import ActionLog
 from sageserve_bench.episode import run_episode
-from sageserve_bench.experiments.execute import read_tuned
 from sageserve_bench.tasks import Task
 from sageserve_bench.workload import Workload, resolve
 from sageserve_env.actions import ClusterAction

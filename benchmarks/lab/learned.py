@@ -1,28 +1,23 @@
-"""Compare the learned policy of several training seeds with the planners on the published rows.
+"""The tables of docs/learning.md: learned policies of several training seeds against planners.
 
-Usage, in the root of the repository: ``python benchmarks/results/learned/analyse.py [--check]``.
-Writes the tables of docs/learning.md between ``<!-- learned NAME -->`` and ``<!-- /learned -->``
-from ``benchmarks/results/NAME/results.csv``, or only looks whether they are those of the rows.
-The learned rows of a table are the mean over training seeds. Intervals are 95 % percentile
-bootstraps of the paired cost difference that draw training seeds and test seeds independently,
-because each training seed meets the same test seeds. ``<!-- learned verdicts -->`` is a table over
-all tests: the learned mean against the planner with the best return, in either form of planners.
+They are made from ``benchmarks/results/NAME/results.csv``. The learned rows of a table are the mean
+over training seeds. Intervals are 95 % percentile bootstraps of the paired cost difference that
+draw training seeds and test seeds independently, because each training seed meets the same test
+seeds (which `scipy.stats.bootstrap` cannot do). ``verdicts`` is a table over all tests: the learned
+mean against the planner with the best return, in either form of planners.
 """
 
 from __future__ import annotations
 
 import csv
-import re
-import sys
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sageserve_bench.leaderboard import short_labels
+from lab.leaderboard import short_labels
 
-RESULTS = Path(__file__).parents[1]
-PAGE = RESULTS.parents[1] / "docs" / "learning.md"
+RESULTS = Path(__file__).parents[1] / "results"
 LEARNED, PLANNERS = "residual-es", ("staffing", "ilp", "mpc", "oracle", "reactive")
 SERVICE = ("slo_iwf", "slo_iwn", "slo_niw", "slo_worst_model")
 TESTS = ("o365-day-learned", "o365-week")
@@ -31,7 +26,6 @@ REAL_SHAPED = ("azure-2024-code-week", "azure-2023-conv", "mooncake-conversation
 FORMS = {"edf": "`edf`, `least_wait`", "triage": "`triage`, `least_wait_kv`"}
 LEVEL = 0.001  # service that is lower by no more than this counts as equal
 REPETITIONS = 10_000
-_MARKED = re.compile(r"(<!-- learned (?P<name>\S+) -->\n).*?(<!-- /learned -->)", re.DOTALL)
 
 Floats = NDArray[np.float64]
 Runs = dict[int, dict[str, str]]
@@ -123,20 +117,6 @@ def verdicts() -> str:
     return "\n".join(lines)
 
 
-def filled(text: str) -> str:
-    """Return the page with its tables made anew."""
-
-    def made(match: re.Match[str]) -> str:
-        name = match["name"]
-        return f"{match[1]}\n{verdicts() if name == 'verdicts' else table(name)}\n\n{match[3]}"
-
-    return _MARKED.sub(made, text)
-
-
-if __name__ == "__main__":
-    page = PAGE.read_text(encoding="utf-8")
-    made = filled(page)
-    if "--check" not in sys.argv[1:]:
-        PAGE.write_text(made, encoding="utf-8")
-    elif made != page:
-        sys.exit(f"{PAGE.name}: the tables are not those of the rows")
+def learned(name: str) -> str:
+    """Return the table of a published comparison, or the ``verdicts`` over all."""
+    return verdicts() if name == "verdicts" else table(name)

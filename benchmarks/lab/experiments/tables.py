@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from sageserve_bench.experiments.bounds import SLACK, STRICT
-from sageserve_bench.experiments.definition import Arm, Claim
-from sageserve_bench.experiments.execute import Outcomes
+from lab.experiments.bounds import SLACK, STRICT
+from lab.experiments.definition import Arm, Claim
+from lab.experiments.outcomes import Outcomes
 from sageserve_bench.outcome import DAY_S, DAYS_PER_MONTH, AgentOutcome
 from sageserve_bench.tasks import agent_label
 
@@ -115,7 +115,7 @@ def _misses(result: AgentOutcome | None) -> bool:
 
 
 BOUND_LEGEND = (
-    "*bound*: VM-hours of a relaxed linear program with hindsight (`experiments/fluid.py`): "
+    "*bound*: VM-hours of a relaxed linear program with hindsight (`lab/experiments/fluid.py`): "
     "fractions of VMs, no delays, any region, theta tokens per second and instance, minimum counts "
     "kept, interactive work within the five minutes in which it arrives, batch work within its "
     "deadline and all before the end. *with slack*: 5 % of the interactive tokens (10 % of a "

@@ -46,7 +46,7 @@ class BoundRow:
 
 def bounds_of(grid: Grid) -> list[BoundRow]:
     """Return the bounds of every seed of a grid."""
-    from sageserve_bench.experiments.fluid import Slack, fluid_bound
+    from lab.experiments.fluid import Slack, fluid_bound
 
     found = []
     for task in {task.seed: task for task in grid.tasks()}.values():

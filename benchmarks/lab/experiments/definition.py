@@ -9,9 +9,6 @@ from typing import Literal
 Tuned = Mapping[str, str]
 """Tuned specification of an agent by its name; what is not tuned is not there."""
 
-ARMS = "arms.json"
-"""File of an experiment's arms beside its rows; it marks a published folder as an experiment's."""
-
 UNTUNED, TUNED = "untuned", "tuned"
 
 
@@ -58,7 +55,7 @@ class Experiment:
     """An experiment of the paper.
 
     Attributes:
-        name: What `sageserve experiment` takes.
+        name: What `python -m lab experiment` takes.
         title: One line.
         question: What it asks, for the page of the results.
         scenarios: Scenarios that all arms run on.

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
+from lab import __main__ as lab
+from lab.__main__ import makers
+from lab.markers import pages, refresh
 from sageserve_bench import cli
 from sageserve_bench.errors import UserError
-from sageserve_bench.leaderboard import pages, refresh
 from sageserve_bench.published import differences, read_published
 from sageserve_bench.store import Store
 
@@ -21,11 +24,12 @@ def test_the_tables_of_the_repository_are_those_of_its_rows(
     repository: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(repository)
-    code = cli.run(["leaderboard", "--check"])
+    code = lab.run(["tables", "--check"])
     shown = capsys.readouterr()
     assert code == 0, shown.out + shown.err
-    text = (repository / "README.md").read_text()
-    assert "<!-- leaderboard " in text
+    for page, kind in (("README", "leaderboard"), ("docs/learning", "learned")):
+        assert f"<!-- {kind} " in (repository / f"{page}.md").read_text()
+    assert "<!-- experiment " in (repository / "docs" / "reproduction.md").read_text()
 
 
 def test_every_published_folder_says_how_it_was_made(repository: Path) -> None:
@@ -52,8 +56,8 @@ def shelf(
         f"sageserve compare --agents static,reactive --scenario {small} "
         "--seeds 2 --workers 2 --output results/day"
     )
-    words = ["leaderboard", "--publish", str(compared[0]), "--name", "day", "--command", command]
-    assert cli.run(words) == 0
+    words = ["publish", str(compared[0]), "--name", "day", "--command", command]
+    assert lab.run(words) == 0
     return tmp_path
 
 
@@ -71,16 +75,16 @@ def test_publish_and_check(shelf: Path, capsys: pytest.CaptureFixture[str]) -> N
     assert (
         "sageserve compare --agents static,reactive" in (shelf / "docs/leaderboard.md").read_text()
     )
-    assert cli.run(["leaderboard", "--check"]) == 0
+    assert lab.run(["tables", "--check"]) == 0
     rows = (folder / "results.csv").read_text()
     first = rows.splitlines()[1].split(",")
     cost = rows.splitlines()[0].split(",").index("cost_usd")
     (folder / "results.csv").write_text(rows.replace(first[cost], "1.0", 1))
     capsys.readouterr()
-    assert cli.run(["leaderboard", "--check"]) == 1
+    assert lab.run(["tables", "--check"]) == 1
     assert "README.md: is not what the rows say" in capsys.readouterr().out
-    assert cli.run(["leaderboard"]) == 0
-    assert cli.run(["leaderboard", "--check"]) == 0
+    assert lab.run(["tables"]) == 0
+    assert lab.run(["tables", "--check"]) == 0
 
 
 def test_the_published_rows_come_again(shelf: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -132,24 +136,28 @@ def test_a_folder_that_is_not_whole(shelf: Path, name: str, text: str | None, me
 
 
 @pytest.mark.parametrize(
-    ("words", "message"),
+    ("run", "words", "message"),
     [
-        (["leaderboard", "--results", "nowhere"], "nowhere: not found"),
-        (["leaderboard", "--publish", "x"], "--publish needs --name"),
-        (["benchmark", "night"], "'night' is not published; there are day"),
+        (lab.run, ["tables", "--results", "nowhere"], "nowhere: not found"),
+        (lab.run, ["publish", "x"], "Missing option '--name'"),
+        (cli.run, ["benchmark", "night"], "'night' is not published; there are day"),
     ],
 )
 def test_bad_input(
-    shelf: Path, words: list[str], message: str, capsys: pytest.CaptureFixture[str]
+    shelf: Path,
+    run: Callable[[list[str]], int],
+    words: list[str],
+    message: str,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    assert cli.run(words) == 2
+    assert run(words) == 2
     assert message in capsys.readouterr().err
 
 
 def test_a_page_that_asks_for_more(shelf: Path) -> None:
     (shelf / "README.md").write_text(PAGE.replace("NAME", "week"))
     with pytest.raises(UserError, match="leaderboard week: not published; there are day"):
-        refresh(shelf, read_published(shelf / "benchmarks" / "results"), check=True)
+        refresh(shelf, makers(shelf / "benchmarks" / "results"), check=True)
 
 
 def test_targets_without_a_summary(shelf: Path) -> None:

@@ -1,25 +1,18 @@
-"""The tables of published results, generated into README and docs between markers.
-
-A page holds ``<!-- leaderboard NAME -->`` and ``<!-- /leaderboard -->``; what stands between them
-is the table of the published folder NAME, or with ``all`` a section for each.
-"""
+"""The tables of published results: of one folder by name, or with ``all`` a section for each."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 from sageserve_agents.registry import parse_spec
 from sageserve_bench.errors import UserError
 from sageserve_bench.outcome import AgentOutcome, Outcome, conclude
 from sageserve_bench.published import Published
-from sageserve_bench.rows import Row, with_scores, write_text
+from sageserve_bench.rows import Row, with_scores
 from sageserve_bench.statistics import Estimate
 
 Format = Callable[[float], str]
-
-_MARKED = re.compile(r"(<!-- leaderboard (?P<name>\S+) -->\n).*?(<!-- /leaderboard -->)", re.DOTALL)
 
 COLUMNS: tuple[tuple[str, str, Format], ...] = (
     ("cost_per_day_usd", "$ a day", lambda v: f"{v:,.0f}"),
@@ -139,53 +132,21 @@ def _wrapped(command: str, width: int = 96) -> str:
     return " \\\n".join(lines)
 
 
-def filled(text: str, found: Sequence[Published], where: str) -> str:
-    """Return a page with its tables made anew.
+def leaderboard(found: Sequence[Published]) -> Callable[[str], str]:
+    """Return what makes the tables of a published folder by name.
 
-    Raises:
-        UserError: If the page asks for a folder that is not published.
+    Args:
+        found: What is published.
     """
     by_name = {published.name: published for published in found}
 
-    def replace(match: re.Match[str]) -> str:
-        name = match["name"]
+    def make(name: str) -> str:
         if name == "all":
             body = "\n\n".join(section(published) for published in found)
         elif name in by_name:
             body = tables(by_name[name])
         else:
-            raise UserError(
-                f"{where}: leaderboard {name}: not published; there are {', '.join(by_name)}"
-            )
-        return f"{match[1]}\n{body}\n\n{LEGEND}\n\n{match[3]}"
+            raise UserError(f"leaderboard {name}: not published; there are {', '.join(by_name)}")
+        return f"{body}\n\n{LEGEND}"
 
-    return _MARKED.sub(replace, text)
-
-
-def pages(root: Path) -> list[Path]:
-    """Return the pages that may hold tables."""
-    return [root / "README.md", *sorted((root / "docs").rglob("*.md"))]
-
-
-def refresh(root: Path, found: Sequence[Published], *, check: bool) -> list[Path]:
-    """Write the tables into the pages of a repository.
-
-    Args:
-        root: Of the repository.
-        found: What is published.
-        check: Only look.
-
-    Returns:
-        Pages whose tables were not those of the rows.
-    """
-    changed = []
-    for page in pages(root):
-        if not page.is_file():
-            continue
-        text = page.read_text(encoding="utf-8")
-        made = filled(text, found, str(page))
-        if made != text:
-            changed.append(page)
-            if not check:
-                write_text(page, made)
-    return changed
+    return make

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from sageserve_bench.experiments.definition import (
+from lab.experiments.definition import (
     TUNED,
     UNTUNED,
     Arm,

@@ -1,6 +1,6 @@
 """Draw the two pictures of docs/learning.md: learning curves, and one validation day side by side.
 
-Usage, in the root of the repository: ``python benchmarks/results/learned/plot.py``.
+Usage: ``python -m lab.learned_plots``.
 """
 
 from __future__ import annotations
@@ -16,8 +16,9 @@ from sageserve_agents import make_agent
 from sageserve_agents.learned.episodes import history_of
 from sageserve_env.env import SageServeEnv
 
-FOLDER = Path(__file__).parent
-IMAGES = FOLDER.parents[2] / "docs" / "images"
+ROOT = Path(__file__).parents[2]
+FOLDER = ROOT / "benchmarks" / "results" / "learned"
+IMAGES = ROOT / "docs" / "images"
 MPC = (
     "mpc:trust=1/1/1.2/1;quantile=0.5968;beta=0.6418;beyond=1.493;niw_buffer=0.4033;"
     "discipline=triage;router=least_wait_kv;rho=1.063"

@@ -7,15 +7,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sageserve_bench.errors import UserError
-from sageserve_bench.experiments.bounds import BoundRow, read_bounds, write_bounds
-from sageserve_bench.experiments.fluid import (
+from lab.experiments.bounds import BoundRow, read_bounds, write_bounds
+from lab.experiments.fluid import (
     Bound,
     Slack,
     demand_of,
     fluid_bound,
     solve_bound,
 )
+from sageserve_bench.errors import UserError
 from sageserve_bench.workload import TraceSpec, resolve
 from sageserve_env.scenario import load_scenario
 from sageserve_env.simulator.simulator import Simulator

@@ -3,55 +3,28 @@
 from __future__ import annotations
 
 import json
-import shlex
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
+from lab.experiments.bounds import BOUNDS, BoundRow, bounds_of, write_bounds
+from lab.experiments.definition import Experiment, Tuned
+from lab.experiments.outcomes import Outcomes, load, outcomes_of
+from lab.experiments.plots import plot
+from lab.experiments.tables import document
 from sageserve_bench.backends import Backend
 from sageserve_bench.comparison import make_grid, run_grid
 from sageserve_bench.errors import UserError
-from sageserve_bench.experiments.bounds import (
-    BOUNDS,
-    BoundRow,
-    bounds_of,
-    read_bounds,
-    write_bounds,
-)
-from sageserve_bench.experiments.catalogue import EXPERIMENTS
-from sageserve_bench.experiments.definition import ARMS, Arm, Experiment, Tuned
-from sageserve_bench.outcome import AgentOutcome, conclude, targets_of
 from sageserve_bench.progress import Reporter
+from sageserve_bench.published import ARMS, COMMAND
 from sageserve_bench.rows import Row, write_json, write_text
 from sageserve_bench.store import RESULTS, Store
-from sageserve_bench.tasks import agent_label
-from sageserve_env.scenario import Scenario, load_scenario
+from sageserve_env.scenario import Scenario
 
-COMMAND, TABLE, PLOT = "command.txt", "table.md", "plot.png"
+TABLE, PLOT = "table.md", "plot.png"
 QUICK_HORIZON_S = 1800.0
 WEEK = {"o365-day": "o365-week"}
 """Scenario that ``--week`` takes instead of another."""
-
-
-@dataclass(frozen=True)
-class Outcomes:
-    """What came out of an experiment.
-
-    Attributes:
-        experiment: Which.
-        arms: Its arms.
-        rows: Raw rows of all scenarios.
-        by_scenario: Statistics per scenario and arm, in the order of the arms.
-        horizon_s: Length of an episode per scenario.
-        bounds: Lower bounds per scenario and seed, where the experiment has them.
-    """
-
-    experiment: Experiment
-    arms: tuple[Arm, ...]
-    rows: tuple[Row, ...]
-    by_scenario: dict[str, dict[Arm, AgentOutcome]]
-    horizon_s: dict[str, float]
-    bounds: tuple[BoundRow, ...] = ()
 
 
 def read_tuned(folder: Path) -> dict[str, str]:
@@ -75,12 +48,6 @@ def read_tuned(folder: Path) -> dict[str, str]:
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             raise UserError(f"{path}: is no file of sageserve calibrate or tune") from None
     return found
-
-
-def load(name: str) -> Scenario:
-    """Return a scenario by name: one of the experiments' own, or of the package."""
-    own = Path(__file__).parent / "scenarios" / f"{name}.yaml"
-    return load_scenario(own if own.is_file() else name)
 
 
 def scenario_of(experiment: Experiment, name: str, *, quick: bool) -> Scenario:
@@ -141,47 +108,8 @@ def run_experiment(
     return outcomes_of(experiment, arms, rows, bounds)
 
 
-def outcomes_of(
-    experiment: Experiment,
-    arms: Sequence[Arm],
-    rows: Sequence[Row],
-    bounds: Sequence[BoundRow] = (),
-) -> Outcomes:
-    """Return what finished rows say about an experiment; arms without rows are left out."""
-    ran = {str(row["agent"]) for row in rows}
-    present = tuple(arm for arm in arms if agent_label(arm.spec) in ran)
-    by_scenario: dict[str, dict[Arm, AgentOutcome]] = {}
-    horizon_s: dict[str, float] = {}
-    for name in dict.fromkeys(str(row["scenario"]) for row in rows):
-        own = [row for row in rows if row["scenario"] == name]
-        found = {a.agent: a for a in conclude(own, targets_of(load(name))).agents}
-        by_scenario[name] = {arm: found[agent_label(arm.spec)] for arm in present}
-        horizon_s[name] = float(str(own[0]["horizon_s"]))
-    return Outcomes(experiment, present, tuple(rows), by_scenario, horizon_s, tuple(bounds))
-
-
-def read_experiment(folder: Path) -> Outcomes:
-    """Return what a folder of an experiment holds.
-
-    Raises:
-        UserError: If it is not whole.
-    """
-    try:
-        name = shlex.split((folder / COMMAND).read_text(encoding="utf-8"))[2]
-        arms = [Arm(**one) for one in json.loads((folder / ARMS).read_text("utf-8"))["arms"]]
-        experiment = EXPERIMENTS[name]
-    except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
-        raise UserError(f"{folder}: holds no experiment of sageserve experiment: {error}") from None
-    path = folder / BOUNDS
-    bounds = read_bounds(path) if path.is_file() else ()
-    return outcomes_of(experiment, arms, Store(folder).read_rows(), bounds)
-
-
 def write_experiment(outcomes: Outcomes, folder: Path, command: str) -> list[Path]:
     """Write arms, table, plot and command beside the rows; return the files."""
-    from sageserve_bench.experiments.plots import plot
-    from sageserve_bench.experiments.tables import document
-
     write_text(folder / TABLE, document(outcomes))
     write_text(folder / COMMAND, command.strip() + "\n")
     write_json(folder / ARMS, {"arms": [asdict(arm) for arm in outcomes.arms]})

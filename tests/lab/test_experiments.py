@@ -7,21 +7,16 @@ from pathlib import Path
 
 import pytest
 
+from lab import __main__ as cli
+from lab.__main__ import makers
+from lab.experiments.definition import TUNED, UNTUNED, Arm
+from lab.experiments.execute import read_tuned, run_experiment, scenario_of
+from lab.experiments.outcomes import load, outcomes_of, read_experiment
+from lab.experiments.paper import COOLDOWNS_S, EXPERIMENTS, THRESHOLDS, with_option
+from lab.experiments.tables import claims, document, saving, table
+from lab.markers import filled
 from sageserve_agents import make_agent
-from sageserve_bench import cli
 from sageserve_bench.errors import UserError
-from sageserve_bench.experiments.catalogue import COOLDOWNS_S, EXPERIMENTS, THRESHOLDS, with_option
-from sageserve_bench.experiments.definition import TUNED, UNTUNED, Arm
-from sageserve_bench.experiments.execute import (
-    load,
-    outcomes_of,
-    read_experiment,
-    read_tuned,
-    run_experiment,
-    scenario_of,
-)
-from sageserve_bench.experiments.pages import filled, refresh
-from sageserve_bench.experiments.tables import claims, document, saving, table
 from sageserve_bench.outcome import conclude
 from sageserve_bench.published import read_published
 from sageserve_bench.rows import Row
@@ -94,7 +89,7 @@ def test_a_quick_run(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[st
     png = (out / "plot.png").read_bytes()
     assert png.startswith(b"\x89PNG") and len(png) < 150_000
     command = (out / "command.txt").read_text()
-    assert command.startswith(f"sageserve experiment {name}") and str(tmp_path) not in command
+    assert command.startswith(f"python -m lab experiment {name}") and str(tmp_path) not in command
     assert command.endswith("--quick --tuned tuned\n")
 
 
@@ -113,19 +108,10 @@ def test_what_is_published_is_whole(repository: Path) -> None:
     assert not any(p.name.startswith("paper") for p in read_published(folder.parent))
 
 
-def test_the_page_has_the_published_tables(repository: Path) -> None:
-    text = (repository / "docs" / "reproduction.md").read_text()
-    assert text == filled(text, repository / "benchmarks" / "results" / "paper")
-
-
-def test_a_page_is_filled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    with pytest.raises(UserError, match="cannot be read"):
-        refresh(tmp_path / "page.md")
-    page = tmp_path / "page.md"
-    page.write_text("a\n<!-- experiment burst -->\nold\n<!-- /experiment -->\nb\n")
+def test_an_experiment_that_is_not_published(repository: Path) -> None:
+    page = "a\n<!-- experiment none -->\nold\n<!-- /experiment -->\nb\n"
     with pytest.raises(UserError, match="holds no experiment"):
-        refresh(page)
+        filled(page, makers(repository / "benchmarks" / "results"))
 
 
 def row(agent: str, gpu_hours: float, waste: float, **changes: float) -> Row:
@@ -192,12 +178,11 @@ def test_dollars_a_month() -> None:
 def test_bad_input(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for words, message in (
         (["experiment", "strategie"], "did you mean 'strategies'"),
-        (["experiment"], "name an experiment"),
         (["experiment", "burst", "--week", "-o", str(tmp_path / "x")], "has no week"),
     ):
         assert cli.run(words) == 2
         assert message in capsys.readouterr().err
-    assert cli.run(["experiment", "--list"]) == 0
+    assert cli.run(["experiment"]) == 0
     assert "lt-ua-threshold" in capsys.readouterr().out
     (tmp_path / "bad.json").write_text("[]")
     with pytest.raises(UserError, match=r"bad\.json: is no file of sageserve"):
@@ -208,7 +193,7 @@ def test_bad_input(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
 def test_the_week_takes_the_place_of_the_day(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from sageserve_bench.experiments import execute
+    from lab.experiments import execute
 
     asked: list[str] = []
 

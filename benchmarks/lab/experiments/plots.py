@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sageserve_bench.experiments.bounds import STRICT
-from sageserve_bench.experiments.definition import UNTUNED, Arm
-from sageserve_bench.experiments.execute import Outcomes
-from sageserve_bench.experiments.tables import per_day
+from lab.experiments.bounds import STRICT
+from lab.experiments.definition import UNTUNED, Arm
+from lab.experiments.outcomes import Outcomes
+from lab.experiments.tables import per_day
 from sageserve_bench.outcome import DAY_S, AgentOutcome
 from sageserve_bench.store import Store
 from sageserve_bench.tasks import agent_label

@@ -1,0 +1,1 @@
+"""What only this repository needs: the paper's experiments, publishing, generated tables."""

@@ -1,0 +1,139 @@
+"""The command line of the lab: ``python -m lab COMMAND``."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lab.experiments.outcomes import read_experiment
+from lab.experiments.page import tables as experiment_tables
+from lab.experiments.paper import EXPERIMENTS
+from lab.leaderboard import leaderboard
+from lab.learned import learned
+from lab.markers import Makers, refresh
+from lab.publishing import publish as take_in
+from sageserve_bench.published import DEFAULT_FOLDER, read_published
+
+app = typer.Typer(
+    help=__doc__, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False
+)
+TUNED = DEFAULT_FOLDER / "tuned"
+
+
+def makers(results: Path) -> Makers:
+    """Return what makes each kind of table from the published results."""
+    return {
+        "leaderboard": leaderboard(read_published(results)),
+        "experiment": lambda name: experiment_tables(read_experiment(results / "paper" / name)),
+        "learned": learned,
+    }
+
+
+@app.command()
+def tables(
+    results: Annotated[Path, typer.Option(help="Published results.")] = DEFAULT_FOLDER,
+    check: Annotated[
+        bool,
+        typer.Option("--check", help="Write nothing; fail if a table is not the rows'."),
+    ] = False,
+) -> int:
+    """Write the tables of the published results into README.md and docs/, here."""
+    changed = refresh(Path(), makers(results), check=check)
+    for page in changed:
+        typer.echo(f"{page}: {'is not what the rows say' if check else 'written'}")
+    if check and changed:
+        typer.echo("run python -m lab tables")
+        return 1
+    typer.echo("the tables match the rows")
+    return 0
+
+
+@app.command()
+def publish(
+    folder: Annotated[Path, typer.Argument(help="Output folder of a sageserve compare.")],
+    name: Annotated[str, typer.Option(help="Its name below the results.")],
+    command: Annotated[str, typer.Option(help="The command that made it.")],
+    results: Annotated[Path, typer.Option(help="Published results.")] = DEFAULT_FOLDER,
+) -> int:
+    """Take the output of a comparison into the published results, then write the tables."""
+    take_in(folder, results / name, command)
+    return tables(results)
+
+
+@app.command()
+def experiment(
+    name: Annotated[str | None, typer.Argument(help="Which; all are listed if left out.")] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Folder; default results/paper/NAME.")
+    ] = None,
+    seeds: Annotated[
+        int | None, typer.Option(min=1, help="Test seeds; default the experiment's own number.")
+    ] = None,
+    week: Annotated[bool, typer.Option("--week", help="Seven days instead of one.")] = False,
+    quick: Annotated[bool, typer.Option("--quick", help="One seed, the first hour.")] = False,
+    tuned: Annotated[
+        Path, typer.Option(help="Folder of tuned agents; without it they run as they come.")
+    ] = TUNED,
+    workers: Annotated[int, typer.Option(min=1, help="Processes.")] = 1,
+) -> None:
+    """Run an experiment of the SageServe paper.
+
+    Writes results.csv (raw rows), table.md with the paper's figures beside ours, plot.png,
+    arms.json and command.txt. Finished runs in the folder are not repeated.
+    """
+    from rich.console import Console
+
+    from lab.experiments.execute import read_tuned, run_experiment, write_experiment
+    from sageserve_agents.parameters import nearest
+    from sageserve_bench.backends import Backend
+    from sageserve_bench.progress import Bars
+
+    if name is None:
+        width = max(map(len, EXPERIMENTS))
+        for one in EXPERIMENTS.values():
+            typer.echo(f"{one.name:<{width}}  {one.title}")
+        return
+    if name not in EXPERIMENTS:
+        raise nearest(name, EXPERIMENTS, "experiment")
+    folder = output or Path("results/paper") / (f"{name}-week" if week else name)
+    with Bars(Console(stderr=True)) as bars:
+        outcomes = run_experiment(
+            EXPERIMENTS[name],
+            folder,
+            seeds=seeds,
+            quick=quick,
+            week=week,
+            tuned=read_tuned(tuned),
+            backend=Backend(workers=workers),
+            reporter=bars,
+        )
+    words = ["python", "-m", "lab", "experiment", name]
+    words += ["--seeds", str(seeds)] if seeds is not None else []
+    words += ["--week"] if week else []
+    words += ["--quick"] if quick else []
+    if tuned != TUNED:  # of a path elsewhere only the name, which is what may be published
+        words += ["--tuned", tuned.name if tuned.is_absolute() else tuned.as_posix()]
+    files = write_experiment(outcomes, folder, shlex.join(words))
+    typer.echo((folder / "table.md").read_text(encoding="utf-8"))
+    for path in files:
+        typer.echo(str(path))
+
+
+def run(words: list[str]) -> int:
+    """Run a command and return its exit code; bad input is one line on standard error."""
+    try:
+        return app(words, prog_name="python -m lab", standalone_mode=False) or 0
+    except typer.TyperException as error:
+        message = error.format_message()
+    except ValueError as error:
+        message = str(error)
+    print(f"lab: error: {message}", file=sys.stderr)
+    return 2
+
+
+if __name__ == "__main__":
+    sys.exit(run(sys.argv[1:]))
