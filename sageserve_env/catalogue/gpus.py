@@ -1,4 +1,4 @@
-"""GPU VM types and their prices (list prices of 2026-11; DOMAIN.md section 3)."""
+"""GPU VM types and their prices: whole VMs of the paper and slices of one cloud of 2026."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 
 from sageserve_env._config import ScenarioError
+from sageserve_env.catalogue.tables import Device, devices
 
 
 @dataclass(frozen=True)
@@ -37,21 +38,34 @@ class GpuType:
                 raise ScenarioError(f"gpu {self.name}: {key} must be at least 0 and finite")
 
 
-# Prices: 8xA100-80GB VM $32.77, 8xH100 VM $98 per hour; H100 spot 50-65 % below on-demand, taken
-# as 57.5 % for all types (our assumption (A) for A100 and H200). Our sources have no price of an
-# 8xH200 VM: $130 is our assumption (A). Slices (x1, x4) cost their share of the VM (A; a single
-# A100-80GB is listed at $3.67, within 12 % of it).
+# The paper's setting (docs/sources.md, "Prices"): 8xA100-80GB VM $32.77, 8xH100 VM $98 per hour;
+# H100 spot 50-65 % below on-demand, taken as 57.5 % for both types (A).
 _SPOT_FRACTION = 0.425
-_WHOLE_VMS = (("a100-80gb", 80e9, 32.77), ("h100-80gb", 80e9, 98.0), ("h200-141gb", 141e9, 130.0))
+_WHOLE_VMS = (("a100-80gb-x8", 80e9, 32.77), ("h100-80gb-x8", 80e9, 98.0))
+
+#: GPUs in a slice: a VM type of n GPUs costs n GPU-hours and has n times the memory.
+SLICES = (1, 2, 4, 8)
+
+
+def slice_name(device: str, gpus: int) -> str:
+    """Return the name of a VM type of the catalogue, such as ``h100x2``."""
+    return f"{device}x{gpus}"
+
+
+def _slice(device: Device, gpus: int) -> GpuType:
+    return GpuType(
+        name=slice_name(device.name, gpus),
+        gpus_per_vm=gpus,
+        memory_bytes=gpus * device.memory_gb * 1e9,
+        price_usd_per_hour=gpus * device.usd_per_hour,
+        spot_price_usd_per_hour=gpus * device.spot_usd_per_hour,
+    )
+
 
 GPUS: dict[str, GpuType] = {
-    f"{family}-x{gpus}": GpuType(
-        name=f"{family}-x{gpus}",
-        gpus_per_vm=gpus,
-        memory_bytes=gpus * memory_bytes,
-        price_usd_per_hour=price_usd * gpus / 8,
-        spot_price_usd_per_hour=price_usd * gpus / 8 * _SPOT_FRACTION,
+    gpu.name: gpu
+    for gpu in (
+        *(GpuType(n, 8, 8 * m, usd, usd * _SPOT_FRACTION) for n, m, usd in _WHOLE_VMS),
+        *(_slice(device, gpus) for device in devices().values() for gpus in SLICES),
     )
-    for family, memory_bytes, price_usd in _WHOLE_VMS
-    for gpus in (8, 4, 1)
 }

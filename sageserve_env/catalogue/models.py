@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from sageserve_env._config import ScenarioError
-from sageserve_env.catalogue.modern import MODERN_PROFILES
+from sageserve_env.catalogue.measured import measured_profiles
 from sageserve_env.catalogue.profiles import LatencyProfile, milliseconds
+from sageserve_env.catalogue.tables import model_facts
 
 A100, H100 = "a100-80gb-x8", "h100-80gb-x8"
 
@@ -102,7 +103,7 @@ MODELS: dict[str, Model] = {
             {
                 A100: _fit(_LLAMA8B_A100, _LLAMA3),
                 H100: _fit(_to_h100(_LLAMA8B_A100), _LLAMA3 + _TO_H100),
-                **MODERN_PROFILES["llama-3.1-8b"],
+                **measured_profiles("llama-3.1-8b"),
             },
         ),
         Model(
@@ -115,7 +116,16 @@ MODELS: dict[str, Model] = {
                 H100: _fit(_to_h100(_LLAMA3B_A100), _REFIT + _TO_H100),
             },
         ),
-        Model("llama-3.1-70b", 141e9, 327_680.0, 131_072, MODERN_PROFILES["llama-3.1-70b"]),
-        Model("qwen3-30b-a3b", 61e9, 98_304.0, 131_072, MODERN_PROFILES["qwen3-30b-a3b"]),
+        *(
+            Model(
+                facts.name,
+                facts.weights_gb * 1e9,
+                facts.kv_bytes_per_token,
+                facts.max_context_tokens,
+                measured_profiles(facts.name),
+            )
+            for facts in model_facts().values()
+            if facts.name != "llama-3.1-8b"  # above: it has the paper's profiles too
+        ),
     )
 }

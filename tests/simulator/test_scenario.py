@@ -102,7 +102,7 @@ def test_every_named_scenario_loads_and_starts(name: str) -> None:
             "workload: {subset: true}\n",
             ["min_instances: at 2 each", "need 8 VMs", "there are 7"],
         ),
-        ("base: tiny\nmodels: [llama-3.1-70b]\n", ["a100-80gb-x8", "h100-80gb-x4"]),
+        ("base: tiny\nmodels: [llama-3.1-70b]\n", ["a100-80gb-x8", "h100x4"]),
         ("base: tiny\nround_trips_s: [[0.0]]\n", ["round_trips_s"]),
         ("base: tiny\nround_trips_s: [[0.0, -1.0], [1.0, 0.0]]\n", ["round_trips_s"]),
         ("base: tiny\nworkload: {scale: 0}\n", ["workload: scale"]),
@@ -201,10 +201,10 @@ def test_a_scenario_survives_yaml(name: str, tmp_path: Path) -> None:
 
 
 def test_a_model_that_needs_a_type_needs_enough_of_it() -> None:
-    """Of six VMs both models could have two each, but only one is of the type the second needs."""
+    """Six VMs are enough for three models, but only one is of the type that two of them need."""
     modern = load_scenario("modern-day")
-    with pytest.raises(ScenarioError, match=r"need 2 VMs \(h100-80gb-x4\), there are 1"):
-        modern.replace(regions=[{"name": "westus", "vms": {"h100-80gb-x4": 1, "h100-80gb-x1": 5}}])
+    with pytest.raises(ScenarioError, match=r"need 4 VMs \(h100x4\), there are 1"):
+        modern.replace(regions=[{"name": "westus", "vms": {"h100x4": 1, "h100x1": 5}}])
 
 
 def test_a_region_that_has_nothing_for_a_model_has_no_least_fleet() -> None:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from .columns import Checker
 
 #: Models of DESIGN section 4; a file may name any of them.
-KNOWN_MODELS: tuple[str, ...] = (*MODELS, "llama-3.1-70b", "qwen3-30b-a3b")
+KNOWN_MODELS: tuple[str, ...] = (*MODELS, "llama-3.1-70b", "qwen3-32b", "gpt-oss-120b")
 
 
 @dataclass(frozen=True)
