@@ -15,7 +15,6 @@ from sageserve_env._config import unknown_key_message
 from sageserve_env.action_modes import make_action_mode
 from sageserve_env.actions import ClusterAction
 from sageserve_env.arguments import adjusted, checked_flag, checked_seed, forced_trace_seed
-from sageserve_env.episodes import TRAIN_SEEDS, EnvSnapshot, Episode, EpisodeMaker
 from sageserve_env.kernels.buffers import SUMS, build_buffers
 from sageserve_env.kernels.step import IN_FORCE, REJECTED, look
 from sageserve_env.kernels.step import step as step_kernel
@@ -26,8 +25,10 @@ from sageserve_env.scenario import Scenario, load_scenario
 from sageserve_env.simulator.codes import DONE
 from sageserve_env.simulator.feed import Feed
 from sageserve_env.simulator.simulator import Simulator
+from sageserve_env.snapshot import EnvSnapshot
 from sageserve_env.view import ClusterView
-from sageserve_traces import TraceSource
+from sageserve_env.workload import TRAIN_SEEDS, TraceSpec, Workload, Workloads
+from sageserve_traces import DemandSeries, TraceSource
 
 
 class SageServeEnv(gym.Env[Observation, Any]):
@@ -143,7 +144,7 @@ class SageServeEnv(gym.Env[Observation, Any]):
     def __init__(
         self,
         scenario: str | Path | Scenario = "o365-day",
-        trace: str | Path | TraceSource | None = None,
+        trace: str | Path | TraceSource | TraceSpec | None = None,
         decision_interval_s: float | None = None,
         horizon_s: float | None = None,
         start: str = "fixed",
@@ -153,6 +154,7 @@ class SageServeEnv(gym.Env[Observation, Any]):
         reward: str | Reward = "dollars",
         vector_reward: bool = False,
         render_mode: str | None = None,
+        start_s: float = 0.0,
         **unknown: Any,
     ) -> None:
         for key in unknown:
@@ -169,6 +171,7 @@ class SageServeEnv(gym.Env[Observation, Any]):
             "reward": reward,
             "vector_reward": vector_reward,
             "render_mode": render_mode,
+            "start_s": start_s,
         }
         if render_mode is not None and render_mode not in RENDER_MODES:
             raise ValueError(
@@ -176,7 +179,9 @@ class SageServeEnv(gym.Env[Observation, Any]):
                 f"got {render_mode!r}"
             )
         self.render_mode = render_mode
-        self.scenario = adjusted(load_scenario(scenario), decision_interval_s, horizon_s)
+        asked = adjusted(load_scenario(scenario), decision_interval_s, horizon_s)
+        self._workloads = Workloads(asked, trace, start=start, start_s=start_s)
+        self.scenario = self._workloads.scenario
 
         self._mode = make_action_mode(self.scenario, action_mode, control)
         self.layout = Layout(self.scenario, observation_mode)
@@ -194,8 +199,7 @@ class SageServeEnv(gym.Env[Observation, Any]):
             self.reward_space = gym.spaces.Box(-np.inf, np.inf, size, np.float32)
             self.reward_dim = size[0]
 
-        self._episodes = EpisodeMaker(self.scenario, trace, start)
-        self._simulator = Simulator(self.scenario, self._episodes.theta())
+        self._simulator = Simulator(self.scenario, self._workloads.theta())
         self._buffers = build_buffers(
             self.scenario,
             self._simulator.theta,
@@ -208,7 +212,7 @@ class SageServeEnv(gym.Env[Observation, Any]):
         self._renderer = Renderer(self.scenario, render_mode) if render_mode else None
         self._interval_s = self.scenario.decision_interval_s
         self._allowed = [1.0 - tier.target for tier in self.scenario.tiers]
-        self._episode: Episode | None = None
+        self._workload: Workload | None = None
         self._steps = 0
         self._time_s = 0.0
         self._over = True
@@ -253,9 +257,9 @@ class SageServeEnv(gym.Env[Observation, Any]):
 
     def _advance(self, form: int, action: Any) -> None:
         """Simulate one step; nearly all of the time is spent in kernels without the GIL."""
-        assert self._episode is not None
+        assert self._workload is not None
         simulator, buffers, control = self._simulator, self._buffers, self._mode.control
-        until_s = min((self._steps + 1) * self._interval_s, self._episode.horizon_s)
+        until_s = min((self._steps + 1) * self._interval_s, self._workload.horizon_s)
         status = step_kernel(simulator.state, buffers, form, control, until_s)
         while status != DONE:
             if status == REJECTED:
@@ -264,7 +268,7 @@ class SageServeEnv(gym.Env[Observation, Any]):
             status = step_kernel(simulator.state, buffers, IN_FORCE, control, until_s)
         self._steps += 1
         self._time_s = until_s
-        self._over = until_s >= self._episode.horizon_s
+        self._over = until_s >= self._workload.horizon_s
 
     def _outcome(self) -> tuple[Observation, Any, bool, bool, dict[str, Any]]:
         """Return what `step` returns, after the simulation of the step."""
@@ -334,27 +338,27 @@ class SageServeEnv(gym.Env[Observation, Any]):
         simulator_seed = drawn if seed is None else seed
         if trace_seed is None:
             trace_seed = simulator_seed
-        episode = self._episodes.make(trace_seed, self.np_random)
-        self._simulator.reset(episode.source, simulator_seed, offset_s=episode.offset_s)
-        self._begin(episode)
+        workload = self._workloads.make(trace_seed, self.np_random)
+        self._simulator.reset(workload.trace, simulator_seed, offset_s=workload.offset_s)
+        self._begin(workload)
         self._steps, self._time_s, self._over = 0, 0.0, False
         self._total_reward = 0.0
         look(self._simulator.state, self._buffers, self._mode.control)
         self._totals = self._buffers.totals.tolist()
-        info: dict[str, Any] = {"trace_seed": trace_seed, "trace": episode.source.name}
+        info: dict[str, Any] = {"trace_seed": trace_seed, "trace": workload.trace.name}
         if len(self._buffers.mask):
             info["action_mask"] = self._buffers.mask.copy()
         if self._renderer is not None:
             self._renderer.start(self._simulator)
         return self.layout.present(self._buffers.observation), info
 
-    def _begin(self, episode: Episode) -> None:
+    def _begin(self, workload: Workload) -> None:
         """Tell the observation kernel about the calendar of an episode."""
-        self._episode = episode
-        settings, source = self._buffers.settings[0], episode.source
-        settings["week_hour"] = source.start_weekday * 24.0 + source.start_hour_utc
-        settings["week_hour"] += episode.offset_s / 3600.0
-        settings["horizon_s"] = episode.horizon_s
+        self._workload = workload
+        settings, trace = self._buffers.settings[0], workload.trace
+        settings["week_hour"] = trace.start_weekday * 24.0 + trace.start_hour_utc
+        settings["week_hour"] += workload.offset_s / 3600.0
+        settings["horizon_s"] = workload.horizon_s
 
     # -- looking --------------------------------------------------------------------------------
 
@@ -394,11 +398,15 @@ class SageServeEnv(gym.Env[Observation, Any]):
         return self._simulator
 
     @property
-    def episode(self) -> Episode:
-        """Trace, start and horizon of the current episode."""
+    def workload(self) -> Workload:
+        """What the current episode is played on: scenario, trace and start."""
         self._require_episode(over=True)
-        assert self._episode is not None
-        return self._episode
+        assert self._workload is not None
+        return self._workload
+
+    def history(self) -> DemandSeries:
+        """Return the demand before time 0 as agents are told it, in bins of a minute."""
+        return self.workload.history()
 
     def render(self) -> Any:
         """Return a table (``ansi``) or an image (``rgb_array``), or update the window."""
@@ -422,10 +430,10 @@ class SageServeEnv(gym.Env[Observation, Any]):
     def snapshot(self) -> EnvSnapshot:
         """Return a copy of everything that decides how the episode goes on."""
         self._require_episode(over=True)
-        assert self._episode is not None
+        assert self._workload is not None
         return EnvSnapshot(
             self._simulator.snapshot(),
-            self._episode,
+            self._workload,
             self._steps,
             list(self._totals),
             self._total_reward,
@@ -441,15 +449,15 @@ class SageServeEnv(gym.Env[Observation, Any]):
         if not isinstance(snapshot, EnvSnapshot):
             raise ValueError(f"restore: expected a snapshot, got {type(snapshot).__name__}")
         self._simulator.require_own(snapshot.simulator)
-        episode, simulator = snapshot.episode, self._simulator
-        same = self._episode is not None and self._episode == episode
+        workload, simulator = snapshot.workload, self._simulator
+        same = self._workload is not None and self._workload == workload
         if not same:
-            simulator.feed = Feed(episode.source, self.scenario, episode.offset_s)
+            simulator.feed = Feed(workload.trace, self.scenario, workload.offset_s)
         simulator.restore(snapshot.simulator)
-        self._begin(episode)
+        self._begin(workload)
         self._steps = snapshot.steps
         self._time_s = simulator.time_s
-        self._over = self._time_s >= episode.horizon_s
+        self._over = self._time_s >= workload.horizon_s
         self._total_reward = snapshot.total_reward
         self.np_random.bit_generator.state = snapshot.random_state
         look(simulator.state, self._buffers, self._mode.control)
@@ -463,11 +471,11 @@ class SageServeEnv(gym.Env[Observation, Any]):
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle the arguments and, within an episode, a snapshot."""
-        snapshot = None if self._episode is None else self.snapshot()
+        snapshot = None if self._workload is None else self.snapshot()
         return _rebuild, (type(self), self._keywords, self.spec, snapshot)
 
     def _require_episode(self, *, over: bool = False) -> None:
-        if self._episode is None or (self._over and not over):
+        if self._workload is None or (self._over and not over):
             raise gym.error.ResetNeeded("call reset() before step(), and after truncated is True")
 
 

@@ -17,7 +17,6 @@ from gymnasium.utils import RecordConstructorArgs
 from numpy.typing import NDArray
 
 from sageserve_env.env import SageServeEnv
-from sageserve_traces import DemandSeries
 
 StepResult = tuple[Any, Any, bool, bool, dict[str, Any]]
 Floats = NDArray[np.float32]
@@ -115,9 +114,8 @@ class Forecast(gym.ObservationWrapper[Any, Any, Any], RecordConstructorArgs):
     ) -> tuple[Any, dict[str, Any]]:
         """Start an episode and read the history of its trace."""
         observation, info = self.env.reset(seed=seed, options=options)
-        episode = self._core.episode
-        series = episode.source.history(60.0, episode.offset_s)
-        self._past = self._aligned(series)
+        tokens = self._core.history().prompt_tokens
+        self._past = tokens[:, :, :, self._tiers].sum(axis=3)  # [T, M, R] per minute
         return self.observation(observation), info
 
     def observation(self, observation: Floats) -> Floats:
@@ -144,24 +142,6 @@ class Forecast(gym.ObservationWrapper[Any, Any, Any], RecordConstructorArgs):
         unit = self._core.unit_rate * 60.0
         scaled = np.stack([np.minimum(4.0, part / unit) for part in parts])
         return np.concatenate([observation, scaled.ravel().astype(np.float32)])
-
-    def _aligned(self, series: DemandSeries) -> NDArray[np.float64]:
-        """Return interactive prompt tokens per minute in the scenario's names, [T, M, R]."""
-        scenario = self._core.scenario
-        rename = scenario.workload.rename_models
-        out = np.zeros((len(series), len(scenario.models), len(scenario.regions)))
-        for i, model in enumerate(series.models):
-            name = rename.get(model, model)
-            if name not in scenario.models:
-                continue
-            for j, region in enumerate(series.regions):
-                if region in scenario.region_names:
-                    for k, tier in enumerate(series.tiers):
-                        if tier in scenario.tier_names:
-                            interactive = self._tiers[scenario.tier_names.index(tier)]
-                            at = scenario.models.index(name), scenario.region_names.index(region)
-                            out[:, at[0], at[1]] += interactive * series.prompt_tokens[:, i, j, k]
-        return out
 
 
 class Lagrangian(gym.Wrapper[Any, Any, Any, Any], RecordConstructorArgs):

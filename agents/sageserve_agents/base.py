@@ -29,7 +29,8 @@ class Agent(Protocol):
 
         Args:
             scenario: The cluster, with this agent's pooling.
-            seed: Seed of the agent's own randomness.
+            seed: Seed of the agent's own randomness. It follows from the agent's name and options
+                alone, see `own_seed`; the seed of the trace is not told.
             history: Demand before time 0 (may have no bins). A clairvoyant agent is given the
                 realised demand of the episode, appended after time 0.
         """

@@ -13,7 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sageserve_agents import make_agent
-from sageserve_agents.learned.episodes import history_of
 from sageserve_env.env import SageServeEnv
 
 ROOT = Path(__file__).parents[2]
@@ -51,7 +50,7 @@ def played(spec: str) -> tuple[list[str], NDArray[np.float64], NDArray[np.float6
     env = SageServeEnv(scenario="o365-day")
     env.reset(seed=DAY)
     agent = make_agent(spec)
-    agent.reset(env.scenario, DAY, history_of(env))
+    agent.reset(env.scenario, DAY, env.history())
     models = list(env.scenario.models)
     counts, attained = [], []
     over = False

@@ -18,7 +18,7 @@ from sageserve_bench.store import Store
 from sageserve_bench.tasks import Task, agent_label, check_agents, split_agents
 from sageserve_bench.workload import TraceSpec, pick_seeds
 from sageserve_env.scenario import Scenario, load_scenario
-from sageserve_traces import TraceSource, parse_duration
+from sageserve_traces import ReadOptions, TraceSource, parse_duration
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -137,8 +137,8 @@ def make_grid(
     for one in named:
         if one is None or isinstance(one, str | Path):
             name = None if one is None else str(one)
-            pairs = tuple((columns or {}).items())
-            traces.append(TraceSpec(name, tile_s, rate_scale, pairs, on_error))
+            reading = ReadOptions.of(None, {"columns": columns, "on_error": on_error})
+            traces.append(TraceSpec(name, tile_s, rate_scale, reading))
         elif tile_s is not None or rate_scale != 1.0 or columns:
             raise UserError("tile, rate_scale and columns are for traces given by name or path")
         else:

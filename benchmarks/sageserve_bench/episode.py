@@ -12,15 +12,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sageserve_agents import Agent
+from sageserve_agents import Agent, rollout
+from sageserve_agents.playing import Decision
 from sageserve_bench.actionlog import ActionLog, Recorder
 from sageserve_bench.request_records import write_records
 from sageserve_bench.rows import COLUMNS, Row, clean
 from sageserve_bench.tasks import Task
 from sageserve_bench.workload import Workload
+from sageserve_env.actions import ClusterAction
 from sageserve_env.env import SageServeEnv
 from sageserve_env.scenario import Scenario
 from sageserve_env.view import ClusterView
+from sageserve_traces import DemandSeries
 
 Series = dict[str, NDArray[Any]]
 OnStep = Callable[[int, ClusterView], None]
@@ -83,26 +86,18 @@ def run_episode(
     env = SageServeEnv(scenario=scenario, trace=workload.trace)
     env.simulator.keep_records = records is not None
     try:
-        env.reset(seed=task.seed)
-        if replay is None:
-            agent.reset(scenario, task.seed, workload.history(clairvoyant=agent.clairvoyant))
         track, recorder = Track(scenario), Recorder()
-        reward, deciding_s, truncated = 0.0, 0.0, False
-        info: dict[str, Any] = {}
-        while not truncated:
-            view = env.view()
-            asked = time.perf_counter()
-            action = agent.act(view) if replay is None else replay.action(len(recorder))
-            deciding_s += time.perf_counter() - asked
-            track.note(view)
-            recorder.note(action)
-            _, step_reward, _, truncated, info = env.step_cluster(action)
-            reward += float(step_reward)
+
+        def watch(decision: Decision) -> None:
+            track.note(decision.view)
+            recorder.note(decision.action)
             if on_step is not None:
-                on_step(len(recorder), view)
-        metrics = dict(info["episode_metrics"])
-        metrics["reward"] = reward
-        metrics["decision_ms"] = 1e3 * deciding_s / len(recorder)
+                on_step(decision.step, decision.view)
+
+        player = agent if replay is None else Replay(agent, replay)
+        played = rollout(env, player, task.seed, label=task.agent_label, watch=watch)
+        metrics: dict[str, Any] = dict(played.metrics)
+        metrics["decision_ms"] = 1e3 * played.deciding_s / played.steps
         metrics["planner_failures"] = int(getattr(agent, "planner_failures", 0))
         series = track.arrays() | _sums(env)
         metrics["vms_peak"] = _peak(series)
@@ -112,6 +107,30 @@ def run_episode(
     finally:
         env.close()
     return Episode(_row(task, workload, agent, metrics), series, recorder.log())
+
+
+class Replay:
+    """An agent that takes the decisions of a log.
+
+    Args:
+        agent: Whose decisions they were; it is never asked.
+        log: The decisions.
+    """
+
+    clairvoyant = False
+
+    def __init__(self, agent: Agent, log: ActionLog) -> None:
+        self.name, self.pooling, self._log = agent.name, agent.pooling, log
+        self._step = 0
+
+    def reset(self, scenario: Scenario, seed: int, history: DemandSeries) -> None:
+        """Start with the first decision."""
+        self._step = 0
+
+    def act(self, view: ClusterView) -> ClusterAction:
+        """Return the next decision of the log."""
+        self._step += 1
+        return self._log.action(self._step - 1)
 
 
 def _row(task: Task, workload: Workload, agent: Agent, metrics: dict[str, Any]) -> Row:

@@ -59,7 +59,7 @@ def write_records(env: SageServeEnv, path: Path) -> int:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    simulator, episode = env.simulator, env.episode
+    simulator, workload = env.simulator, env.workload
     results = simulator.records()
     count = len(results["ttft_s"])
     names = pa.string()
@@ -77,7 +77,7 @@ def write_records(env: SageServeEnv, path: Path) -> int:
             "attained": pa.bool_(),
         }
     )
-    feed = Feed(episode.source, env.scenario, episode.offset_s)  # what the kernel was given
+    feed = Feed(workload.trace, env.scenario, workload.offset_s)  # what the kernel was given
     done = 0
     with atomic_path(path) as temporary, pq.ParquetWriter(temporary, schema) as writer:
         while done < count:

@@ -13,6 +13,7 @@ from sageserve_bench.errors import UserError
 from sageserve_bench.tasks import Task, agent_label, check_agents, split_agents
 from sageserve_bench.workload import TraceSpec, pick_seeds, resolve
 from sageserve_env.scenario import Scenario, load_scenario
+from sageserve_traces import ReadOptions
 
 
 def write_trace(path: Path, requests: int = 600, header: str = "arrival_s,in,out") -> Path:
@@ -22,6 +23,7 @@ def write_trace(path: Path, requests: int = 600, header: str = "arrival_s,in,out
 
 
 MINE = {"arrival": "arrival_s", "prompt": "in", "output": "out"}
+COLUMNS = ReadOptions(columns=MINE)  # type: ignore[arg-type]  # kept as pairs
 
 
 def test_seeds_of_a_split() -> None:
@@ -88,18 +90,19 @@ def test_scenario_trace_is_the_default(small: Scenario) -> None:
 
 
 def test_a_short_trace_shortens_the_horizon(tmp_path: Path, small: Scenario) -> None:
-    columns = tuple(MINE.items())
     file = str(write_trace(tmp_path / "mine.csv"))
     day = load_scenario("o365-day")
-    assert resolve(day, TraceSpec(file, columns=columns), 1).scenario.horizon_s == 600.0
-    tiled = resolve(day, TraceSpec(file, tile_s=1800.0, columns=columns), 1)
+    assert resolve(day, TraceSpec(file, reading=COLUMNS), 1).scenario.horizon_s == 600.0
+    tiled = resolve(day, TraceSpec(file, tile_s=1800.0, reading=COLUMNS), 1)
     assert tiled.scenario.horizon_s == 1800.0
     assert tiled.scenario.config_hash != day.config_hash
-    assert resolve(small, TraceSpec(file, tile_s=7200.0, columns=columns), 1).scenario == small
+    assert resolve(small, TraceSpec(file, tile_s=7200.0, reading=COLUMNS), 1).scenario == small
 
 
 def test_a_file_is_assigned_to_what_the_scenario_has(tmp_path: Path, small: Scenario) -> None:
-    spec = TraceSpec(str(write_trace(tmp_path / "mine.csv")), columns=tuple(MINE.items()))
+    spec = TraceSpec(
+        str(write_trace(tmp_path / "mine.csv")), reading=ReadOptions(columns=tuple(MINE.items()))
+    )
     trace = resolve(small, spec, 1).trace
     assert trace.models == small.models
     assert trace.regions == small.region_names
@@ -107,11 +110,10 @@ def test_a_file_is_assigned_to_what_the_scenario_has(tmp_path: Path, small: Scen
 
 def test_rate_scale(tmp_path: Path) -> None:
     file = str(write_trace(tmp_path / "mine.csv", 3000))
-    columns = tuple(MINE.items())
     day = load_scenario("o365-day")
 
     def count(scale: float) -> int:
-        trace = resolve(day, TraceSpec(file, rate_scale=scale, columns=columns), 1).trace
+        trace = resolve(day, TraceSpec(file, rate_scale=scale, reading=COLUMNS), 1).trace
         return sum(len(chunk) for chunk in trace.chunks())
 
     assert count(1.0) == 3000
@@ -119,7 +121,9 @@ def test_rate_scale(tmp_path: Path) -> None:
 
 
 def test_a_trace_shorter_than_a_decision(tmp_path: Path, small: Scenario) -> None:
-    spec = TraceSpec(str(write_trace(tmp_path / "a.csv", 20)), columns=tuple(MINE.items()))
+    spec = TraceSpec(
+        str(write_trace(tmp_path / "a.csv", 20)), reading=ReadOptions(columns=tuple(MINE.items()))
+    )
     with pytest.raises(UserError, match="less than one decision interval"):
         resolve(small, spec, 1)
 
@@ -219,7 +223,7 @@ def test_a_file_may_use_the_names_of_a_cluster_of_ones_own(tmp_path: Path) -> No
 
 def test_what_a_file_lacks_is_drawn_from_the_cluster(tmp_path: Path) -> None:
     file = str(write_trace(tmp_path / "mine.csv"))
-    spec = TraceSpec(file, columns=tuple(MINE.items()))
+    spec = TraceSpec(file, reading=COLUMNS)
     trace = resolve(own_cluster(tmp_path), spec, 1).trace
     assert (trace.models, trace.regions) == (("own-7b",), ("frankfurt", "dublin"))
     assert trace.tiers == ("chat", "nightly")

@@ -115,7 +115,7 @@ def test_a_trace_comes_by_file_or_object(tmp_path: Path) -> None:
     for given in (str(path), path, trace):
         env = make(trace=given)
         env.reset(seed=0)
-        assert env.episode.horizon_s == 300.0  # a short trace shortens the horizon
+        assert env.workload.horizon_s == 300.0  # a short trace shortens the horizon
         truncated = False
         while not truncated:
             _, _, _, truncated, info = env.step(np.zeros(env.action_space.shape, np.float32))
@@ -142,7 +142,7 @@ def test_a_seed_fixes_the_trace_and_no_seed_draws_a_training_one() -> None:
     _, info = env.reset(seed=2003)
     assert info["trace_seed"] == 2003
     assert (
-        env.episode.source.content_hash
+        env.workload.trace.content_hash
         == make_trace("o365", seed=2003, horizon_s=3600.0, scale=0.5).content_hash
     )
     drawn = [env.reset()[1]["trace_seed"] for _ in range(5)]
@@ -157,11 +157,11 @@ def test_a_random_start_is_seeded_and_moves_the_clock() -> None:
     offsets = set()
     for seed in range(5):
         observation, _ = env.reset(seed=seed)
-        offset_s = env.episode.offset_s
+        offset_s = env.workload.offset_s
         assert env.reset(seed=seed)[0].tolist() == observation.tolist()
-        assert env.episode.offset_s == offset_s
+        assert env.workload.offset_s == offset_s
         assert offset_s % 60.0 == 0.0
-        hours = (offset_s / 3600.0 + env.episode.source.start_hour_utc) % 24.0
+        hours = (offset_s / 3600.0 + env.workload.trace.start_hour_utc) % 24.0
         assert env.view().hour_of_day == pytest.approx(hours)
         names = list(env.observation_names)
         assert observation[names.index("day_sin")] == pytest.approx(
@@ -175,8 +175,8 @@ def test_a_random_start_leaves_room_for_the_horizon() -> None:
     env = make(trace=small_trace(3600.0), start="random", horizon_s=600.0)
     for seed in range(5):
         env.reset(seed=seed)
-        assert env.episode.offset_s <= 3000.0
-        assert env.episode.horizon_s == 600.0
+        assert env.workload.offset_s <= 3000.0
+        assert env.workload.horizon_s == 600.0
 
 
 def test_bursts_of_the_scenario_are_in_the_trace() -> None:

@@ -56,7 +56,7 @@ def test_forecast_is_in_the_space_and_near_the_truth() -> None:
     for _ in range(30):
         observation, *_ = env.step(action)
     forecast = observation[-pairs:].reshape(len(core.scenario.models), -1)
-    true = core.episode.source.demand(60.0).prompt_tokens[30:90, :, :, :2].sum(axis=3).mean(axis=0)
+    true = core.workload.trace.demand(60.0).prompt_tokens[30:90, :, :, :2].sum(axis=3).mean(axis=0)
     true = true / 60.0 / core.unit_rate
     assert np.corrcoef(forecast.ravel(), true.ravel())[0, 1] > 0.9
     assert np.abs(forecast.sum() / true.sum() - 1) < 0.4

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from sageserve_agents import make_agent
-from sageserve_agents.learned.episodes import history_of
 from sageserve_env.env import SageServeEnv
 from tests.agents.toy import THETA, ToyCluster, constant, history_from, scenario_of
 
@@ -72,7 +71,7 @@ def test_a_cluster_without_interactive_traffic_has_no_feedback() -> None:
     env = SageServeEnv(scenario=scenario_of("tiny", tiers=tiers))
     env.reset(seed=0)
     agent = make_agent("residual-es")
-    agent.reset(env.scenario, 0, history_of(env))
+    agent.reset(env.scenario, 0, env.history())
     action = agent.act(env.view())
     assert (action.instances.sum(axis=1) >= env.scenario.min_instances).all()
 

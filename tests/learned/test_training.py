@@ -14,7 +14,6 @@ pytest.importorskip("sb3_contrib")
 
 from sageserve_agents.learned import checkpoint
 from sageserve_agents.learned.arguments import configured, make_args
-from sageserve_agents.learned.episodes import history_of
 from sageserve_agents.learned.scripts import SCRIPTS, train
 from sageserve_agents.registry import make_agent
 from sageserve_env.env import SageServeEnv
@@ -37,7 +36,7 @@ def small_args(agent: str, **changes: Any) -> None:
 def play(agent: Any, scenario: str, horizon_s: float = 600.0) -> None:
     env = SageServeEnv(scenario=scenario, horizon_s=horizon_s)
     env.reset(seed=1)
-    agent.reset(env.scenario, 1, history_of(env))
+    agent.reset(env.scenario, 1, env.history())
     targets, over = [], False
     while not over:
         action = agent.act(env.view())

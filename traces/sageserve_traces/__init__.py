@@ -10,7 +10,7 @@ from .catalogue import download, make_trace, read_trace
 from .demand import DemandSeries
 from .durations import parse_duration
 from .errors import TraceError
-from .named import NamedTrace, list_traces
+from .named import NamedTrace, is_generated, list_traces
 from .names import MODELS, REGIONS, TIERS, split_of_seed
 from .rate_curve import RateCurveTrace, reshape_to_rate_curve
 from .reading import ReadOptions
@@ -39,6 +39,7 @@ __all__ = [
     "TraceSource",
     "assign",
     "download",
+    "is_generated",
     "list_traces",
     "load_rows",
     "load_trace",

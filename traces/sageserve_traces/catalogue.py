@@ -14,7 +14,7 @@ import numpy as np
 
 from . import download as downloads
 from .errors import TraceError
-from .named import TRACES
+from .named import AZURE_WEEK, TRACES, is_generated
 from .names import SECONDS_PER_DAY
 from .reading import ReadKeywords, ReadOptions
 from .source import TraceSource
@@ -82,7 +82,7 @@ def make_trace(
         raise TraceError("give days or horizon_s, not both")
     length = horizon_s if days is None else days * SECONDS_PER_DAY
     options = ReadOptions.of(reading, keywords)
-    if options.start_s and str(trace) in (*TRAFFIC, "azure-2024-code-week"):
+    if options.start_s and is_generated(str(trace)):
         raise TraceError(f"start_s begins later in a file, and {trace} is generated")
     if isinstance(trace, str | Path):
         if str(trace) in TRAFFIC:
@@ -97,7 +97,7 @@ def make_trace(
                 workload=str(trace),
             )
             return _burst(generated, seed) if bursts else generated
-        if str(trace) == "azure-2024-code-week":
+        if str(trace) == AZURE_WEEK:
             week = _azure_week(seed, scale, length or tile_s)
             return _burst(week, seed) if bursts else week
         source, report = read_trace(
@@ -205,7 +205,7 @@ def _azure_week(seed: int, scale: float, length: float | None) -> TraceSource:
     """Return the 2024 week: its digitised rates, token pairs of the 2023 coding trace."""
     from .rate_curve import RateCurveTrace
 
-    entry = TRACES["azure-2024-code-week"]
+    entry = TRACES[AZURE_WEEK]
     curve_path = downloads.locate(entry.name, entry.files)[0]
     pairs = read_trace("azure-2023-code")[0]
     rates = np.loadtxt(curve_path, delimiter=",", skiprows=1, usecols=1) / 60  # requests/minute

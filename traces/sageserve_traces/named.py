@@ -49,6 +49,8 @@ class NamedTrace:
         licence: Licence of the data.
         files: Files it needs; none for the synthetic trace.
         citation: What to cite.
+        generated: Whether its requests are made from a seed, to any length; a file's are the same
+            for every seed.
     """
 
     name: str
@@ -57,7 +59,10 @@ class NamedTrace:
     licence: str
     files: tuple[TraceFile, ...] = ()
     citation: str = ""
+    generated: bool = False
 
+
+AZURE_WEEK: Final = "azure-2024-code-week"
 
 TRACES: Final[dict[str, NamedTrace]] = {
     entry.name: entry
@@ -68,18 +73,21 @@ TRACES: Final[dict[str, NamedTrace]] = {
             "by seed",
             "MIT (this project)",
             citation="arXiv 2502.14617; DOMAIN section 4",
+            generated=True,
         ),
         NamedTrace(
             "global",
             "synthetic traffic of three continents and four models of 2026; needs no file",
             "by seed",
             "MIT (this project)",
+            generated=True,
         ),
         NamedTrace(
             "global-flash",
             "the same with eight flash crowds a day",
             "by seed",
             "MIT (this project)",
+            generated=True,
         ),
         NamedTrace(
             "azure-2023-conv",
@@ -114,15 +122,21 @@ TRACES: Final[dict[str, NamedTrace]] = {
             "Wang et al., BurstGPT, arXiv 2401.17644",
         ),
         NamedTrace(
-            "azure-2024-code-week",
+            AZURE_WEEK,
             "rate curve of the coding service in May 2024 (16.8M a week), token pairs of 2023",
             "test",
             "CC-BY 4.0",
             (_AZURE_2024, _AZURE_CODE),
             "Stojkovic et al., DynamoLLM, HPCA 2025",
+            generated=True,
         ),
     )
 }
+
+
+def is_generated(name: str) -> bool:
+    """Return whether a name is that of a trace whose requests are made from a seed."""
+    return name in TRACES and TRACES[name].generated
 
 
 def list_traces() -> list[NamedTrace]:

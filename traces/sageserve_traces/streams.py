@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -180,7 +180,7 @@ def repeat_first_minutes(
     burst = BurstSource(trace, copies, seed)
     if not isinstance(trace, RequestTrace):
         return burst
-    return concatenate(burst).with_past(trace.past)
+    return replace(concatenate(burst), past=trace.past, known=trace.known)
 
 
 def _pick(

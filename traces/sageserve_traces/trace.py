@@ -62,6 +62,7 @@ class RequestTrace:
         start_hour_utc: Hour of the day of time 0.
         past: Demand before time 0, if it is known.
         mix: Published token mix; None takes a sample of the rows.
+        known: Tokens of requests before time 0, if there are any.
     """
 
     arrival_s: npt.NDArray[np.float64]
@@ -81,6 +82,7 @@ class RequestTrace:
     start_hour_utc: float = 0.0
     past: DemandSeries | None = field(default=None, repr=False)
     mix: TokenMix | None = field(default=None, repr=False)
+    known: TokenMix | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         """Copy, convert and check the arrays.

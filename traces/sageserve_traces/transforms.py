@@ -96,6 +96,8 @@ def slice_trace(trace: RequestTrace, start_s: float, end_s: float | None = None)
 def begin_at(trace: RequestTrace, start_s: float) -> RequestTrace:
     """Return the trace from ``start_s`` on; what lies before is its past, in bins of a minute.
 
+    The tokens of the requests before are what is known of the mix (`RequestTrace.known`).
+
     Raises:
         TraceError: If no request is left.
     """
@@ -109,7 +111,9 @@ def begin_at(trace: RequestTrace, start_s: float) -> RequestTrace:
     bins = int(start_s // PAST_BIN_S)
     before = trace.with_past(None).slice(start_s - bins * PAST_BIN_S, start_s)
     past = before.demand(PAST_BIN_S, bins * PAST_BIN_S).shift(-bins * PAST_BIN_S)
-    return after.with_past(past) if bins else after
+    whole = trace.slice(0.0, start_s)
+    known = TokenMix.from_rows(whole.prompt_tokens, whole.output_tokens, whole.model, trace.models)
+    return replace(after, past=past if bins else None, known=known)
 
 
 def shift(trace: RequestTrace, offset_s: float, *, wrap: bool = False) -> RequestTrace:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from sageserve_agents.learned.episodes import VARIATIONS
+from sageserve_agents.learned.traffic import VARIATIONS
 from sageserve_agents.parameters import nearest
 
 CONFIGS = Path(__file__).parent / "configs"

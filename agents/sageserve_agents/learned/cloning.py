@@ -7,11 +7,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from sageserve_agents.learned.episodes import TRAIN_SEEDS, history_of
 from sageserve_agents.learned.observe import Codec
 from sageserve_agents.learned.run import Run
+from sageserve_agents.playing import Decision, rollout
 from sageserve_agents.registry import make_agent
 from sageserve_env.env import SageServeEnv
+from sageserve_env.workload import TRAIN_SEEDS
 
 _BATCH = 256
 _LEARNING_RATE = 1e-3
@@ -56,19 +57,21 @@ def demonstrations(run: Run) -> tuple[dict[str, np.ndarray], np.ndarray]:
     rng = np.random.default_rng(args.seed)
     seen: dict[str, list[Any]] = {}
     done: list[Any] = []
+    codec: Codec | None = None
+
+    def watch(decision: Decision) -> None:
+        nonlocal codec
+        if decision.step == 1:
+            codec = Codec(scenario, decision.view, args.observation_mode)
+        if (decision.step - 1) % args.action_repeat == 0:
+            assert codec is not None
+            observation = codec.observation(decision.view)
+            assert isinstance(observation, dict)
+            for name, value in observation.items():
+                seen.setdefault(name, []).append(value)
+            done.append(codec.actions_of(decision.action.instances))
+
     for seed in rng.integers(0, TRAIN_SEEDS, args.warm_start_episodes):
-        observation, _ = env.reset(seed=int(seed))
-        agent.reset(scenario, int(seed), history_of(env, clairvoyant=agent.clairvoyant))
-        codec = Codec(scenario, env.view(), args.observation_mode)
-        over, step = False, 0
-        while not over:
-            action = agent.act(env.view())
-            if step % args.action_repeat == 0:
-                assert isinstance(observation, dict)
-                for name, value in observation.items():
-                    seen.setdefault(name, []).append(value)
-                done.append(codec.actions_of(action.instances))
-            observation, _, _, over, _ = env.step_cluster(action)
-            step += 1
+        rollout(env, agent, int(seed), label=args.warm_start, watch=watch)
     env.close()
     return {name: np.stack(values) for name, values in seen.items()}, np.stack(done)

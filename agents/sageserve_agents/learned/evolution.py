@@ -22,9 +22,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sageserve_agents.learned.episodes import Bill, Randomisation, Traffic, history_of, left_usd
+from sageserve_agents.learned.bill import Bill, left_usd
 from sageserve_agents.learned.network import Mlp
 from sageserve_agents.learned.residual import Residual
+from sageserve_agents.learned.traffic import Randomisation, Traffic
+from sageserve_agents.playing import begin, play
 from sageserve_env.env import SageServeEnv
 from sageserve_env.scenario import Scenario
 from sageserve_env.view import Floats
@@ -94,15 +96,12 @@ class Score:
         return result
 
 
-def play(agent: Residual, env: SageServeEnv, seed: int) -> Score:
-    """Run an episode that has been begun and return what it came to."""
-    scenario = env.scenario
-    agent.reset(scenario, seed, history_of(env))
-    over = False
-    while not over:
-        _, _, _, over, _ = env.step_cluster(agent.act(env.view()))
+def scored(agent: Residual, env: SageServeEnv) -> Score:
+    """Play an episode that has been started and return what it came to."""
+    begin(env, agent)
+    play(env, agent)
     bill = Bill.of(env)
-    interactive = np.array([t.interactive for t in scenario.tiers])
+    interactive = np.array([t.interactive for t in env.scenario.tiers])
     return Score(
         bill.usd, bill.attained[:, interactive], bill.missed[:, interactive], left_usd(env)
     )
@@ -147,7 +146,7 @@ class Evolution:
             for sign in (1.0, -1.0):
                 agent = self.make_agent()
                 agent.policy = _Perturbed(self.network, self.vector + sign * args.sigma * noise)
-                score = play(agent, self.traffic.begin(scenario, start, seed), seed)
+                score = scored(agent, self.traffic.begin(scenario, start, seed))
                 scores.append(score.loss(args, self.price))
                 usd += float(score.usd.sum())
                 left += float(score.left.sum())

@@ -16,9 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 from stable_baselines3.common.vec_env import VecEnv
 
-from sageserve_agents.learned.episodes import Bill, Traffic, history_of, left_usd
+from sageserve_agents.learned.bill import Bill, left_usd
 from sageserve_agents.learned.features import FEATURES
 from sageserve_agents.learned.residual import ACTIONS, Residual
+from sageserve_agents.learned.traffic import Traffic
+from sageserve_agents.playing import begin
 from sageserve_env.env import SageServeEnv
 from sageserve_env.view import Floats
 
@@ -116,7 +118,7 @@ class FactoredVecEnv(VecEnv):
             self.starts[i] = start
             self.envs[i] = SageServeEnv(scenario=scenario, start=start)
         self.envs[i].reset(seed=seed)
-        self.agents[i].reset(scenario, seed, history_of(self.envs[i]))
+        begin(self.envs[i], self.agents[i])
         self.bills[i] = Bill.of(self.envs[i])
         return self.agents[i].observe(self.envs[i].view())
 

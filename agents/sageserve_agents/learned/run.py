@@ -18,7 +18,7 @@ import numpy as np
 from sageserve_agents.base import Agent
 from sageserve_agents.learned import checkpoint
 from sageserve_agents.learned.arguments import TrainArgs
-from sageserve_agents.learned.episodes import history_of
+from sageserve_agents.playing import rollout
 from sageserve_env.env import SageServeEnv
 from sageserve_env.scenario import Scenario, load_scenario
 
@@ -58,13 +58,7 @@ def evaluate(make: Callable[[], Agent], scenario: Scenario, seeds: list[int]) ->
     agent = make()
     env = SageServeEnv(scenario=scenario.replace(pooling=agent.pooling))
     for seed in seeds:
-        env.reset(seed=seed)
-        agent.reset(env.scenario, seed, history_of(env))
-        over = False
-        info: dict[str, Any] = {}
-        while not over:
-            _, _, _, over, info = env.step_cluster(agent.act(env.view()))
-        metrics = info["episode_metrics"]
+        metrics = rollout(env, agent, seed).metrics
         rows.append([float(metrics.get(name, np.nan)) for name in FIGURES])
     env.close()
     return dict(zip(FIGURES, np.mean(rows, axis=0).tolist(), strict=True))

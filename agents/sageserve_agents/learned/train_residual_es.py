@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 from stable_baselines3.common.logger import configure
 
-from sageserve_agents.learned.episodes import Randomisation
 from sageserve_agents.learned.evolution import Evolution, EvolutionArgs
 from sageserve_agents.learned.features import FEATURES
 from sageserve_agents.learned.network import Mlp
 from sageserve_agents.learned.residual import ACTIONS, Residual, ResidualEs, ResidualOptions
 from sageserve_agents.learned.run import Run
+from sageserve_agents.learned.traffic import Randomisation
 
 
 def train(run: Run) -> None:

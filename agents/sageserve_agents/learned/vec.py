@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 from stable_baselines3.common.vec_env import VecEnv
 
-from sageserve_agents.learned.episodes import TRAIN_SEEDS
 from sageserve_env.vector_env import SageServeVectorEnv
+from sageserve_env.workload import TRAIN_SEEDS
 
 
 class Multiplier:

@@ -21,7 +21,6 @@ from sageserve_agents.planner.backend import SolverOptions, make_solver
 from sageserve_bench.errors import UserError
 from sageserve_bench.service import UNFINISHED_SHARE, WORST_MODEL_TARGET
 from sageserve_bench.workload import Workload
-from sageserve_env.episodes import EpisodeMaker
 from sageserve_env.simulator.feed import Feed
 
 FloatArray = npt.NDArray[np.float64]
@@ -78,7 +77,7 @@ def demand_of(workload: Workload, period_s: float) -> tuple[FloatArray, FloatArr
     models = len(scenario.models)
     interactive = np.array([tier.interactive for tier in scenario.tiers])
     sums = np.zeros((2, periods * models))
-    feed = Feed(workload.trace, scenario)
+    feed = Feed(workload.trace, scenario, workload.offset_s)
     while (chunk := next(feed, None)) is not None:
         arrival, model, _, tier, prompt, *_ = chunk
         inside = arrival < scenario.horizon_s
@@ -106,7 +105,7 @@ def fluid_bound(
         UserError: If the fleet cannot serve the traffic, or there is no solution in time.
     """
     scenario = workload.scenario
-    theta = EpisodeMaker(scenario, workload.trace).theta()
+    theta = workload.theta()
     waits_s = [tier.objective_s for tier in scenario.tiers if not tier.interactive]
     now, batch = demand_of(workload, period_s)
     return solve_bound(

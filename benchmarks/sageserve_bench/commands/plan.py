@@ -42,6 +42,7 @@ def plan(
     """Make one plan from a forecast (or a demand you give) and explain it."""
     from sageserve_agents import make_agent
     from sageserve_agents.planner.hourly import HourlyPlanner
+    from sageserve_agents.playing import own_seed
     from sageserve_bench import terminal
     from sageserve_bench.errors import UserError
     from sageserve_env.capacity import measure_theta
@@ -54,7 +55,7 @@ def plan(
     if demand is not None:
         cluster = load_scenario(scenario)
         view = _view(cluster, measure_theta(cluster), 0.0, None, current)
-        planner.reset(cluster, seed, _no_history(cluster))
+        planner.reset(cluster, own_seed(agent), _no_history(cluster))
         rates = read_demand(demand, cluster)
         result = planner.solve(
             planner.problem(view, planner.staff(view, rates)[None], _periods(planner))
@@ -67,9 +68,8 @@ def plan(
             raise UserError(
                 f"hour {hour:g} is beyond the {cluster.horizon_s / _HOUR_S:g} h horizon"
             )
-        mix = workload.trace.token_mix
-        theta = measure_theta(cluster, mix)
-        planner.reset(cluster, seed, workload.history(clairvoyant=planner.clairvoyant))
+        theta = workload.theta()
+        planner.reset(cluster, own_seed(agent), workload.history(clairvoyant=planner.clairvoyant))
         at_s = max(0.0, hour * _HOUR_S - planner.lead_s)
         view = _view(cluster, theta, at_s, workload, current)
         planner.act(view)

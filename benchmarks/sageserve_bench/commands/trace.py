@@ -14,6 +14,7 @@ import typer
 from sageserve_traces import (
     TraceError,
     TraceSource,
+    is_generated,
     list_traces,
     load_rows,
     make_trace,
@@ -95,7 +96,7 @@ def _report(
     trace: str, on_error: OnError, column: list[str] | None, names: Mapping[str, Any]
 ) -> LoadReport | None:
     """Return what reading the file came to; None for generated traces."""
-    if trace in ("o365", "azure-2024-code-week"):
+    if is_generated(trace):
         return None
     return read_trace(trace, on_error=on_error.value, columns=_columns(column), **names)[1]
 

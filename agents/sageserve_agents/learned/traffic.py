@@ -1,19 +1,15 @@
-"""Training episodes of the residual agents: which traffic, and what it cost model by model."""
+"""Which traffic residual agents are trained on."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
 from sageserve_env.env import SageServeEnv
 from sageserve_env.scenario import Scenario
-from sageserve_env.view import Floats
-from sageserve_traces.trace import DemandSeries
+from sageserve_env.workload import TRAIN_SEEDS
 
-TRAIN_SEEDS = 1000  # train seeds are 0-999 (DESIGN.md section 7)
-HISTORY_BIN_S = 60.0
 _SCALES = (0.7, 1.0, 1.0, 1.3, 1.6)  # (A) rates that a randomised episode may have
 VARIATIONS = ("none", "scale", "start", "mix", "burst", "outage")
 
@@ -61,80 +57,6 @@ def varied(scenario: Scenario, kind: str, rng: np.random.Generator) -> tuple[Sce
         faults = {"outage_region": region, "outage_start_s": start_s, "outage_duration_s": 3600.0}
         return scenario.replace(faults=faults), "fixed"
     return scenario, "fixed"
-
-
-def history_of(env: SageServeEnv, *, clairvoyant: bool = False) -> DemandSeries:
-    """Return the demand before time 0 of the present episode, in the scenario's names.
-
-    Args:
-        env: An environment within an episode.
-        clairvoyant: Append the realised demand, for a teacher that knows the future.
-    """
-    episode, scenario = env.episode, env.scenario
-    series = episode.source.history(HISTORY_BIN_S, episode.offset_s)
-    if clairvoyant and episode.offset_s == 0:
-        series = series.concat(episode.source.demand(HISTORY_BIN_S, episode.horizon_s))
-    renamed: Mapping[str, str] = scenario.workload.rename_models
-    names = tuple(renamed.get(name, name) for name in series.models)
-    series = DemandSeries(
-        series.start_s,
-        series.bin_s,
-        series.requests,
-        series.prompt_tokens,
-        series.output_tokens,
-        names,
-        series.regions,
-        series.tiers,
-    )
-    for axis, wanted in (
-        ("models", scenario.models),
-        ("regions", scenario.region_names),
-        ("tiers", scenario.tier_names),
-    ):
-        series = series.reindex(axis, wanted)
-    return series
-
-
-@dataclass(frozen=True)
-class Bill:
-    """Sums of an episode so far, per model.
-
-    Attributes:
-        usd: VMs billed, [M].
-        attained: Requests within their objective, [M, K].
-        missed: Requests known to have missed it, [M, K].
-    """
-
-    usd: Floats
-    attained: Floats
-    missed: Floats
-
-    @staticmethod
-    def of(env: SageServeEnv) -> Bill:
-        """Return the sums of an environment's episode."""
-        state, scenario = env.simulator.state, env.scenario
-        price = np.array([g.price_usd_per_hour for g in scenario.gpu_specs])
-        hours = state.vm_seconds.sum(axis=2) / 3600.0  # [E, G]
-        usd = (hours @ price).reshape(len(scenario.models), -1).sum(axis=1)
-        attained = state.count["attained"].sum(axis=1).astype(np.float64)
-        missed = state.count["missed"].sum(axis=1).astype(np.float64)
-        return Bill(usd, attained, missed)
-
-    def minus(self, other: Bill) -> Bill:
-        """Return what was added since an earlier bill."""
-        return Bill(
-            self.usd - other.usd, self.attained - other.attained, self.missed - other.missed
-        )
-
-
-def left_usd(env: SageServeEnv) -> Floats:
-    """Return the VM price of the prompt work that is held or queued, [M]."""
-    view, scenario = env.view(), env.scenario
-    price = np.array([g.price_usd_per_hour for g in scenario.gpu_specs])
-    per_token = np.where(view.theta > 0, price / np.maximum(view.theta, 1.0) / 3600.0, np.inf)
-    queued = view.queued_prompt_tokens.reshape(len(scenario.models), -1).sum(axis=1)
-    left: Floats = (view.niw_backlog_tokens + queued) * per_token.min(axis=1)
-    return left
 
 
 class Traffic:

@@ -1,0 +1,52 @@
+"""What an episode has cost so far, model by model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from sageserve_env.env import SageServeEnv
+from sageserve_env.view import Floats
+
+
+@dataclass(frozen=True)
+class Bill:
+    """Sums of an episode so far, per model.
+
+    Attributes:
+        usd: VMs billed, [M].
+        attained: Requests within their objective, [M, K].
+        missed: Requests known to have missed it, [M, K].
+    """
+
+    usd: Floats
+    attained: Floats
+    missed: Floats
+
+    @staticmethod
+    def of(env: SageServeEnv) -> Bill:
+        """Return the sums of an environment's episode."""
+        state, scenario = env.simulator.state, env.scenario
+        price = np.array([g.price_usd_per_hour for g in scenario.gpu_specs])
+        hours = state.vm_seconds.sum(axis=2) / 3600.0  # [E, G]
+        usd = (hours @ price).reshape(len(scenario.models), -1).sum(axis=1)
+        attained = state.count["attained"].sum(axis=1).astype(np.float64)
+        missed = state.count["missed"].sum(axis=1).astype(np.float64)
+        return Bill(usd, attained, missed)
+
+    def minus(self, other: Bill) -> Bill:
+        """Return what was added since an earlier bill."""
+        return Bill(
+            self.usd - other.usd, self.attained - other.attained, self.missed - other.missed
+        )
+
+
+def left_usd(env: SageServeEnv) -> Floats:
+    """Return the VM price of the prompt work that is held or queued, [M]."""
+    view, scenario = env.view(), env.scenario
+    price = np.array([g.price_usd_per_hour for g in scenario.gpu_specs])
+    per_token = np.where(view.theta > 0, price / np.maximum(view.theta, 1.0) / 3600.0, np.inf)
+    queued = view.queued_prompt_tokens.reshape(len(scenario.models), -1).sum(axis=1)
+    left: Floats = (view.niw_backlog_tokens + queued) * per_token.min(axis=1)
+    return left
