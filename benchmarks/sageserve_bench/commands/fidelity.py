@@ -185,3 +185,36 @@ def queueing(
         write_json(json_file, report)
     if not all(c.passed for c in done):
         raise typer.Exit(1)
+
+
+@fidelity_app.command("hardware")
+def hardware(
+    rows: Annotated[
+        Path, typer.Option("--rows", help="Measurements in the columns of aiconfigurator (CSV).")
+    ],
+    json_file: JsonOption = None,
+) -> None:
+    """Compare the measured profiles of the catalogue with measurements of engines."""
+    from rich.progress import track
+
+    from sageserve_bench.errors import UserError
+    from sageserve_bench.fidelity.hardware import compare, report
+    from sageserve_bench.fidelity.output import percent, print_table, write_json
+    from sageserve_bench.fitting.measurements import read_silicon
+
+    found, left_out = read_silicon(rows)
+    done, skipped = compare(track(found, description="rows", transient=True), left_out)
+    if not done:
+        raise UserError(f"{rows}: none of its rows is of a measured profile of the catalogue")
+    result = report(done, skipped)
+    names = ["tpot_median_abs_rel", "tpot_p90_abs_rel", "ttft_median_abs_rel"]
+    groups = {"all": result} | result["models"] | result["gpus"]
+    print_table(
+        f"{rows.name}: {result['rows']} rows compared, {result['skipped']} skipped",
+        ["group", "rows", "TPOT median", "TPOT p90", "TTFT median"],
+        [[key, f["rows"], *(percent(f[name]) for name in names)] for key, f in groups.items()],
+    )
+    for reason, count in sorted(result["skipped_because"].items()):
+        typer.echo(f"skipped {count}: {reason}")
+    if json_file is not None:
+        write_json(json_file, result)
