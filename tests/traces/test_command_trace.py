@@ -37,7 +37,8 @@ def test_make_info_convert_plot(tmp_path: Path) -> None:
     assert sum(info["shares"]["tiers"].values()) == pytest.approx(1)
     assert info["assumed"] == []
     call("convert", made, "-o", tmp_path / "day.csv.gz")
-    assert RequestTrace.from_csv(tmp_path / "day.csv.gz").arrival_s[0] > 0
+    back, whole = RequestTrace.from_csv(tmp_path / "day.csv.gz"), RequestTrace.from_parquet(made)
+    assert back.arrival_s == pytest.approx(whole.arrival_s - whole.arrival_s[0])
     call("plot", made, "-o", tmp_path / "day.png", "--bin", "60")
     assert (tmp_path / "day.png").read_bytes().startswith(b"\x89PNG")
 

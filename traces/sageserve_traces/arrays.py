@@ -55,3 +55,17 @@ def checked_column(
     array = np.array(raw, dtype=dtype)
     array.flags.writeable = False
     return array
+
+
+def checked_ids(name: str, values: npt.ArrayLike, n: int) -> npt.NDArray[Any]:
+    """Return a read-only copy of ids: texts as they are, numbers as 64-bit integers.
+
+    Raises:
+        TraceError: If the shape is wrong or a number is no whole one that fits.
+    """
+    raw = np.asarray(values)
+    if raw.dtype.kind not in "UO" or raw.shape != (n,):
+        return checked_column(name, "request_id", raw, np.int64, n)
+    array = raw.astype(np.str_)
+    array.flags.writeable = False
+    return array

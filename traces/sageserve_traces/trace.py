@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 import numpy as np
 import numpy.typing as npt
 
-from .arrays import advance_calendar, checked_column, count_bins
+from .arrays import advance_calendar, checked_column, checked_ids, count_bins
 from .demand import DemandSeries
 from .errors import TraceError
 from .names import MODELS, REGIONS, TIERS
@@ -51,7 +51,7 @@ class RequestTrace:
         tier: Index into ``tiers``, ``int16 [n]``.
         prompt_tokens: At least 1, ``int32 [n]``.
         output_tokens: At least 1, ``int32 [n]``.
-        request_id: Optional ids, ``int64 [n]``.
+        request_id: Optional ids, ``int64 [n]`` or texts ``str [n]``.
         models: Model names.
         regions: Region names.
         tiers: Tier names.
@@ -71,7 +71,7 @@ class RequestTrace:
     tier: npt.NDArray[np.int16]
     prompt_tokens: npt.NDArray[np.int32]
     output_tokens: npt.NDArray[np.int32]
-    request_id: npt.NDArray[np.int64] | None = None
+    request_id: npt.NDArray[Any] | None = None
     models: tuple[str, ...] = MODELS
     regions: tuple[str, ...] = REGIONS
     tiers: tuple[str, ...] = TIERS
@@ -97,7 +97,7 @@ class RequestTrace:
             values = checked_column(self.name, column, getattr(self, column), dtype, n)
             object.__setattr__(self, column, values)
         if self.request_id is not None:
-            values = checked_column(self.name, "request_id", self.request_id, np.int64, n)
+            values = checked_ids(self.name, self.request_id, n)
             object.__setattr__(self, "request_id", values)
         last = float(self.arrival_s[-1]) if n else 0.0
         duration = last if self.duration_s is None else float(self.duration_s)
@@ -343,8 +343,9 @@ class RequestTrace:
         return load_trace(path, **keywords)
 
     @classmethod
-    def empty(cls, like: TraceSource, *, with_id: bool = False) -> RequestTrace:
+    def empty(cls, like: TraceSource) -> RequestTrace:
         """Return a trace without requests that has the names, length and calendar of a source."""
+        ids = getattr(like, "request_id", None)
         none = np.zeros(0, dtype=np.int64)
         return cls(
             arrival_s=none.astype(np.float64),
@@ -353,7 +354,7 @@ class RequestTrace:
             tier=none.astype(np.int16),
             prompt_tokens=none.astype(np.int32),
             output_tokens=none.astype(np.int32),
-            request_id=none if with_id else None,
+            request_id=None if ids is None else ids[:0],
             models=like.models,
             regions=like.regions,
             tiers=like.tiers,
@@ -375,7 +376,7 @@ def _take(trace: RequestTrace, rows: slice, **changes: object) -> RequestTrace:
 def trusted(
     like: RequestTrace,
     columns: dict[str, npt.NDArray[Any]],
-    request_id: npt.NDArray[np.int64] | None = None,
+    request_id: npt.NDArray[Any] | None = None,
     **changes: object,
 ) -> RequestTrace:
     """Build a trace from columns that are already valid, sorted and of the right types."""

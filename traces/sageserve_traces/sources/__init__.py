@@ -110,11 +110,9 @@ def load_rows(
     its own).
     """
     options = ReadOptions.of(reading, keywords)
-    if options.time_unit or options.time_format:
-        raise NotImplementedError("time_unit and time_format are not read yet")
     file = Path(path)
     drop = options.on_error == "drop"
-    header = read_header(file)[1]
+    header = read_header(file).names
     if options.columns:
         schema, renamed = native.SCHEMA, _renamed(dict(options.columns), file)
     else:
@@ -125,6 +123,7 @@ def load_rows(
     table = read_table(file, wanted, drop=drop)
     if renamed is not None:
         table.columns = {renamed[key]: values for key, values in table.columns.items()}
+        table.names = {own: source for source, own in renamed.items()}
     rows = len(next(iter(table.columns.values())))
     allowed = Names(
         tuple(models or table.metadata.get("models") or KNOWN_MODELS),
@@ -132,11 +131,11 @@ def load_rows(
         tuple(tiers or table.metadata.get("tiers") or TIERS),
         models_given=bool(models or table.metadata.get("models")),
     )
-    checker = Checker(table, rows, drop=drop)
+    checker = Checker(table, rows, options)
     with one_line_errors(file):
         parsed = schema.parse(checker, allowed)
     if not checker.good.any():
-        raise TraceError(f"{file}: no usable row" + (f" of {rows}" if rows else ""))
+        raise TraceError(_no_row(checker, rows))
     trace = _build(parsed, checker, allowed, name, split, table.metadata)
     assumed = [column for column in ("model", "region", "tier") if getattr(parsed, column) is None]
     if not parsed.iw_split:
@@ -176,6 +175,18 @@ def detect_schema(header: Sequence[str], path: Path) -> Schema:
         "arrival=NAME,prompt=NAME,output=NAME (columns={'arrival': NAME, ...} in Python), or use a "
         f"known schema: {known}"
     )
+
+
+def _no_row(checker: Checker, rows: int) -> str:
+    """Return what is wrong with a file whose rows are all bad: the reasons, and the first row."""
+    path = checker.table.path
+    if not rows:
+        return f"{path}: no usable row"
+    most = sorted(checker.dropped.items(), key=lambda item: -item[1])[:2]
+    reasons = "; ".join(f"{count:,} rows: {reason}"[:200] for reason, count in most)
+    return f"{path}: no usable row of {rows:,} ({reasons}); first: " + str(
+        checker.first_reason
+    ).removeprefix(f"{path}: ")
 
 
 def _renamed(columns: Mapping[str, str], path: Path) -> dict[str, str]:

@@ -14,7 +14,7 @@ def parse(checker: Checker, names: Names) -> Parsed:
     """Read ``Timestamp`` (seconds), ``Request tokens`` and ``Response tokens``."""
     prompt = checker.tokens("Request tokens", 1)
     output = checker.tokens("Response tokens", 0)
-    arrival, first = checker.times("Timestamp")
+    arrival, first = checker.times("Timestamp", unit="s")
     return Parsed(arrival, prompt, output, first=first)
 
 

@@ -10,18 +10,13 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import TraceError
+from ..reading import ReadOptions
+from .cells import BoolArray, FloatArray, to_float, to_ids
 
 if TYPE_CHECKING:
     from .table import Table
 
-FloatArray = npt.NDArray[np.float64]
-BoolArray = npt.NDArray[np.bool_]
 _MAX_TOKENS = float(np.iinfo(np.int32).max)
-_LONGEST_S = 10 * 366 * 86_400.0
-"""Longest trace that is believed (A); what is longer is a wrong unit."""
-_UNIX_UNITS = (("seconds", 1.0), ("milliseconds", 1e-3), ("microseconds", 1e-6))
-_UNIX_S = (1e9, 1e10)
-"""Unix times from 2001 to 2286; as seconds from the start, a first arrival after 31 years."""
 
 
 @dataclass(frozen=True)
@@ -55,17 +50,34 @@ class LoadReport:
 class Checker:
     """Collects which rows are unusable; the first one is an error unless rows are dropped."""
 
-    def __init__(self, table: Table, rows: int, *, drop: bool) -> None:
+    def __init__(self, table: Table, rows: int, reading: ReadOptions) -> None:
         self.table = table
-        self.drop = drop
+        self.reading = reading
+        self.drop = reading.on_error == "drop"
         self.good: BoolArray = np.ones(rows, dtype=bool)
         self.dropped: dict[str, int] = {}
-        self.notes: list[str] = []
+        self.notes: list[str] = list(table.notes)
         if table.bad_rows:
             self.dropped["wrong number of fields"] = table.bad_rows
+        self.first_reason: str | None = None
 
-    def refuse(self, bad: BoolArray, column: str, reason: str) -> None:
+    @property
+    def has_own_zero(self) -> bool:
+        """Whether the file says what its time 0 is, as one that `write_parquet` made does."""
+        return "duration_s" in self.table.metadata
+
+    def shown(self, column: str) -> str:
+        """Return the name that a column of the table has in the file."""
+        return self.table.names.get(column, column)
+
+    def refuse(self, bad: BoolArray, column: str, reason: str, advice: str = "") -> None:
         """Mark rows as unusable.
+
+        Args:
+            bad: Rows; those that are bad already are left alone.
+            column: Name in the table.
+            reason: What is wrong, after "value 'x'".
+            advice: What to do about it, for the message only.
 
         Raises:
             TraceError: With file, row and column, unless rows are dropped.
@@ -73,18 +85,23 @@ class Checker:
         bad = bad & self.good
         if not bad.any():
             return
+        message = self.described(bad, column, reason + advice)
         if not self.drop:
-            row = int(np.argmax(bad))
-            value = _python(self.table.columns[column][row])
-            shown = "" if value is None else f" {str(value)[:40]!r}"
-            raise TraceError(
-                f"{self.table.path}: row {row + 1}, column {column}: value{shown} {reason}"
-                if shown
-                else f"{self.table.path}: row {row + 1}, column {column}: the value is missing"
-            )
-        key = f"{column} {reason}"
+            raise TraceError(message)
+        if self.first_reason is None:
+            self.first_reason = message
+        key = f"{self.shown(column)} {reason}"
         self.dropped[key] = self.dropped.get(key, 0) + int(bad.sum())
         self.good &= ~bad
+
+    def described(self, bad: BoolArray, column: str, reason: str) -> str:
+        """Return the line that names the first of some bad rows."""
+        row = int(np.argmax(bad))
+        value = _python(self.table.columns[column][row])
+        where = f"{self.table.path}: row {row + 1}, column {self.shown(column)}"
+        if value is None or value == "":
+            return f"{where}: the value is missing"
+        return f"{where}: value {str(value)[:40]!r} {reason}"
 
     def numbers(self, column: str) -> FloatArray:
         """Return a column as floats; missing, unreadable and non-finite values are refused."""
@@ -106,84 +123,25 @@ class Checker:
         codes, values = factorise(self.table.columns[column])
         table = np.array([known.get(value, -1) for value in values] or [-1], dtype=np.int16)
         index: npt.NDArray[np.int16] = table[codes]
-        names = ", ".join(sorted(known))
-        self.refuse(index < 0, column, f"is an unknown {what} (known: {names})")
+        reason = f"is an unknown {what} (known: {', '.join(sorted(known))})"
+        rename = "; name it in a scenario: workload: {rename_models: {ITS NAME: KNOWN NAME}}"
+        self.refuse(index < 0, column, reason, rename if what == "model" else "")
         return index
 
-    def times(self, column: str, *, unit_s: float = 1.0) -> tuple[FloatArray, Any]:
-        """Return a column of times in seconds, and the first as a timestamp if it is one.
+    def times(self, column: str, *, unit: str | None = None) -> tuple[FloatArray, Any]:
+        """Return a column of times in seconds from the first, and that one as a timestamp.
 
-        Numbers are taken times ``unit_s``, or as Unix time if the first one can only be that;
-        anything else is read as ISO 8601 timestamps (UTC unless they carry an offset). Both kinds
-        of timestamps are counted from the first good row. Times must not fall.
+        Args:
+            column: Name in the table.
+            unit: What the schema says that numbers count; None where it says nothing.
         """
-        values = to_float(self.table.columns[column])
-        first = None
-        if len(values) and np.isnan(values).all():
-            stamps = to_stamps(self.table.columns[column])
-            usable = ~np.isnat(stamps)
-            self.refuse(~usable, column, "is not a time")
-            good = np.flatnonzero(self.good & usable)
-            first = stamps[good[0]] if len(good) else None
-            values = (stamps - (first if first is not None else stamps[:1])) / np.timedelta64(
-                1, "s"
-            )
-        else:
-            self.refuse(~np.isfinite(values), column, "is not a finite number")
-            values, first = self._from_unix(column, values, unit_s)
-            if first is None:
-                self.refuse(values < 0, column, "is negative")
-        with np.errstate(invalid="ignore"):
-            late = values > _LONGEST_S
-        self.refuse(late, column, "is more than ten years after the start; check the unit")
-        seen = np.where(self.good, values, -np.inf)
-        latest = np.maximum.accumulate(seen) if len(seen) else seen
-        with np.errstate(invalid="ignore"):
-            self.refuse(values < latest, column, "is earlier than a row before; sort the file")
-        return np.where(self.good, values, 0.0), first
+        from .times import read_times
 
-    def _from_unix(
-        self, column: str, values: FloatArray, unit_s: float
-    ) -> tuple[FloatArray, np.datetime64 | None]:
-        """Return seconds from the start, and the time of the start if the numbers say it."""
-        good = np.flatnonzero(self.good)
-        start = float(values[good[0]]) if len(good) else 0.0
-        for name, size_s in _UNIX_UNITS:
-            if _UNIX_S[0] <= start * size_s < _UNIX_S[1]:
-                self.notes.append(f"{column} read as Unix time in {name}")
-                first = np.datetime64(round(start * size_s * 1e6), "us").astype("datetime64[ns]")
-                return (values - start) * size_s, first
-        return values * unit_s, None
+        return read_times(self, column, unit)
 
-
-def to_float(column: Any) -> FloatArray:
-    """Return a column as floats, NaN where that is impossible."""
-    import pandas as pd
-    import pyarrow as pa
-
-    if isinstance(column, list):
-        ok = (int, float, str)
-        column = [v if isinstance(v, ok) and not isinstance(v, bool) else None for v in column]
-        return np.asarray(pd.to_numeric(pd.Series(column, dtype=object), errors="coerce"), float)
-    if pa.types.is_dictionary(column.type):
-        column = column.cast(column.type.value_type)
-    if pa.types.is_temporal(column.type) or pa.types.is_boolean(column.type):
-        return np.full(len(column), np.nan)
-    try:
-        return np.asarray(column.cast(pa.float64(), safe=False).to_numpy(), dtype=np.float64)
-    except (pa.ArrowException, ValueError):
-        series = pd.Series(column.to_pylist(), dtype=object)
-        return np.asarray(pd.to_numeric(series, errors="coerce"), dtype=np.float64)
-
-
-def to_stamps(column: Any) -> npt.NDArray[np.datetime64]:
-    """Return a column of timestamps as UTC, NaT where that is impossible."""
-    import pandas as pd
-
-    values = column if isinstance(column, list) else column.to_pylist()
-    series = pd.Series([None if v is None else str(v) for v in values], dtype=object)
-    stamps = pd.to_datetime(series, utc=True, format="ISO8601", errors="coerce")
-    return np.asarray(stamps.dt.tz_localize(None).to_numpy(dtype="datetime64[ns]"))
+    def ids(self, column: str) -> npt.NDArray[Any]:
+        """Return a column of ids, as 64-bit integers where all are, else as texts."""
+        return to_ids(self.table.columns[column])
 
 
 def factorise(column: Any) -> tuple[npt.NDArray[np.int64], Sequence[str]]:

@@ -7,10 +7,13 @@ from .schema import Names, Parsed, Schema
 
 
 def parse(checker: Checker, names: Names) -> Parsed:
-    """Read ``timestamp`` (milliseconds), ``input_length`` and ``output_length``."""
+    """Read ``timestamp`` (milliseconds), ``input_length`` and ``output_length``.
+
+    Files of this form in seconds are told by their fractions or their length.
+    """
     prompt = checker.tokens("input_length", 1)
     output = checker.tokens("output_length", 0)
-    arrival, first = checker.times("timestamp", unit_s=1e-3)
+    arrival, first = checker.times("timestamp", unit="ms")
     return Parsed(arrival, prompt, output, first=first)
 
 

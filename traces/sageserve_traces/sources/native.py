@@ -32,8 +32,7 @@ def parse(checker: Checker, names: Names) -> Parsed:
             labels[column] = checker.labels(column, index, column)
     ids = None
     if "request_id" in checker.table.columns:
-        values = checker.numbers("request_id")
-        ids = np.where(checker.good, values, 0).astype(np.int64)
+        ids = checker.ids("request_id")
     arrival, first = checker.times("arrival_s")
     return Parsed(arrival, prompt, output, request_id=ids, first=first, **labels)
 
@@ -84,7 +83,7 @@ def write_parquet(source: TraceSource, path: str | Path) -> int:
     from ..trace import RequestTrace
 
     with_id = getattr(source, "request_id", None) is not None
-    schema = _table(RequestTrace.empty(source, with_id=with_id), with_id).schema
+    schema = _table(RequestTrace.empty(source), with_id).schema
     text = json.dumps(_metadata(source))
     schema = schema.with_metadata({"sageserve_trace": text})
     total = 0
@@ -93,6 +92,15 @@ def write_parquet(source: TraceSource, path: str | Path) -> int:
             total += len(chunk)
             writer.write_table(_table(chunk, with_id).replace_schema_metadata(schema.metadata))
     return total
+
+
+def _plain(source: TraceSource) -> bool:
+    """Return whether no text of a source needs quotes in a CSV file."""
+    ids = getattr(source, "request_id", None)
+    texts = set("".join((*source.models, *source.regions, *source.tiers)))
+    if ids is not None and ids.dtype.kind == "U":
+        texts |= set("".join(ids.tolist()))
+    return not texts & set(',"\r\n')
 
 
 def write_csv(source: TraceSource, path: str | Path) -> int:
@@ -105,10 +113,9 @@ def write_csv(source: TraceSource, path: str | Path) -> int:
     from ..trace import RequestTrace
 
     with_id = getattr(source, "request_id", None) is not None
-    names = _table(RequestTrace.empty(source, with_id=with_id), with_id).column_names
+    names = _table(RequestTrace.empty(source), with_id).column_names
     opener: Any = gzip.open if str(path).endswith(".gz") else open
-    texts = "".join((*source.models, *source.regions, *source.tiers))
-    plain_names = not set(texts) & set(',"\r\n')
+    plain_names = _plain(source)
     options = pa_csv.WriteOptions(  # "needed" would quote every name
         include_header=False, quoting_style="none" if plain_names else "needed"
     )

@@ -36,7 +36,7 @@ def parse(checker: Checker, names: Names) -> Parsed:
     codes, texts = factorise(checker.table.columns["regions"])
     home = np.array([_home(text, names) for text in texts], dtype=np.int16)[codes]
     checker.refuse(home < 0, "regions", "is not a preference string over 0, 1, 2")
-    arrival, first = checker.times("arrival_timestamp")
+    arrival, first = checker.times("arrival_timestamp", unit="s")
     return Parsed(arrival, prompt, output, model, home, tier, first=first, iw_split=False)
 
 

@@ -39,7 +39,7 @@ class Parsed:
         model: Index into the allowed names.
         region: Index into the allowed names.
         tier: Index into the allowed names.
-        request_id: Ids.
+        request_id: Ids, ``int64`` or texts.
         first: Timestamp of time 0 if the file has real times.
         iw_split: False if the file knows IW only as a whole (then ``tier`` says IW-F).
     """
@@ -50,7 +50,7 @@ class Parsed:
     model: npt.NDArray[np.int16] | None = None
     region: npt.NDArray[np.int16] | None = None
     tier: npt.NDArray[np.int16] | None = None
-    request_id: npt.NDArray[np.int64] | None = None
+    request_id: npt.NDArray[Any] | None = None
     first: Any = None
     iw_split: bool = True
 

@@ -14,8 +14,26 @@ from pathlib import Path
 from typing import IO, Any
 
 from ..errors import TraceError
+from .text import SEPARATORS, as_utf8, body_of, decoded, header_of, separator_of
 
 _GZIP, _PARQUET = b"\x1f\x8b", b"PAR1"
+_HEAD_BYTES = 1 << 16
+_UTF16 = (b"\xff\xfe", b"\xfe\xff")
+
+
+@dataclass(frozen=True)
+class Header:
+    """What the beginning of a file says.
+
+    Attributes:
+        kind: ``csv``, ``jsonl`` or ``parquet``.
+        names: Column names.
+        separator: What stands between the fields of a CSV file.
+    """
+
+    kind: str
+    names: tuple[str, ...]
+    separator: str = ","
 
 
 @dataclass
@@ -25,19 +43,22 @@ class Table:
     Attributes:
         path: The file, for messages.
         columns: Column name to a pyarrow array; text files give strings.
-        first_row: Number that a message gives the first row: 1, the header not counted.
         bad_rows: Rows with a wrong number of fields that were left out.
         metadata: What a native Parquet file says of itself.
+        notes: How the file was read, where there was a choice.
+        names: Names in the file of columns that go by another name in ``columns``.
     """
 
     path: Path
     columns: Mapping[str, Any]
     bad_rows: int = 0
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    names: Mapping[str, str] = field(default_factory=dict)
 
 
-def read_header(path: Path) -> tuple[str, tuple[str, ...]]:
-    """Return the format (``csv``, ``jsonl``, ``parquet``) and the column names of a file.
+def read_header(path: Path) -> Header:
+    """Return the format, the column names and the separator of a file.
 
     Raises:
         TraceError: If the file is missing, empty, a folder, or neither of the formats.
@@ -46,23 +67,24 @@ def read_header(path: Path) -> tuple[str, tuple[str, ...]]:
         if path.is_dir():
             raise TraceError(f"{path}: is a folder, not a trace file")
         with _opened(path) as handle:
-            head = handle.read(1 << 16)
-        if not head.strip():
-            raise TraceError(f"{path}: the file is empty")
+            head = handle.read(_HEAD_BYTES)
         if head.startswith(_PARQUET):
             import pyarrow.parquet as pq
 
-            return "parquet", tuple(pq.read_schema(path).names)
+            return Header("parquet", tuple(pq.read_schema(path).names))
+        if head.startswith(_UTF16):
+            raise TraceError(f"{path}: is UTF-16 text; save it as UTF-8")
         if b"\x00" in head:
             raise TraceError(f"{path}: is a binary file, not CSV, JSON lines or Parquet")
-        lines = head.decode("utf-8-sig", errors="strict" if len(head) < 1 << 16 else "ignore")
-        first = next((line for line in lines.splitlines() if line.strip()), None)
-        if first is None:
+        body, separator = body_of(head)
+        if not body.strip():
             raise TraceError(f"{path}: the file is empty")
-        if first.lstrip().startswith("{"):
-            record = _record(path, 1, first)
-            return "jsonl", tuple(record)
-        return "csv", tuple(name.strip() for name in next(csv.reader([first])))
+        if body.startswith(b"{"):
+            return Header("jsonl", tuple(_record(path, 1, decoded(body.split(b"\n", 1)[0]))))
+        if len(head) == _HEAD_BYTES and b"\n" in body:
+            body = body[: body.rindex(b"\n")]  # the last line may be cut
+        separator = separator or separator_of(body)
+        return Header("csv", header_of(body, separator), separator)
 
 
 def read_table(path: Path, wanted: Mapping[str, bool], *, drop: bool) -> Table:
@@ -76,7 +98,8 @@ def read_table(path: Path, wanted: Mapping[str, bool], *, drop: bool) -> Table:
     Raises:
         TraceError: One line: file, and row and column where they are known.
     """
-    kind, header = read_header(path)
+    found = read_header(path)
+    header = found.names
     missing = [name for name, needed in wanted.items() if needed and name not in header]
     if missing:
         raise TraceError(f"{path}: column {', '.join(missing)} is missing; it has {_list(header)}")
@@ -84,12 +107,12 @@ def read_table(path: Path, wanted: Mapping[str, bool], *, drop: bool) -> Table:
     repeated = [name for name in present if header.count(name) > 1]
     if repeated:
         raise TraceError(f"{path}: column {repeated[0]} occurs twice in the header")
-    reader = {"csv": _read_csv, "jsonl": _read_json_lines, "parquet": _read_parquet}[kind]
+    reader = {"csv": _read_csv, "jsonl": _read_json_lines, "parquet": _read_parquet}[found.kind]
     with one_line_errors(path):
-        return reader(path, header, present, drop)
+        return reader(path, found, present, drop)
 
 
-def _read_csv(path: Path, header: tuple[str, ...], present: list[str], drop: bool) -> Table:
+def _read_csv(path: Path, header: Header, present: list[str], drop: bool) -> Table:
     import pyarrow as pa
     from pyarrow import csv as pa_csv
 
@@ -99,18 +122,17 @@ def _read_csv(path: Path, header: tuple[str, ...], present: list[str], drop: boo
         bad.append((row.number, row.expected_columns, row.actual_columns))
         return "skip"
 
-    names = [name if name in present else f"unused {i}" for i, name in enumerate(header)]
+    names = [name if name in present else f"unused {i}" for i, name in enumerate(header.names)]
     with _opened(path) as handle:
-        data = handle.read()
-    if data.startswith(b"\xef\xbb\xbf"):
-        data = data[3:]
+        data, foreign = as_utf8(body_of(handle.read())[0])
     if not data.endswith(b"\n"):
         data += b"\n"
-    lead = len(data) - len(data.lstrip(b"\r\n \t"))  # blank lines before the header
     table = pa_csv.read_csv(
-        pa.BufferReader(data[lead:]),
+        pa.BufferReader(data),
         read_options=pa_csv.ReadOptions(use_threads=False, column_names=names, skip_rows=1),
-        parse_options=pa_csv.ParseOptions(invalid_row_handler=on_bad_row),
+        parse_options=pa_csv.ParseOptions(
+            delimiter=header.separator, invalid_row_handler=on_bad_row
+        ),
         convert_options=pa_csv.ConvertOptions(
             include_columns=present,
             column_types={name: pa.string() for name in names},
@@ -121,10 +143,13 @@ def _read_csv(path: Path, header: tuple[str, ...], present: list[str], drop: boo
         number, expected, actual = bad[0]
         row = f"row {number - 1}" if number else "a row"
         raise TraceError(f"{path}: {row} has {actual} fields, expected {expected}")
-    return Table(path, {name: table.column(name) for name in present}, len(bad))
+    notes = [f"separator {SEPARATORS[header.separator]}"] if header.separator != "," else []
+    notes += ["bytes that are not UTF-8 read as Latin-1"] if foreign else []
+    columns = {name: table.column(name) for name in present}
+    return Table(path, columns, len(bad), notes=tuple(notes))
 
 
-def _read_json_lines(path: Path, header: tuple[str, ...], present: list[str], drop: bool) -> Table:
+def _read_json_lines(path: Path, header: Header, present: list[str], drop: bool) -> Table:
     values: dict[str, list[Any]] = {name: [] for name in present}
     bad = 0
     with _opened(path) as handle:
@@ -134,7 +159,7 @@ def _read_json_lines(path: Path, header: tuple[str, ...], present: list[str], dr
                 continue
             number += 1
             try:
-                record = _record(path, number, line.decode("utf-8-sig"))
+                record = _record(path, number, decoded(line))
             except TraceError:
                 if not drop:
                     raise
@@ -155,7 +180,7 @@ def _record(path: Path, number: int, line: str) -> dict[str, Any]:
     return record
 
 
-def _read_parquet(path: Path, header: tuple[str, ...], present: list[str], drop: bool) -> Table:
+def _read_parquet(path: Path, header: Header, present: list[str], drop: bool) -> Table:
     import pyarrow.parquet as pq
 
     table = pq.read_table(path, columns=present)
@@ -229,8 +254,6 @@ def one_line_errors(path: Path) -> Iterator[None]:
         raise
     except FileNotFoundError as error:
         raise TraceError(f"{path}: no such file") from error
-    except UnicodeDecodeError as error:
-        raise TraceError(f"{path}: is not UTF-8 text; save it as UTF-8") from error
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise TraceError(f"{path}: is a damaged gzip file") from error
     except (pa.ArrowException, csv.Error, ValueError, OSError, OverflowError) as error:

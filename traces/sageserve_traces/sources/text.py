@@ -1,0 +1,84 @@
+"""Text files as they come: which separator stands between fields, and which encoding they have."""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import re
+from typing import Final
+
+SEPARATORS: Final = {",": "comma", ";": "semicolon", "\t": "tab", "|": "pipe"}
+_FALLBACK: Final = "sageserve-latin-1"
+_SAMPLE_LINES: Final = 20
+_DIRECTIVE = re.compile(rb'^"?sep=([,;\t|])"?\r?\n', re.IGNORECASE)
+
+
+def _latin1(error: UnicodeError) -> tuple[str, int]:
+    """Read bytes that are no UTF-8 as Windows-1252, which holds Latin-1."""
+    if not isinstance(error, UnicodeDecodeError):
+        raise error
+    wrong = error.object[error.start : error.end]
+    return wrong.decode("cp1252", errors="replace"), error.end
+
+
+codecs.register_error(_FALLBACK, _latin1)
+
+
+def decoded(data: bytes) -> str:
+    """Return text in UTF-8; bytes that are none are read as Latin-1."""
+    return data.decode("utf-8-sig", errors=_FALLBACK)
+
+
+def as_utf8(data: bytes) -> tuple[bytes, bool]:
+    """Return a file's bytes as UTF-8, and whether some of them were not."""
+    import pyarrow as pa
+
+    try:
+        pa.array([data], pa.large_binary()).cast(pa.large_string())  # only checks, copies nothing
+    except pa.ArrowInvalid:
+        return decoded(data).encode(), True
+    return data, False
+
+
+def body_of(data: bytes) -> tuple[bytes, str | None]:
+    """Return what follows a byte order mark, blank lines and a line ``sep=;``, and its separator.
+
+    Args:
+        data: The beginning of a file, or all of it.
+    """
+    data = data.removeprefix(b"\xef\xbb\xbf").lstrip(b"\r\n \t")
+    found = _DIRECTIVE.match(data)
+    if found is None:
+        return data, None
+    return data[found.end() :].lstrip(b"\r\n"), found[1].decode()
+
+
+def separator_of(head: bytes) -> str:
+    """Return the separator of a table: the one that gives its lines the same, largest width.
+
+    Args:
+        head: The beginning of the table, header first.
+    """
+    lines = [line for line in decoded(head).splitlines() if line.strip()][:_SAMPLE_LINES]
+    best, best_score = ",", (0.0, 1)
+    for separator in SEPARATORS:
+        widths = [_width(line, separator) for line in lines]
+        if widths and widths[0] > 1:
+            agree = sum(width == widths[0] for width in widths) / len(widths)
+            score = (round(agree, 1), widths[0])
+            if score > best_score:
+                best, best_score = separator, score
+    return best
+
+
+def header_of(head: bytes, separator: str) -> tuple[str, ...]:
+    """Return the column names in the first line."""
+    line = decoded(head).split("\n", 1)[0].rstrip("\r")
+    return tuple(name.strip() for name in next(csv.reader([line], delimiter=separator), []))
+
+
+def _width(line: str, separator: str) -> int:
+    try:
+        return len(next(csv.reader([line], delimiter=separator), []))
+    except csv.Error:
+        return 0
