@@ -19,7 +19,8 @@ from __future__ import annotations
 
 import operator
 import os
-from typing import Any
+from collections.abc import Callable
+from typing import Any, cast
 
 import numba
 import numpy as np
@@ -37,6 +38,8 @@ from numba.core.pythonapi import NativeValue
 from numba.core.typing.templates import AttributeTemplate
 from numba.core.typing.typeof import Purpose
 from numba.np import arrayobj
+
+from sageserve_env.simulator.memory import together
 
 CHECK_BOUNDS = os.environ.get("SAGESERVE_CHECK_BOUNDS") == "1"
 WORDS = 6  # per table entry: data pointer and up to five lengths
@@ -99,6 +102,37 @@ def _set(context: Any, builder: Any, signature: Any, arguments: Any) -> None:
     pointer = _place(context, builder, array_type, arguments[0], index)
     value = context.cast(builder, arguments[2], value_type, array_type.dtype)
     arrayobj.store_item(context, builder, array_type, value, pointer)
+
+
+@numba.extending.intrinsic
+def _prefetch(typing: Any, array: Any, index: Any, offset: Any) -> Any:
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        array_type, index_type, offset_type = signature.args
+        place = _indices(builder, index_type, arguments[1])
+        pointer = builder.bitcast(
+            _place(context, builder, array_type, arguments[0], place), _POINTER
+        )
+        pointer = builder.gep(
+            pointer, [context.cast(builder, arguments[2], offset_type, types.intp)]
+        )
+        flag = ir.IntType(32)
+        kind = ir.FunctionType(ir.VoidType(), [_POINTER, flag, flag, flag])
+        call = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
+        builder.call(call, [pointer, flag(0), flag(3), flag(1)])  # read, keep in all caches, data
+        return context.get_dummy_value()
+
+    return types.void(array, index, offset), generate
+
+
+def _nothing(array: Any, index: Any, offset: int) -> None:
+    """Stand in for `prefetch` in plain Python."""
+
+
+#: ``prefetch(s.vm, v, 64)`` asks for the cache line that lies 64 bytes into an element, without
+#: waiting for it and without effect on any result.
+prefetch = cast(
+    "Callable[[Any, Any, int], None]", _nothing if numba.config.DISABLE_JIT else _prefetch
+)
 
 
 class HandleType(types.Type):
@@ -176,7 +210,8 @@ def _unbox_handle(typ: HandleType, obj: Any, c: Any) -> NativeValue:
 class Handle:
     """Base of a state: named arrays, and the table that kernels see.
 
-    Subclasses set ``FIELDS`` to ``(name, dtype, dimensions)`` and annotate the names.
+    Subclasses set ``FIELDS`` to ``(name, dtype, dimensions)`` and annotate the names. A handle
+    holds copies of the arrays it is made from, all in one block of memory.
     """
 
     FIELDS: tuple[tuple[str, np.dtype[Any], int], ...] = ()
@@ -196,7 +231,7 @@ class Handle:
         missing = {name for name, _, _ in self.FIELDS} ^ set(arrays)
         if missing:
             raise TypeError(f"{type(self).__name__}: wrong or missing arrays: {sorted(missing)}")
-        for name, array in arrays.items():
+        for name, array in together(arrays).items():
             self.put(name, array)
 
     def put(self, name: str, array: np.ndarray[Any, Any]) -> None:
@@ -215,7 +250,7 @@ class Handle:
 
     def copy(self) -> Any:
         """Return a handle on copies of all arrays."""
-        return type(self)(**{name: getattr(self, name).copy() for name, _, _ in self.FIELDS})
+        return _from_arrays(type(self), {name: getattr(self, name) for name, _, _ in self.FIELDS})
 
 
 def _from_arrays(cls: type[Handle], arrays: dict[str, np.ndarray[Any, Any]]) -> Handle:

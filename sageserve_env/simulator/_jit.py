@@ -34,7 +34,22 @@ _STAMP = _package_stamp()
 
 def jit(function: F) -> F:
     """Compile a kernel in nopython mode, cached, without the GIL."""
-    compiled = numba.njit(cache=True, nogil=True, error_model="numpy")(function)
+    return _compiled(function, forceinline=False)
+
+
+def hot(function: F) -> F:
+    """Compile a kernel like `jit`, and copy its code into every kernel that calls it.
+
+    For what runs at nearly every event: the compiler then sees one long function, loads each field
+    once and keeps it in a register.
+    """
+    return _compiled(function, forceinline=True)
+
+
+def _compiled(function: F, *, forceinline: bool) -> F:
+    compiled = numba.njit(cache=True, nogil=True, error_model="numpy", forceinline=forceinline)(
+        function
+    )
     cache = getattr(compiled, "_cache", None)  # absent with NUMBA_DISABLE_JIT=1
     if cache is not None and hasattr(cache, "_cache_file"):
         cache._cache_file = IndexDataCacheFile(  # type: ignore[no-untyped-call]

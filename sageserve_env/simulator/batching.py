@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import math
 
-from sageserve_env.simulator._jit import jit
+from sageserve_env.simulator._handle import prefetch
+from sageserve_env.simulator._jit import hot, jit
 from sageserve_env.simulator.codes import (
     DPA,
     EDF,
@@ -41,6 +42,7 @@ from sageserve_env.simulator.latency import (
     pass_s,
     prefill_s,
 )
+from sageserve_env.simulator.memory import LINE_BYTES
 from sageserve_env.simulator.metrics import book_completion, book_first_token
 from sageserve_env.simulator.slots import (
     free_slot,
@@ -60,7 +62,7 @@ LATE_S = 600.0
 KV_WAIT_S = 4.0
 
 
-@jit
+@hot
 def settle(s: State, v: int, kv_before: int, queued_before: int) -> None:
     """Carry what changed on VM ``v`` to its endpoint and to the routing keys."""
     vm = s.vm[v]
@@ -84,7 +86,7 @@ def settle(s: State, v: int, kv_before: int, queued_before: int) -> None:
             endpoint.best = vm.member_pos
 
 
-@jit
+@hot
 def _fits(s: State, v: int, i: int) -> bool:
     """Whether the waiting request ``i`` can be admitted to VM ``v`` now."""
     c = s.config[0]
@@ -102,7 +104,7 @@ def _fits(s: State, v: int, i: int) -> bool:
     return bool(vm.kv_used + need <= vm.kv_capacity)
 
 
-@jit
+@hot
 def _admit(s: State, v: int, before: int) -> int:
     """Move the head of the waiting list into the prefilling list before ``before``."""
     c = s.config[0]
@@ -129,14 +131,13 @@ def _start_reserved(s: State, v: int) -> None:
     _start_decode(s, v, i)
 
 
-@jit
+@hot
 def _start_decode(s: State, v: int, i: int) -> None:
     """Let the prefilled request ``i`` decode from the next iteration on."""
     vm = s.vm[v]
     request = s.request[i]
     request.state = RUNNING
-    request.end_iteration = vm.iteration + request.output - request.emitted
-    push_sequence(s, v, vm.n_running, request.end_iteration, i)
+    push_sequence(s, v, vm.n_running, vm.iteration + request.output - request.emitted, i)
     vm.n_running += 1
     vm.context_tokens += request.target + 1
 
@@ -169,7 +170,7 @@ def preempt(s: State, v: int) -> None:
     s.clock[0].preemptions += 1
 
 
-@jit
+@hot
 def start_run(s: State, v: int, now_s: float) -> None:
     """Form the batch of VM ``v`` at an iteration boundary and schedule the end of its run."""
     c = s.config[0]
@@ -229,7 +230,7 @@ def start_run(s: State, v: int, now_s: float) -> None:
     _time_run(s, v, now_s, tokens, prompts, interaction, last)
 
 
-@jit
+@hot
 def _time_run(
     s: State, v: int, now_s: float, tokens: int, prompts: int, interaction: float, last: int
 ) -> None:
@@ -269,7 +270,7 @@ def _time_run(
         schedule(s, v, INFINITY)
         return
     if decodes:
-        iterations = min(iterations, vm.first_end - vm.iteration)
+        iterations = min(iterations, (vm.first_item >> SLOT_BITS) - vm.iteration)
         if c.growth == 1:
             iterations = min(iterations, (vm.kv_capacity - vm.kv_used) // n)
     base = (base + c.overhead_s) * vm.slow
@@ -280,10 +281,15 @@ def _time_run(
     vm.run_iterations = iterations
     vm.run_decodes = 1 if decodes else 0
     vm.run_prompts = prompts
+    if n > 0:  # what the end of the run will read
+        prefetch(s.request, vm.first_item & SLOT_MASK, 0)
+    if vm.wait_head != NONE:
+        prefetch(s.request, vm.wait_head, 0)
+        prefetch(s.request, vm.wait_head, LINE_BYTES)
     schedule(s, v, now_s + run_time_s(base, growth, iterations))
 
 
-@jit
+@hot
 def run_time_s(base: float, growth: float, iterations: int) -> float:
     """Duration of ``iterations`` iterations: k base + growth k (k - 1) / 2."""
     return iterations * base + growth * (0.5 * iterations * (iterations - 1))
@@ -310,7 +316,7 @@ def cut_run(s: State, v: int, now_s: float) -> None:
         schedule(s, v, vm.run_start_s + run_time_s(base, growth, k))
 
 
-@jit
+@hot
 def _complete(s: State, v: int, i: int, now_s: float) -> None:
     """Book a completed request and free its memory."""
     vm = s.vm[v]
@@ -321,7 +327,7 @@ def _complete(s: State, v: int, i: int, now_s: float) -> None:
     free_slot(s, i)
 
 
-@jit
+@hot
 def _finish_prefill(s: State, v: int, i: int, now_s: float) -> None:
     """Emit the token that comes with the end of a prefill and start decoding."""
     c = s.config[0]
@@ -341,7 +347,7 @@ def _finish_prefill(s: State, v: int, i: int, now_s: float) -> None:
         _start_decode(s, v, i)
 
 
-@jit
+@hot
 def end_run(s: State, v: int, now_s: float) -> None:
     """Book the iterations of the run of VM ``v`` that ends now."""
     vm = s.vm[v]
@@ -351,8 +357,8 @@ def end_run(s: State, v: int, now_s: float) -> None:
         vm.context_tokens += vm.n_running * k
         if s.config[0].growth == 1:
             vm.kv_used += vm.n_running * k
-        while vm.first_end <= vm.iteration:
-            i = s.ends[v, 0] & SLOT_MASK
+        while vm.first_item >> SLOT_BITS <= vm.iteration:
+            i = vm.first_item & SLOT_MASK
             remove_sequence(s, v, vm.n_running, 0)
             vm.n_running -= 1
             vm.context_tokens -= s.request[i].prompt + s.request[i].output
@@ -372,7 +378,7 @@ def end_run(s: State, v: int, now_s: float) -> None:
     vm.run_prompts = 0
 
 
-@jit
+@hot
 def queue_key(s: State, i: int, now_s: float) -> float:
     """Queue order of request ``i`` under the discipline in force, lower first.
 
@@ -414,7 +420,7 @@ def _too_late(s: State, i: int, now_s: float) -> bool:
     return bool(now_s + alone > request.arrival_s + request.objective_s)
 
 
-@jit
+@hot
 def _may_join(s: State, v: int, i: int) -> bool:
     """Whether the new head of the queue of VM ``v`` changes the batch at the next boundary.
 
@@ -427,7 +433,7 @@ def _may_join(s: State, v: int, i: int) -> bool:
     return _fits(s, v, i)
 
 
-@jit
+@hot
 def enqueue(s: State, v: int, i: int, now_s: float) -> None:
     """Queue request ``i`` at VM ``v``; an idle instance starts at once."""
     vm = s.vm[v]
@@ -447,7 +453,7 @@ def enqueue(s: State, v: int, i: int, now_s: float) -> None:
     settle(s, v, kv_before, queued_before)
 
 
-@jit
+@hot
 def instance_event(s: State, v: int, now_s: float) -> None:
     """End the run of VM ``v`` and start the next one."""
     vm = s.vm[v]
@@ -457,7 +463,7 @@ def instance_event(s: State, v: int, now_s: float) -> None:
     settle(s, v, kv_before, queued_before)
 
 
-@jit
+@hot
 def is_empty(s: State, v: int) -> bool:
     """Whether VM ``v`` has no request."""
     vm = s.vm[v]

@@ -5,10 +5,12 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from sageserve_env._config import ScenarioError
 from sageserve_env.options import BALANCERS, BATCHING_MODES, DISCIPLINES, ROUTERS, UTILISATIONS
 from sageserve_env.scenario import Scenario
 from sageserve_env.simulator import codes
-from sageserve_env.simulator.heaps import NEVER, SLOT_BITS
+from sageserve_env.simulator.heaps import NO_ITEM, ROOT, SLOT_BITS, time_bits
+from sageserve_env.simulator.memory import zeros
 from sageserve_env.simulator.metrics import BUCKETS, RATIO_BUCKETS, WINDOW_MINUTES
 from sageserve_env.simulator.state import (
     CLOCK,
@@ -23,13 +25,16 @@ from sageserve_env.simulator.state import (
     VM,
     Array,
     State,
-    aligned,
 )
 
 DEMAND_BIN_S = 60.0
 INITIAL_SLOTS = 4096
 _PADDING = 8  # one cache line, so that rows of a power of two do not share cache sets
 _UNLIMITED_TOKENS = 1 << 40
+
+# Most that fits the records' fields; KV tokens are added up, so half of their range.
+_MOST_8, _MOST_16, _MOST_KV_TOKENS = (1 << 7) - 1, (1 << 15) - 1, 1 << 30
+MOST_REQUESTS = (1 << 31) - 1
 
 Chunk = tuple[Array, Array, Array, Array, Array, Array, Array]
 
@@ -55,9 +60,29 @@ def grow_slots(s: State) -> None:
     old = s.request
     if 2 * len(old) > 1 << SLOT_BITS:
         raise MemoryError(f"more than {len(old)} requests are in the system at once")
-    both = aligned(2 * len(old), REQUEST)
+    both = zeros(2 * len(old), REQUEST)
     both[: len(old)] = old
     s.put("request", both)
+
+
+def check_ranges(scenario: Scenario) -> None:
+    """Refuse a cluster whose numbers do not fit the narrow fields of the records.
+
+    Raises:
+        ScenarioError: With the number and the most that there may be.
+    """
+    capacity = int(scenario.kv_capacity_tokens.max(initial=0))
+    limits = (
+        ("batching.max_sequences", scenario.batching.max_sequences, _MOST_16),
+        ("models x VM types", len(scenario.models) * len(scenario.gpus), _MOST_16),
+        ("endpoints (models x regions x pools)", len(scenario.endpoints), _MOST_16),
+        ("VMs of a region", int(scenario.inventory.sum(axis=1).max()), _MOST_16),
+        ("tiers", len(scenario.tiers), _MOST_8),
+        ("KV tokens of an instance", capacity, _MOST_KV_TOKENS),
+    )
+    for name, value, most in limits:
+        if value > most:
+            raise ScenarioError(f"{name}: at most {most} can be simulated, got {value}")
 
 
 def build_state(scenario: Scenario, theta: NDArray[np.float64], seed: int, minutes: int) -> State:
@@ -68,7 +93,11 @@ def build_state(scenario: Scenario, theta: NDArray[np.float64], seed: int, minut
         theta: Sustained prompt tokens per second of one instance, [M, G].
         seed: Seed of jitter, faults and randomised balancing.
         minutes: Length of the demand log.
+
+    Raises:
+        ScenarioError: If the cluster is too large for the records.
     """
+    check_ranges(scenario)
     m, r, k = len(scenario.models), len(scenario.regions), len(scenario.tiers)
     e, g = len(scenario.endpoints), len(scenario.gpus)
     vms = int(scenario.inventory.sum())
@@ -78,7 +107,7 @@ def build_state(scenario: Scenario, theta: NDArray[np.float64], seed: int, minut
         config=_config(scenario),
         clock=_clock(scenario, seed),
         vm=_vms(scenario),
-        request=aligned(INITIAL_SLOTS, REQUEST),
+        request=np.zeros(INITIAL_SLOTS, dtype=REQUEST),
         endpoint=_endpoints(scenario),
         model=_models(scenario),
         tier=_tiers(scenario),
@@ -86,8 +115,8 @@ def build_state(scenario: Scenario, theta: NDArray[np.float64], seed: int, minut
         table=tables,
         member=np.zeros((e, max(1, most)), dtype=MEMBER),
         ends=np.zeros((vms, scenario.batching.max_sequences + _PADDING), dtype=np.int64),
-        tree_s=np.full(4 * _first_leaf(vms) + 1, np.inf),
-        tree_vm=_tournament(vms),
+        tree_time=_times(vms),
+        tree_vm=_winners(vms),
         ring=np.zeros((e, 60), dtype=np.int64),
         target=np.zeros((e, g), dtype=np.int64),
         active=np.zeros((e, g), dtype=np.int64),
@@ -115,20 +144,31 @@ def build_state(scenario: Scenario, theta: NDArray[np.float64], seed: int, minut
 
 
 def _first_leaf(vms: int) -> int:
-    """Return the node of VM 0: the number of inner nodes of a full four-way tree."""
+    """Return the place of VM 0: behind the inner places of a full eight-way tournament."""
     inner, leaves = 0, 1
     while leaves < vms:
-        inner, leaves = inner + leaves, 4 * leaves
-    return inner
+        inner, leaves = inner + leaves, 8 * leaves
+    return ROOT + inner
 
 
-def _tournament(vms: int) -> Array:
-    """Return the VM at each node of a tournament of equals: the lowest of its leaves."""
+def _places(vms: int) -> int:
+    """Return the length of a tournament, whole lines of eight."""
+    return max(8, 8 * (_first_leaf(vms) - ROOT + 1))
+
+
+def _times(vms: int) -> Array:
+    """Return the times of a tournament without events."""
+    return np.full(_places(vms), time_bits(np.inf), dtype=np.int64)
+
+
+def _winners(vms: int) -> Array:
+    """Return the VM at each place of a tournament of equals: the lowest of its leaves."""
     first = _first_leaf(vms)
-    node = np.arange(-first, 3 * first + 1)
-    for i in range(first - 1, -1, -1):
-        node[i] = node[4 * i + 1]
-    return node
+    winner = np.zeros(_places(vms), dtype=np.int32)
+    winner[first:] = np.arange(len(winner) - first)
+    for place in range(first - 1, ROOT - 1, -1):
+        winner[place] = winner[8 * (place - ROOT + 1)]
+    return winner
 
 
 def _config(scenario: Scenario) -> Array:
@@ -199,14 +239,14 @@ def _clock(scenario: Scenario, seed: int) -> Array:
 
 
 def _vms(scenario: Scenario) -> Array:
-    vm = aligned(int(scenario.inventory.sum()), VM)
+    vm = np.zeros(int(scenario.inventory.sum()), dtype=VM)
     for field in ("wait_head", "wait_tail", "pre_head", "pre_tail"):
         vm[field] = codes.NONE
     for field in ("profile", "endpoint", "member_pos", "model"):
         vm[field] = codes.NONE
     vm["event_s"] = vm["fault_s"] = np.inf
     vm["slow"] = 1.0
-    vm["first_end"] = NEVER
+    vm["first_item"] = NO_ITEM
     vm["state"] = codes.COLD
     flat = scenario.inventory.ravel()
     place = np.repeat(np.arange(flat.size), flat)

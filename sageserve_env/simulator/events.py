@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from sageserve_env.simulator._jit import jit
+from sageserve_env.simulator._handle import prefetch
+from sageserve_env.simulator._jit import hot, jit
 from sageserve_env.simulator.batching import instance_event, is_empty
 from sageserve_env.simulator.codes import (
     ACTIVE,
@@ -15,7 +16,9 @@ from sageserve_env.simulator.codes import (
 )
 from sageserve_env.simulator.faults import fault_event, outage_event, publish
 from sageserve_env.simulator.fleet import ready_event, reconcile, retire
+from sageserve_env.simulator.heaps import ROOT, next_event_s
 from sageserve_env.simulator.latency import prefill_s
+from sageserve_env.simulator.memory import LINE_BYTES
 from sageserve_env.simulator.metrics import bill, book_arrival
 from sageserve_env.simulator.niw import hold, look
 from sageserve_env.simulator.routing import arrive_in_region, route
@@ -23,7 +26,7 @@ from sageserve_env.simulator.slots import pop_transit, take_slot
 from sageserve_env.simulator.state import State
 
 
-@jit
+@hot
 def _arrive(s: State, c: int, now_s: float) -> None:
     """Take request ``c`` of the current piece of the trace into a slot and route or hold it."""
     clock = s.clock[0]
@@ -87,15 +90,13 @@ def _other_event(s: State, now_s: float) -> None:
     _next_other(s)
 
 
-@jit
+@hot
 def _vm_event(s: State, v: int, now_s: float) -> None:
     """Handle the next event of VM ``v``: the end of a run or of a scale-out."""
     state = s.vm[v].state
-    if state == ACTIVE:
+    if state == ACTIVE or state == DRAINING:
         instance_event(s, v, now_s)
-    elif state == DRAINING:
-        instance_event(s, v, now_s)
-        if is_empty(s, v):
+        if state == DRAINING and is_empty(s, v):
             retire(s, v, now_s)
     else:
         ready_event(s, v, now_s)
@@ -122,12 +123,14 @@ def advance(s: State, until_s: float) -> int:
             arrival_s = s.arrival_s[clock.cursor]
         elif clock.exhausted == 0:
             return NEED_CHUNK
-        vm_s = s.tree_s[0]
+        vm_s = next_event_s(s)
+        prefetch(s.vm, s.tree_vm[ROOT], 0)
+        prefetch(s.vm, s.tree_vm[ROOT], LINE_BYTES)
         if vm_s <= arrival_s and vm_s <= clock.next_other_s:
             if vm_s > until_s:
                 break
             clock.now_s = vm_s
-            _vm_event(s, s.tree_vm[0], vm_s)
+            _vm_event(s, s.tree_vm[ROOT], vm_s)
         elif clock.next_other_s <= arrival_s:
             if clock.next_other_s > until_s:
                 break

@@ -14,7 +14,7 @@ from sageserve_env.simulator.codes import (
     SPOT,
 )
 from sageserve_env.simulator.fleet import become, leave
-from sageserve_env.simulator.heaps import NEVER, SLOT_BITS, SLOT_MASK, schedule
+from sageserve_env.simulator.heaps import NO_ITEM, SLOT_BITS, SLOT_MASK, schedule
 from sageserve_env.simulator.routing import route, utilisation
 from sageserve_env.simulator.slots import append_global, pop_global, pop_waiting
 from sageserve_env.simulator.state import State
@@ -55,7 +55,7 @@ def lose_work(s: State, v: int, now_s: float) -> None:
     while vm.n_waiting > 0:
         _requeue(s, pop_waiting(s, v))
     vm.n_running = 0
-    vm.first_end = NEVER
+    vm.first_item = NO_ITEM
     vm.n_prefilling = 0
     vm.pre_head = NONE
     vm.pre_tail = NONE

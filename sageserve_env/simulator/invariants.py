@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from sageserve_env.simulator import codes
-from sageserve_env.simulator.heaps import NEVER, SLOT_BITS, SLOT_MASK
+from sageserve_env.simulator.heaps import NO_ITEM, ROOT, SLOT_BITS, SLOT_MASK
 from sageserve_env.simulator.state import State
 
 if TYPE_CHECKING:
@@ -88,8 +88,8 @@ def _instance(s: State, v: int) -> None:
     _require(pending == int(vm["pending_tokens"]), "pending tokens add up")
     active = s.request[running]
     left = np.array([int(i) >> SLOT_BITS for i in items], dtype=np.int64) - int(vm["iteration"])
-    first = int(left.min()) + int(vm["iteration"]) if len(left) else NEVER
-    _require(int(vm["first_end"]) == first, "the first end is current")
+    first = int(items.min()) if len(items) else NO_ITEM
+    _require(int(vm["first_item"]) == first, "the first end is current")
     _require((left > 0).all(), "no running sequence is past its end")
     present = int((active["prompt"] + active["output"] - left).sum())
     _require(present == int(vm["context_tokens"]), "context tokens add up")
@@ -156,13 +156,15 @@ def _fleet(sim: Simulator) -> None:
 
 def _events(s: State) -> None:
     first = int(s.clock[0]["first_leaf"])
-    event_s = np.full(len(s.tree_s) - first, np.inf)
+    times = s.tree_time.view(np.float64)
+    event_s = np.full(len(times) - first, np.inf)
     event_s[: len(s.vm)] = s.vm["event_s"]
-    _require((s.tree_s[first:] == event_s).all(), "the tournament's leaves are the VMs' events")
+    _require((times[first:] == event_s).all(), "the tournament's leaves are the VMs' events")
     _require((event_s >= s.clock[0]["now_s"]).all(), "no event lies in the past")
-    for i in range(first):
-        best = min((s.tree_s[c], s.tree_vm[c]) for c in range(4 * i + 1, 4 * i + 5))
-        _require((s.tree_s[i], s.tree_vm[i]) == best, "nodes hold their earliest child")
+    for place in range(ROOT, first):
+        line = 8 * (place - ROOT + 1)
+        best = min((times[c], s.tree_vm[c]) for c in range(line, line + 8))
+        _require((times[place], s.tree_vm[place]) == best, "places hold their earliest child")
 
 
 def _bill(sim: Simulator) -> None:

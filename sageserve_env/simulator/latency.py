@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sageserve_env.simulator._jit import jit
+from sageserve_env.simulator._jit import hot, jit
 from sageserve_env.simulator.state import State
 
 
@@ -33,7 +33,7 @@ def pass_s(s: State, p: int, tokens: float, n: int, context: float) -> float:
     return float(seconds + profile.e * n + profile.f * context)
 
 
-@jit
+@hot
 def prefill_s(s: State, p: int, tokens: float) -> float:
     """Isolated prefill of ``tokens`` prompt tokens, in seconds."""
     profile = s.profile[p]
@@ -44,7 +44,7 @@ def prefill_s(s: State, p: int, tokens: float) -> float:
     return float(profile.a + (profile.b + profile.c * tokens) * tokens)
 
 
-@jit
+@hot
 def decode_s(s: State, p: int, n: int, context: float) -> float:
     """One iteration of ``n`` decodes over ``context`` KV tokens, in seconds."""
     profile = s.profile[p]
@@ -79,7 +79,7 @@ def chunk_interaction_s(s: State, p: int, done: float, chunk: float) -> float:
     return max(0.0, extra)
 
 
-@jit
+@hot
 def decode_share_s(s: State, p: int, n: int, context: float) -> float:
     """What ``n`` decodes add to an iteration that carries prompt tokens: e n + f ctx."""
     profile = s.profile[p]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from sageserve_env.simulator._jit import jit
+from sageserve_env.simulator._jit import hot, jit
 from sageserve_env.simulator.codes import (
     ACTIVE,
     BILL_ACTIVE,
@@ -34,21 +34,21 @@ RATIO_BUCKETS = 64  # of the TTFT-over-objective windows: 8 per octave from 2^-4
 WINDOW_MINUTES = 5
 
 
-@jit
+@hot
 def bucket(seconds: float) -> int:
     """Return the histogram bucket of a latency: exponent and top 5 bits of the mantissa."""
     i = int(np.float64(seconds).view(np.int64) >> 47) - _LOWEST_BITS
     return min(max(i, 0), BUCKETS - 1)
 
 
-@jit
+@hot
 def ratio_bucket(ratio: float) -> int:
     """Return the window bucket of a TTFT-over-objective ratio; bucket 32 starts at 1."""
     i = int(np.float64(ratio).view(np.int64) >> 49) - _LOWEST_RATIO_BITS
     return min(max(i, 0), RATIO_BUCKETS - 1)
 
 
-@jit
+@hot
 def turn_window(s: State, e: int, now_s: float) -> int:
     """Clear the minutes of endpoint ``e``'s window that have passed; return the current row."""
     minute = int(now_s / 60.0)
@@ -62,7 +62,7 @@ def turn_window(s: State, e: int, now_s: float) -> int:
     return minute % WINDOW_MINUTES
 
 
-@jit
+@hot
 def book_arrival(s: State, i: int, now_s: float) -> None:
     """Count an arrival."""
     request = s.request[i]
@@ -74,7 +74,7 @@ def book_arrival(s: State, i: int, now_s: float) -> None:
     s.demand[minute, request.model, request.region, request.tier, 1] += request.prompt
 
 
-@jit
+@hot
 def book_first_token(s: State, i: int, now_s: float) -> None:
     """Count a first token; network latency to the serving region is included."""
     request = s.request[i]
@@ -98,7 +98,7 @@ def book_first_token(s: State, i: int, now_s: float) -> None:
         s.record[request.id, 0] = ttft
 
 
-@jit
+@hot
 def book_completion(s: State, i: int, now_s: float) -> None:
     """Count a completed request."""
     request = s.request[i]

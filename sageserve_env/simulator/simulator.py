@@ -12,7 +12,14 @@ from sageserve_env.actions import ClusterAction
 from sageserve_env.options import DISCIPLINES, ROUTERS
 from sageserve_env.scenario import Scenario
 from sageserve_env.simulator import codes, invariants, summary
-from sageserve_env.simulator.build import ARRIVALS, DEMAND_BIN_S, EMPTY, build_state, grow_slots
+from sageserve_env.simulator.build import (
+    ARRIVALS,
+    DEMAND_BIN_S,
+    EMPTY,
+    MOST_REQUESTS,
+    build_state,
+    grow_slots,
+)
 from sageserve_env.simulator.events import advance
 from sageserve_env.simulator.feed import Feed, FeedPosition
 from sageserve_env.simulator.fleet import activate, reconcile
@@ -222,6 +229,8 @@ class Simulator:
         for name, column in zip(ARRIVALS, chunk, strict=True):
             state.put(name, column)
         need = int(clock["sequence"]) + len(chunk[0])
+        if need > MOST_REQUESTS:
+            raise OverflowError(f"one simulation numbers at most {MOST_REQUESTS} requests")
         if self.keep_records and need > len(state.record):
             grown = np.full((max(need, 2 * len(state.record)), 4), np.nan)
             grown[: len(state.record)] = state.record

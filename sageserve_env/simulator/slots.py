@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from sageserve_env.simulator._jit import jit
+from sageserve_env.simulator._jit import hot, jit
 from sageserve_env.simulator.codes import FREE, GLOBAL, HELD, NONE, TRANSIT
 from sageserve_env.simulator.state import State
 
 
-@jit
+@hot
 def take_slot(s: State) -> int:
     """Take a free slot; the caller has checked that there is one."""
     clock = s.clock[0]
@@ -21,7 +21,7 @@ def take_slot(s: State) -> int:
     return int(i)
 
 
-@jit
+@hot
 def free_slot(s: State, i: int) -> None:
     """Give a slot back."""
     clock = s.clock[0]
@@ -33,14 +33,14 @@ def free_slot(s: State, i: int) -> None:
     clock.n_free += 1
 
 
-@jit
+@hot
 def _after(s: State, i: int, other: int) -> bool:
     """Whether request ``i`` comes after ``other`` in queue order."""
     a, b = s.request[i].key, s.request[other].key
     return bool(a > b or (a == b and s.request[i].id > s.request[other].id))
 
 
-@jit
+@hot
 def insert_waiting(s: State, v: int, i: int) -> None:
     """Insert request ``i`` into the waiting list of VM ``v`` in key order, from the back."""
     vm = s.vm[v]
@@ -62,7 +62,7 @@ def insert_waiting(s: State, v: int, i: int) -> None:
     vm.n_waiting += 1
 
 
-@jit
+@hot
 def pop_waiting(s: State, v: int) -> int:
     """Remove and return the head of the waiting list of VM ``v``."""
     vm = s.vm[v]
@@ -76,7 +76,7 @@ def pop_waiting(s: State, v: int) -> int:
     return int(i)
 
 
-@jit
+@hot
 def insert_prefilling(s: State, v: int, i: int, before: int) -> None:
     """Insert request ``i`` into the prefilling list of VM ``v`` before ``before`` (NONE: last)."""
     vm = s.vm[v]
@@ -95,7 +95,7 @@ def insert_prefilling(s: State, v: int, i: int, before: int) -> None:
     vm.n_prefilling += 1
 
 
-@jit
+@hot
 def remove_prefilling(s: State, v: int, i: int) -> None:
     """Remove request ``i`` from the prefilling list of VM ``v``."""
     vm = s.vm[v]

@@ -13,21 +13,19 @@ from typing import Any
 import numpy as np
 
 from sageserve_env.simulator._handle import Handle
+from sageserve_env.simulator.memory import LINE_BYTES
 
 Array = np.ndarray[Any, Any]
-
-CACHE_LINE_BYTES = 64
 
 
 def _record(*fields: tuple[Any, ...]) -> np.dtype[Any]:
     return np.dtype((np.record, list(fields)))
 
 
-def aligned(length: int, dtype: np.dtype[Any]) -> Array:
-    """Return zeroed records that start at a cache line."""
-    raw = np.zeros(length * dtype.itemsize + CACHE_LINE_BYTES, dtype=np.uint8)
-    start = -raw.ctypes.data % CACHE_LINE_BYTES
-    return raw[start : start + length * dtype.itemsize].view(dtype)
+def _lines(*fields: tuple[Any, ...]) -> np.dtype[Any]:
+    """Return a record of whole cache lines; fields are in the order of how often they are used."""
+    spare = -_record(*fields).itemsize % LINE_BYTES
+    return _record(*fields, ("spare", "u1", (spare,))) if spare else _record(*fields)
 
 
 CONFIG = _record(
@@ -77,7 +75,7 @@ CLOCK = _record(
     ("free_head", "i8"),  # request slots that were given back
     ("n_free", "i8"),
     ("n_touched", "i8"),  # slots that were ever used: the first so many
-    ("first_leaf", "i8"),  # node of VM 0 in the tournament
+    ("first_leaf", "i8"),  # place of VM 0 in the tournament
     ("transit_head", "i8"),  # requests between region and instance, FIFO
     ("transit_tail", "i8"),
     ("sequence", "i8"),  # requests taken from the trace; tie-breaker of queue keys
@@ -102,44 +100,49 @@ CLOCK = _record(
     ("events", "i8"),
 )
 
-VM = _record(
+# Two lines are used at each event of a VM, the rest when it changes its state. Narrow fields are
+# checked where a state is built (``build.check_ranges``).
+VM = _lines(
     ("run_start_s", "f8"),
     ("run_base_s", "f8"),  # time of the run's first iteration
     ("run_growth_s", "f8"),  # added by each further iteration
-    ("run_iterations", "i8"),  # planned iterations of the current run; 0 when idle
+    ("slow", "f8"),  # factor on iteration times
     ("iteration", "i8"),  # decode iterations done
-    ("first_end", "i8"),  # iteration in which the first sequence ends; large when none decodes
-    ("context_tokens", "i8"),  # KV tokens of the decoding sequences
+    ("first_item", "i8"),  # sequence that ends first, as in ``ends``; NO_ITEM when none decodes
     ("queued_tokens", "i8"),  # prompt tokens not yet prefilled
     ("pending_tokens", "i8"),  # JSQ: prompts until their prefill ends, + 1 per request
-    ("kv_used", "i8"),  # tokens reserved or in use
-    ("kv_capacity", "i8"),
+    # second line
     ("event_s", "f8"),  # next event; inf when idle
-    ("slow", "f8"),  # factor on iteration times
-    ("run_decodes", "i4"),  # 1: the run advances the decoding sequences
-    ("run_prompts", "i4"),  # prompts with a chunk in the run
-    ("n_running", "i4"),  # decoding sequences
-    ("n_prefilling", "i4"),  # admitted, prompt not finished
+    ("run_iterations", "i4"),  # planned iterations of the current run; 0 when idle
+    ("context_tokens", "i4"),  # KV tokens of the decoding sequences
+    ("kv_used", "i4"),  # tokens reserved or in use
+    ("kv_capacity", "i4"),
     ("n_waiting", "i4"),
     ("wait_head", "i4"),  # waiting requests in key order
     ("wait_tail", "i4"),
     ("pre_head", "i4"),  # admitted prompts in key order
     ("pre_tail", "i4"),
-    ("profile", "i4"),  # index into profiles; NONE without a model
     ("endpoint", "i4"),
-    ("member_pos", "i4"),  # place in the endpoint's list of accepting instances
+    ("run_decodes", "i2"),  # 1: the run advances the decoding sequences
+    ("run_prompts", "i2"),  # prompts with a chunk in the run
+    ("n_running", "i2"),  # decoding sequences
+    ("n_prefilling", "i2"),  # admitted, prompt not finished
+    ("profile", "i2"),  # index into profiles; NONE without a model
+    ("member_pos", "i2"),  # place in the endpoint's list of accepting instances
     ("state", "i4"),
+    # third line, rarely used
+    ("since_s", "f8"),  # start of the unbilled part of the current state
+    ("fault_s", "f8"),  # next crash or eviction
     ("region", "i4"),
     ("gpu", "i4"),
     ("model", "i4"),  # model on the VM, also while spot
-    ("since_s", "f8"),  # start of the unbilled part of the current state
-    ("fault_s", "f8"),  # next crash or eviction
 )
 
-# The first cache line has what prefill and completion need.
-REQUEST = _record(
+# The first line has what queues, prefill and completion need.
+REQUEST = _lines(
     ("arrival_s", "f8"),
-    ("id", "i8"),  # position in the trace
+    ("key", "f8"),  # queue order; while in transit: when it reaches the region
+    ("id", "i4"),  # position in the trace
     ("prompt", "i4"),
     ("output", "i4"),
     ("target", "i4"),  # tokens to prefill (prompt, plus emitted ones after a preemption)
@@ -149,19 +152,17 @@ REQUEST = _record(
     ("next", "i4"),
     ("prev", "i4"),
     ("vm", "i4"),
-    ("endpoint", "i4"),
+    ("endpoint", "i2"),
     ("model", "i2"),
     ("region", "i2"),
-    ("tier", "i2"),
-    ("state", "i2"),
-    ("key", "f8"),  # queue order; while in transit: when it reaches the region
+    ("tier", "i1"),
+    ("state", "i1"),
+    # second line
     ("objective_s", "f8"),
     ("first_token_s", "f8"),  # < 0 until emitted
-    ("end_iteration", "i8"),  # VM's iteration count at which its output is complete
     ("admitted", "i8"),  # admission stamp, for newest-first preemption
     ("preference", "i4"),  # row of ``orders``
     ("escalated", "i4"),
-    ("spare", "f8", (2,)),  # pads the record to two cache lines
 )
 
 ENDPOINT = _record(
@@ -253,8 +254,8 @@ class State(Handle):
     )
     member: Array  # MEMBER [E, most VMs of an endpoint]
     ends: Array  # i8 [V, max_sequences + padding]: heap of end_iteration << 24 | slot
-    tree_s: Array  # f8 [nodes]: tournament of next events; children of i are 4 i + 1 to 4 i + 4
-    tree_vm: Array  # i8 [nodes]: their VMs
+    tree_time: Array  # i8 [places]: tournament of next events, bits of their times (``heaps``)
+    tree_vm: Array  # i4 [places]: their VMs
     ring: Array  # i8 [E, 60]: prompt tokens routed per second
     target: Array  # i8 [E, G]
     active: Array  # i8 [E, G]
@@ -296,8 +297,8 @@ class State(Handle):
         ("table", _F8, 3),
         ("member", MEMBER, 2),
         ("ends", _I8, 2),
-        ("tree_s", _F8, 1),
-        ("tree_vm", _I8, 1),
+        ("tree_time", _I8, 1),
+        ("tree_vm", _I4, 1),
         ("ring", _I8, 2),
         ("target", _I8, 2),
         ("active", _I8, 2),

@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from sageserve_env.actions import ClusterAction
 from sageserve_env.scenario import Scenario, load_scenario
 from sageserve_env.simulator import codes
+from sageserve_env.simulator.heaps import next_event_s
 from sageserve_env.simulator.simulator import Simulator
 from tests.simulator.small import scenario as small_scenario
 from tests.simulator.small import simulator, targets
@@ -129,7 +130,7 @@ def _next_event_s(sim: Simulator) -> float:
     state = sim.state
     clock = state.clock[0]
     times = [float(clock["next_other_s"])]
-    times.append(float(state.tree_s[0]))
+    times.append(next_event_s(state))
     if clock["cursor"] < len(state.arrival_s):
         times.append(float(state.arrival_s[clock["cursor"]]))
     elif not clock["exhausted"]:
