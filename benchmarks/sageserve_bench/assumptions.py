@@ -7,14 +7,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from sageserve_bench.grid import Grid
 from sageserve_bench.rows import Row
 from sageserve_bench.service import WORST_MODEL_TARGET
+from sageserve_bench.wording import counted, duration
 from sageserve_bench.workload import TraceSpec, read_file
 from sageserve_env.options import TierConfig
 from sageserve_env.scenario import Scenario
 
 if TYPE_CHECKING:
-    from sageserve_bench.comparison import Grid
     from sageserve_traces import LoadReport, RequestTrace
 
 DAY_S = 86_400.0
@@ -43,23 +44,6 @@ def assumptions(grid: Grid, rows: Sequence[Row]) -> list[str]:
     lines.append(_of_cluster(grid.scenario))
     lines += _of_least_fleet(grid.scenario, rows)
     return lines
-
-
-def duration(seconds: float) -> str:
-    """Return a length of time in words: seconds, minutes or hours, to two digits after the point.
-
-    Args:
-        seconds: Not negative.
-    """
-    for unit, size in (("h", 3600.0), ("min", 60.0)):
-        if seconds >= size:
-            return f"{round(seconds / size, 2):,g} {unit}"
-    return f"{round(seconds, 2):g} s"
-
-
-def counted(number: int, noun: str) -> str:
-    """Return a number with its noun: ``1 VM``, ``1,024 VMs``."""
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
 def _of_trace(

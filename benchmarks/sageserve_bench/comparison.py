@@ -3,54 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sageserve_agents import Agent
 from sageserve_bench.backends import Backend, execute
-from sageserve_bench.checklog import CheckLog, check_state
-from sageserve_bench.episode import Episode, check_replay, run_episode, steps_of
-from sageserve_bench.errors import UserError
+from sageserve_bench.episode import Episode, steps_of
+from sageserve_bench.grid import Grid, make_grid
 from sageserve_bench.progress import Reporter, Silent
-from sageserve_bench.rows import TIMED, Row, Value, with_scores
+from sageserve_bench.rows import Row, with_scores
 from sageserve_bench.store import Store
-from sageserve_bench.tasks import Task, agent_label, check_agents, split_agents
-from sageserve_bench.workload import TraceSpec, pick_seeds
-from sageserve_env.scenario import Scenario, load_scenario
-from sageserve_traces import ReadOptions, TraceSource, parse_duration
+from sageserve_bench.summary import write_outcome
+from sageserve_env.scenario import Scenario
+from sageserve_traces import TraceSource
 
 if TYPE_CHECKING:
     import pandas as pd
-
-
-@dataclass(frozen=True)
-class Grid:
-    """What is compared: agents x traces x seeds on one scenario."""
-
-    agents: tuple[str | Agent, ...]
-    scenario: Scenario
-    traces: tuple[TraceSpec | TraceSource, ...]
-    seeds: tuple[int, ...]
-
-    def tasks(self) -> list[Task]:
-        """Return the runs in the order of the table: by trace, seed, agent."""
-        return [
-            Task(agent, self.scenario, trace, seed)
-            for trace in self.traces
-            for seed in self.seeds
-            for agent in self.agents
-        ]
-
-    def to_dict(self) -> dict[str, object]:
-        """Return what was asked for as plain values."""
-        return {
-            "agents": [agent_label(agent) for agent in self.agents],
-            "traces": [
-                t.to_dict() if isinstance(t, TraceSpec) else {"name": t.name} for t in self.traces
-            ],
-            "seeds": list(self.seeds),
-        }
 
 
 def compare(
@@ -107,46 +75,8 @@ def compare(
     store = None if output is None else Store(Path(output))
     rows = run_grid(grid, store, Backend(backend, workers, ray_address))
     if store is not None:
-        from sageserve_bench.outcome import write_outcome
-
         write_outcome(store, rows, grid)
     return pd.DataFrame(rows)
-
-
-def make_grid(
-    agents: str | Sequence[str | Agent],
-    *,
-    scenario: str | Path | Scenario,
-    trace: str | Path | TraceSource | Sequence[str | Path | TraceSource] | None,
-    seeds: int | Sequence[int],
-    split: str = "test",
-    tile: str | float | None = None,
-    rate_scale: float = 1.0,
-    columns: Mapping[str, str] | None = None,
-    on_error: str = "raise",
-) -> Grid:
-    """Return the grid of a comparison, checked (see `compare`)."""
-    chosen = tuple(split_agents(agents) if isinstance(agents, str) else agents)
-    check_agents(chosen)
-    if not rate_scale > 0:
-        raise UserError(f"the rate scale must be above 0, got {rate_scale:g}")
-    named: list[str | Path | TraceSource | None]
-    named = [*trace] if isinstance(trace, list | tuple) else [trace]  # type: ignore[list-item]
-    tile_s = None if tile is None else parse_duration(tile)
-    traces: list[TraceSpec | TraceSource] = []
-    for one in named:
-        if one is None or isinstance(one, str | Path):
-            name = None if one is None else str(one)
-            reading = ReadOptions.of(None, {"columns": columns, "on_error": on_error})
-            traces.append(TraceSpec(name, tile_s, rate_scale, reading))
-        elif tile_s is not None or rate_scale != 1.0 or columns:
-            raise UserError("tile, rate_scale and columns are for traces given by name or path")
-        else:
-            traces.append(one)
-    picked = (
-        pick_seeds(seeds, split=split) if isinstance(seeds, int) else pick_seeds(seed_list=seeds)
-    )
-    return Grid(chosen, load_scenario(scenario), tuple(traces), picked)
 
 
 def run_grid(
@@ -213,59 +143,3 @@ def _finished(store: Store, keys: Sequence[str]) -> dict[int, Row]:
 
 def _table(rows: Mapping[int, Row]) -> list[Row]:
     return with_scores(rows[index] for index in sorted(rows))
-
-
-def verify_grid(
-    grid: Grid, store: Store, reporter: Reporter | None = None, log: Path | None = None
-) -> tuple[int, int, list[str]]:
-    """Replay the stored decisions of every run of a grid, whatever code it was made with.
-
-    Args:
-        grid: What was compared.
-        store: Where rows and decisions lie.
-        reporter: Whom to tell about progress.
-        log: File of the rows that were checked, to go on after an interruption; a line holds only
-            for the code, the row and the decisions it was written for.
-
-    Returns:
-        How many rows were checked, how many of them were in the log already, and one line per value
-        that came out otherwise than stored. The times and the planner's failures are left out, as a
-        replay does not have them.
-
-    Raises:
-        UserError: If a run of the grid is not there.
-    """
-    tasks = grid.tasks()
-    rows = {_identity(row): row for row in store.read_rows()}
-    checked = CheckLog(log)
-    reporter = reporter or Silent()
-    reporter.begin([t.agent_label for t in tasks], [steps_of(t.scenario) for t in tasks], 0)
-    problems: list[str] = []
-    for index, task in enumerate(tasks):
-        workload = task.workload()
-        where = f"{task.agent_label} on {workload.trace.name}, seed {task.seed}"
-        stored = rows.get((task.agent_label, workload.trace.name, workload.trace_hash, task.seed))
-        if stored is None:
-            raise UserError(
-                f"{store.folder}: no row of {where} to verify; compare without --verify"
-            )
-        actions = store.actions(str(stored["run"]))
-        state = check_state(stored, actions)
-        lines = checked.lines(state)
-        if lines is None:
-            episode = run_episode(
-                task,
-                workload=workload,
-                replay=actions,
-                on_step=lambda n, _, i=index: reporter.stepped(i, n),  # type: ignore[misc]
-            )
-            ignored = (*TIMED, "planner_failures", "score", "run")
-            lines = check_replay(stored, episode.row, ignored)
-            checked.note(state, where, lines)
-        reporter.finished(index, stored)
-        problems += [f"{where}: {line}" for line in lines]
-    return len(tasks), checked.reused, problems
-
-
-def _identity(row: Row) -> tuple[Value, ...]:
-    return (row["agent"], row["trace"], row.get("trace_hash"), row["seed"])

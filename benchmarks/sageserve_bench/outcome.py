@@ -3,26 +3,18 @@
 from __future__ import annotations
 
 import math
-import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sageserve_bench.assumptions import assumptions, counted
 from sageserve_bench.episode import SETTLED_S
-from sageserve_bench.rows import Row, write_json
+from sageserve_bench.rows import Row
 from sageserve_bench.service import Service, most_unfinished, target_label
 from sageserve_bench.statistics import Estimate, estimate, improvement, mean, paired, pareto_front
-from sageserve_bench.store import REPORT, SUMMARY, Store
-from sageserve_bench.tasks import code_hash
+from sageserve_bench.wording import counted
 from sageserve_env.scenario import Scenario
-
-if TYPE_CHECKING:
-    from sageserve_bench.comparison import Grid
 
 DAY_S = 86_400.0
 DAYS_PER_MONTH = 365.25 / 12
@@ -292,58 +284,3 @@ def _how_sure(
         f"{_dollars(difference.low)} to {_dollars(difference.high)}, which {clear} zero; a run of "
         f"it is cheaper than one of the other with probability {chance:.2f}."
     )
-
-
-def versions() -> dict[str, str]:
-    """Return the versions that results may depend on."""
-    found = {"python": platform.python_version(), "code": code_hash()}
-    for package in ("sageserve-env", "numpy", "numba", "gymnasium", "pulp", "highspy", "pandas"):
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    return found
-
-
-def summarise(rows: Sequence[Row], outcome: Outcome, grid: Grid) -> dict[str, Any]:
-    """Return ``summary.json``: what was asked, what came out, with which versions."""
-    return {
-        "scenario": {"name": grid.scenario.name, "config_hash": grid.scenario.config_hash},
-        "grid": grid.to_dict(),
-        "runs": len(rows),
-        "targets": dict(outcome.targets),
-        "verdict": list(outcome.verdict),
-        "assumptions": assumptions(grid, rows),
-        "pareto_front": list(outcome.front),
-        "agents": {
-            a.agent: {
-                "runs": a.runs,
-                "clairvoyant": a.clairvoyant,
-                "attains": a.attains,
-                "misses": list(a.misses),
-                "cost_per_day_usd": a.cost_per_day_usd,
-                "cost_per_month_usd": a.cost_per_day_usd * DAYS_PER_MONTH,
-                "mean": dict(a.means),
-                "iqm": {name: figure.to_dict() for name, figure in a.figures.items()},
-                "against_cheapest": {
-                    name: figure.to_dict()
-                    for name, figure in outcome.pairs.get(a.agent, {}).items()
-                },
-            }
-            for a in outcome.agents
-        },
-        "versions": versions(),
-        "configuration": grid.scenario.to_dict(),
-    }
-
-
-def write_outcome(store: Store, rows: Sequence[Row], grid: Grid) -> Outcome:
-    """Write ``summary.json`` and ``report.html``; return what the rows say."""
-    from sageserve_bench.report import build_report
-    from sageserve_bench.rows import write_text
-
-    outcome = conclude(rows, targets_of(grid.scenario))
-    summary = summarise(rows, outcome, grid)
-    write_json(store.folder / SUMMARY, summary)
-    write_text(store.folder / REPORT, build_report(store, rows, summary, outcome))
-    return outcome

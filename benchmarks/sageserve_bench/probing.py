@@ -6,14 +6,13 @@ where it stopped: it asks the same questions again and finds the answers there.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from sageserve_agents.registry import parse_spec
 from sageserve_bench.backends import Backend, execute
 from sageserve_bench.episode import Episode
+from sageserve_bench.journal import Journal
 from sageserve_bench.rows import Row
 from sageserve_bench.service import Service
 from sageserve_bench.tasks import Task
@@ -48,40 +47,6 @@ class Probe:
     def cost_usd(self) -> float:
         """Mean cost of an episode."""
         return self.means["cost_usd"]
-
-
-class Journal:
-    """Rows of finished episodes, one JSON line each; what was cut off when writing is passed over.
-
-    Args:
-        path: File; None keeps nothing.
-    """
-
-    def __init__(self, path: Path | None) -> None:
-        self.path = path
-        self._rows: dict[str, Row] = {}
-        if path is not None and path.exists():
-            for line in path.read_text(encoding="utf-8").splitlines():
-                try:
-                    entry = json.loads(line)
-                    self._rows[entry["key"]] = entry["row"]
-                except (ValueError, KeyError, TypeError):
-                    continue
-
-    def get(self, key: str) -> Row | None:
-        """Return a finished row."""
-        return self._rows.get(key)
-
-    def add(self, key: str, row: Row) -> None:
-        """Keep a row."""
-        self._rows[key] = row
-        if self.path is None:
-            return
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        line = json.dumps({"key": key, "row": row}, allow_nan=False)
-        whole = not self.path.exists() or self.path.read_bytes()[-1:] in (b"", b"\n")
-        with self.path.open("a", encoding="utf-8") as file:
-            file.write(("" if whole else "\n") + line + "\n")
 
 
 @dataclass

@@ -10,7 +10,7 @@ from typing import Any
 
 from sageserve_bench import speed_cases as cases
 from sageserve_bench.errors import UserError
-from sageserve_bench.outcome import versions
+from sageserve_bench.versions import versions
 
 
 @dataclass(frozen=True)

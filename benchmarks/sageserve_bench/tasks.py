@@ -8,16 +8,14 @@ import pickle
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 
-import sageserve_agents
-import sageserve_env
-import sageserve_traces
 from sageserve_agents import Agent, make_agent
 from sageserve_agents.learned import checkpoint
 from sageserve_agents.registry import is_file, parse_spec
+from sageserve_bench.agent_files import expand
 from sageserve_bench.errors import UserError
+from sageserve_bench.versions import code_hash
 from sageserve_bench.workload import TraceSpec, Workload, digest, resolve
 from sageserve_env.scenario import Scenario
 from sageserve_traces import TraceSource
@@ -118,11 +116,7 @@ def split_agents(text: str) -> list[str]:
                 f"--agents: {piece!r} is no agent; options of one agent are separated by ';', "
                 "as in ilp:forecaster=seasonal;router=threshold"
             )
-    if any(piece.startswith("@") for piece in pieces):
-        from sageserve_bench.records import expand
-
-        return expand(pieces)
-    return pieces
+    return expand(pieces)
 
 
 def check_agents(agents: Sequence[str | Agent]) -> None:
@@ -140,28 +134,3 @@ def check_agents(agents: Sequence[str | Agent]) -> None:
     for agent in agents:
         if isinstance(agent, str):
             make_agent(agent)
-
-
-@lru_cache(maxsize=1)
-def code_hash() -> str:
-    """Return 12 digits that name the code that decides about results.
-
-    A row of older code is not taken for a finished one when a comparison resumes. Checkpoints count
-    for the agents that use them only.
-    """
-    packages = (sageserve_env, sageserve_agents, sageserve_traces)
-    roots = [Path(str(package.__file__)).parent for package in packages]
-    files = [
-        (root, path)
-        for root in roots
-        for path in root.rglob("*")
-        if path.is_file() and checkpoint.SHIPPED not in path.parents
-    ]
-    own = Path(__file__).parent
-    files += [(own, own / name) for name in ("episode.py", "workload.py", "rows.py")]
-    sha = hashlib.sha256()
-    for root, path in sorted(files):
-        if path.suffix in {".py", ".yaml", ".csv", ".json", ".npz", ".zip"}:
-            sha.update(f"{root.name}/{path.relative_to(root)}".encode())
-            sha.update(path.read_bytes())
-    return sha.hexdigest()[:12]

@@ -10,11 +10,13 @@ from pathlib import Path
 import pytest
 
 from sageserve_agents.parameters import ServiceKnob
+from sageserve_bench.agent_files import expand
 from sageserve_bench.calibration import calibrate, parse_knob, position_of, search
 from sageserve_bench.cli import run
 from sageserve_bench.errors import UserError
-from sageserve_bench.probing import Journal, Probe, Prober, with_options
-from sageserve_bench.records import expand, refuse_test_seeds
+from sageserve_bench.journal import Journal
+from sageserve_bench.probing import Probe, Prober, with_options
+from sageserve_bench.records import refuse_test_seeds
 from sageserve_bench.service import Service
 from sageserve_env.scenario import Scenario, load_scenario
 
@@ -126,7 +128,7 @@ def test_a_prober_runs_nothing_twice(small: Scenario, tmp_path: Path) -> None:
     assert again("static").means == probe.means
     assert len(path.read_text().splitlines()) == 3, "the journal had both episodes"
     again("static:target_load=0.5")
-    assert len(Journal(path)._rows) == 4, "the cut line does not spoil the next"
+    assert len(Journal(path)._found) == 4, "the cut line does not spoil the next"
 
 
 def test_test_seeds_are_refused() -> None:

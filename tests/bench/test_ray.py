@@ -11,8 +11,10 @@ from typing import Any
 import pytest
 
 from sageserve_bench.backends import Backend
-from sageserve_bench.comparison import make_grid, run_grid, verify_grid
+from sageserve_bench.comparison import run_grid
 from sageserve_bench.errors import UserError
+from sageserve_bench.grid import make_grid
+from sageserve_bench.replay import verify_grid
 from sageserve_bench.rows import Row
 from sageserve_bench.store import Store
 from sageserve_env.scenario import Scenario

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from sageserve_agents.learned.checkpoint import Checkpoint, load, save
-from sageserve_bench.comparison import make_grid
 from sageserve_bench.errors import UserError
+from sageserve_bench.grid import make_grid
 from sageserve_bench.tasks import Task, agent_label, check_agents, split_agents
 from sageserve_bench.workload import TraceSpec, pick_seeds, resolve
 from sageserve_env.scenario import Scenario, load_scenario

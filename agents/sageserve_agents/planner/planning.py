@@ -9,6 +9,7 @@ import numpy as np
 
 from sageserve_agents.demand import Clock, DemandTracker
 from sageserve_agents.planner import requirements as need
+from sageserve_agents.planner.explain import explain
 from sageserve_agents.planner.forecast import Forecaster, make_forecaster
 from sageserve_agents.planner.options import PlannerOptions
 from sageserve_agents.planner.problem import Plan, PlanProblem
@@ -177,4 +178,4 @@ class PlanningAgent(RuleAgent[OptionsT]):
 
     def explain(self) -> str:
         """Return the last plan in words."""
-        return "no plan was made yet" if self.plan is None else self.plan.explain()
+        return "no plan was made yet" if self.plan is None else explain(self.plan)

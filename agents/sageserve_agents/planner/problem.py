@@ -192,12 +192,6 @@ class Plan:
         """Return the parts of the objective: vms, starts, flows, shortfall."""
         return cost_parts(self.problem, self.instances, self.flow, self.shortfall)
 
-    def explain(self) -> str:
-        """Return the plan, what binds it and what it costs, as text."""
-        from sageserve_agents.planner.explain import explain
-
-        return explain(self)
-
 
 def cost_parts(
     p: PlanProblem, instances: Ints, flow: Floats, shortfall: Floats

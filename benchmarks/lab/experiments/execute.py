@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -12,9 +11,11 @@ from lab.experiments.definition import Experiment, Tuned
 from lab.experiments.outcomes import Outcomes, load, outcomes_of
 from lab.experiments.plots import plot
 from lab.experiments.tables import document
+from sageserve_bench.agent_files import read_specs
 from sageserve_bench.backends import Backend
-from sageserve_bench.comparison import make_grid, run_grid
+from sageserve_bench.comparison import run_grid
 from sageserve_bench.errors import UserError
+from sageserve_bench.grid import make_grid
 from sageserve_bench.progress import Reporter
 from sageserve_bench.published import ARMS, COMMAND
 from sageserve_bench.rows import Row, write_json, write_text
@@ -35,19 +36,8 @@ def read_tuned(folder: Path) -> dict[str, str]:
     Raises:
         UserError: If a file in it is no file of `sageserve tune`.
     """
-    found = {}
-    for path in sorted(folder.glob("*.json")):
-        try:
-            agents = json.loads(path.read_text(encoding="utf-8"))["agents"]
-            found.update(
-                {
-                    str(record["spec"]).partition(":")[0]: str(record["spec"])
-                    for record in agents.values()
-                }
-            )
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
-            raise UserError(f"{path}: is no file of sageserve calibrate or tune") from None
-    return found
+    specs = [spec for path in sorted(folder.glob("*.json")) for spec in read_specs(path)]
+    return {spec.partition(":")[0]: spec for spec in specs}
 
 
 def scenario_of(experiment: Experiment, name: str, *, quick: bool) -> Scenario:

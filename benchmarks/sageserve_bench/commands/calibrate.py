@@ -107,9 +107,10 @@ def make_prober(
         UserError: On bad input, test seeds among it.
     """
     from sageserve_bench.commands.compare import parse_seeds
-    from sageserve_bench.comparison import make_grid
     from sageserve_bench.errors import UserError
-    from sageserve_bench.probing import Journal, Prober
+    from sageserve_bench.grid import make_grid
+    from sageserve_bench.journal import Journal
+    from sageserve_bench.probing import Prober
     from sageserve_bench.records import refuse_test_seeds
     from sageserve_bench.workload import TraceSpec
 

@@ -59,11 +59,12 @@ def compare(
     from sageserve_bench import terminal
     from sageserve_bench.assumptions import assumptions
     from sageserve_bench.backends import Backend
-    from sageserve_bench.checklog import VERIFIED
-    from sageserve_bench.comparison import make_grid, run_grid, verify_grid
-    from sageserve_bench.outcome import write_outcome
+    from sageserve_bench.comparison import run_grid
+    from sageserve_bench.grid import make_grid
     from sageserve_bench.progress import Bars
+    from sageserve_bench.replay import VERIFIED, verify_grid
     from sageserve_bench.store import REPORT, RESULTS, SUMMARY, Store
+    from sageserve_bench.summary import write_outcome
     from sageserve_bench.table import show
 
     chosen = Backend(backend, workers, ray_address)

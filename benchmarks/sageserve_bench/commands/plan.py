@@ -41,6 +41,7 @@ def plan(
 ) -> None:
     """Make one plan from a forecast (or a demand you give) and explain it."""
     from sageserve_agents import make_agent
+    from sageserve_agents.planner.explain import explain
     from sageserve_agents.planner.hourly import HourlyPlanner
     from sageserve_agents.playing import own_seed
     from sageserve_bench import terminal
@@ -87,7 +88,7 @@ def plan(
     if result is None:
         raise UserError(f"no plan: {planner.failure}")
     out.print(_theta_line(cluster, view), soft_wrap=True)
-    out.print(result.explain(), soft_wrap=True)
+    out.print(explain(result), soft_wrap=True)
 
 
 def load_workload(scenario: str, trace: str | None, tile: str | None, seed: int) -> Workload:

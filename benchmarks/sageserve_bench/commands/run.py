@@ -35,8 +35,8 @@ def run(
 
     from sageserve_bench import terminal
     from sageserve_bench.commands.compare import parse_columns
-    from sageserve_bench.comparison import make_grid
     from sageserve_bench.episode import run_episode, steps_of
+    from sageserve_bench.grid import make_grid
     from sageserve_bench.live import LivePanel
     from sageserve_bench.request_records import check_target
     from sageserve_bench.rows import clean, write_json

@@ -149,7 +149,7 @@ def _print(summary: dict[str, Any]) -> None:
     from rich.table import Table
 
     from sageserve_bench import terminal
-    from sageserve_bench.assumptions import duration
+    from sageserve_bench.wording import duration
 
     console = terminal.output()
     length_s = summary["duration_s"]
