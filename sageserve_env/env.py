@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +15,12 @@ from sageserve_env._config import unknown_key_message
 from sageserve_env.action_modes import make_action_mode
 from sageserve_env.actions import ClusterAction
 from sageserve_env.arguments import adjusted, checked_flag, checked_seed, forced_trace_seed
+from sageserve_env.control import decided
 from sageserve_env.kernels.buffers import SUMS, build_buffers
+from sageserve_env.kernels.decode import reactive
 from sageserve_env.kernels.step import IN_FORCE, REJECTED, look
 from sageserve_env.kernels.step import step as step_kernel
+from sageserve_env.knobs import default_routing
 from sageserve_env.observations import Layout, Observation
 from sageserve_env.render import RENDER_MODES, Renderer
 from sageserve_env.rewards import Change, Reward, Vector, make_reward, vector_of
@@ -150,6 +153,9 @@ class SageServeEnv(gym.Env[Observation, Any]):
         start: str = "fixed",
         action_mode: str = "continuous",
         control: str = "joint",
+        policy: Mapping[str, Any] | None = None,
+        targets: str = "absolute",
+        clip_actions: bool = False,
         observation_mode: str = "flat",
         reward: str | Reward = "dollars",
         vector_reward: bool = False,
@@ -167,6 +173,9 @@ class SageServeEnv(gym.Env[Observation, Any]):
             "start": start,
             "action_mode": action_mode,
             "control": control,
+            "policy": policy,
+            "targets": targets,
+            "clip_actions": clip_actions,
             "observation_mode": observation_mode,
             "reward": reward,
             "vector_reward": vector_reward,
@@ -183,11 +192,18 @@ class SageServeEnv(gym.Env[Observation, Any]):
         self._workloads = Workloads(asked, trace, start=start, start_s=start_s)
         self.scenario = self._workloads.scenario
 
-        self._mode = make_action_mode(self.scenario, action_mode, control)
+        self._mode = make_action_mode(
+            action_mode,
+            decided(self.scenario, action_mode, control, policy, targets),
+            checked_flag(clip_actions, "clip_actions"),
+        )
         self.layout = Layout(self.scenario, observation_mode)
         self.action_space = self._mode.space
         self.observation_space = self.layout.space
         self.action_names = self._mode.names
+        self.action_owners = self._mode.owners
+        self.action_changes = self._mode.changes
+        self.no_change = self._mode.no_change
         self.observation_names = self.layout.names
 
         self.reward = make_reward(reward)
@@ -204,9 +220,7 @@ class SageServeEnv(gym.Env[Observation, Any]):
             self.scenario,
             self._simulator.theta,
             self._simulator.initial_fleet(),
-            self._simulator.default_routing(self.scenario.routing.router),
-            action_size=self._mode.size,
-            options=self._mode.options,
+            default_routing(self.scenario, self.scenario.routing.router),
             observation_size=self.layout.size,
         )
         self._renderer = Renderer(self.scenario, render_mode) if render_mode else None
@@ -242,30 +256,39 @@ class SageServeEnv(gym.Env[Observation, Any]):
             ValueError: If the decision does not fit the scenario; nothing has changed then.
         """
         self._require_episode()
-        self._simulator.apply(action)
-        self._advance(IN_FORCE, None)
+        self._simulator.apply(self._mode.completed(action))
+        self._advance(IN_FORCE)
         return self._outcome()
 
     def _act(self, action: Any) -> None:
         self._require_episode()
-        decision = self._mode.read(action, self._buffers)
+        decision = self._mode.read(action, self._rule)
         if decision is None:
-            self._advance(self._mode.form, action)
+            self._advance(self._mode.form)
         else:
             self._simulator.apply(decision)
-            self._advance(IN_FORCE, action)
+            self._advance(IN_FORCE)
 
-    def _advance(self, form: int, action: Any) -> None:
+    def _rule(self) -> NDArray[np.int64]:
+        """Return the targets of the reactive rule, [E, G]; nothing changes."""
+        target = self._simulator.state.target
+        before = target.copy()
+        reactive(self._simulator.state, self._buffers)
+        wanted = target.copy()
+        target[:] = before
+        return wanted
+
+    def _advance(self, form: int) -> None:
         """Simulate one step; nearly all of the time is spent in kernels without the GIL."""
         assert self._workload is not None
-        simulator, buffers, control = self._simulator, self._buffers, self._mode.control
+        simulator, buffers, decoder = self._simulator, self._buffers, self._mode.decoder
         until_s = min((self._steps + 1) * self._interval_s, self._workload.horizon_s)
-        status = step_kernel(simulator.state, buffers, form, control, until_s)
+        status = step_kernel(simulator.state, buffers, decoder, form, until_s)
         while status != DONE:
             if status == REJECTED:
-                raise ValueError(self._mode.refusal(action))
+                raise ValueError(self._mode.refusal())
             simulator.supply(status)
-            status = step_kernel(simulator.state, buffers, IN_FORCE, control, until_s)
+            status = step_kernel(simulator.state, buffers, decoder, IN_FORCE, until_s)
         self._steps += 1
         self._time_s = until_s
         self._over = until_s >= self._workload.horizon_s
@@ -284,8 +307,8 @@ class SageServeEnv(gym.Env[Observation, Any]):
             "cost": self.reward.cost(change),
             "cost_budget": budget,
         }
-        if len(self._buffers.mask):
-            info["action_mask"] = self._buffers.mask.copy()
+        if len(self._mode.decoder.mask):
+            info["action_mask"] = self._mode.decoder.mask.copy()
         if self._over:
             info["episode_metrics"] = self.episode_metrics()
         if self.reward.vector:
@@ -343,11 +366,11 @@ class SageServeEnv(gym.Env[Observation, Any]):
         self._begin(workload)
         self._steps, self._time_s, self._over = 0, 0.0, False
         self._total_reward = 0.0
-        look(self._simulator.state, self._buffers, self._mode.control)
+        look(self._simulator.state, self._buffers, self._mode.decoder)
         self._totals = self._buffers.totals.tolist()
         info: dict[str, Any] = {"trace_seed": trace_seed, "trace": workload.trace.name}
-        if len(self._buffers.mask):
-            info["action_mask"] = self._buffers.mask.copy()
+        if len(self._mode.decoder.mask):
+            info["action_mask"] = self._mode.decoder.mask.copy()
         if self._renderer is not None:
             self._renderer.start(self._simulator)
         return self.layout.present(self._buffers.observation), info
@@ -373,9 +396,9 @@ class SageServeEnv(gym.Env[Observation, Any]):
         Raises:
             ValueError: If the actions are not discrete.
         """
-        if not len(self._buffers.mask):
+        if not len(self._mode.decoder.mask):
             raise ValueError("action_masks: needs action_mode='discrete'")
-        return self._buffers.mask.copy()
+        return self._mode.decoder.mask.copy()
 
     def episode_metrics(self) -> dict[str, float | int]:
         """Return the figures of the episode up to now, named as in the result tables."""
@@ -460,7 +483,7 @@ class SageServeEnv(gym.Env[Observation, Any]):
         self._over = self._time_s >= workload.horizon_s
         self._total_reward = snapshot.total_reward
         self.np_random.bit_generator.state = snapshot.random_state
-        look(simulator.state, self._buffers, self._mode.control)
+        look(simulator.state, self._buffers, self._mode.decoder)
         self._totals = list(snapshot.totals)
         return self.layout.present(self._buffers.observation)
 

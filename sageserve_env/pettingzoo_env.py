@@ -222,17 +222,6 @@ def _observed_by(scenario: Scenario, region: str) -> NDArray[np.int64]:
 
 def _decided_by(env: SageServeEnv) -> tuple[dict[str, NDArray[np.int64]], NDArray[np.int64]]:
     """Return the entries of the action that each region decides, and those that none owns."""
-    owner = {e.name: e.region for e in env.scenario.endpoints}
-    mine: dict[str, list[int]] = {region: [] for region in env.scenario.region_names}
-    common: list[int] = []
-    for i, name in enumerate(env.action_names):
-        unit = name.rsplit(".", 1)[0].split("->")[0]
-        region = owner.get(unit) or unit.rpartition("/")[2]
-        if region in mine:
-            mine[region].append(i)
-        else:
-            common.append(i)
-    return (
-        {region: np.array(entries, dtype=np.int64) for region, entries in mine.items()},
-        np.array(common, dtype=np.int64),
-    )
+    owners = env.action_owners
+    mine = {name: np.flatnonzero(owners == r) for r, name in enumerate(env.scenario.region_names)}
+    return mine, np.flatnonzero(owners == -1)

@@ -59,6 +59,8 @@ class SageServeVectorEnv(gym.vector.VectorEnv[Observation, Any, Any]):
         self.action_space = batch_space(first.action_space, num_envs)
         self.observation_names = first.observation_names
         self.action_names = first.action_names
+        self.action_changes = first.action_changes
+        self.no_change = first.no_change
         self._observations = np.zeros((num_envs, first.layout.size), dtype=np.float32)
         self._ended = np.zeros(num_envs, dtype=np.bool_)
         self._spent_s = [0.0] * num_envs

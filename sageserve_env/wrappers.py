@@ -25,8 +25,7 @@ Floats = NDArray[np.float32]
 class ActionRepeat(gym.Wrapper[Any, Any, Any, Any], RecordConstructorArgs):
     """Repeat each action for a number of steps; rewards, terms and costs are summed.
 
-    With discrete actions the changes of targets are made once: the repeats keep them (choice 2),
-    while presets and destinations stay as chosen.
+    Changes of targets are made once: the repeats keep the targets, while all else stays as chosen.
 
     Args:
         env: A `SageServeEnv`, wrapped or not.
@@ -42,16 +41,17 @@ class ActionRepeat(gym.Wrapper[Any, Any, Any, Any], RecordConstructorArgs):
         RecordConstructorArgs.__init__(self, steps=steps)
         super().__init__(env)
         self.steps = steps
-        names: tuple[str, ...] = env.get_wrapper_attr("action_names")
-        self._deltas = np.array([".delta[" in name for name in names], dtype=np.bool_)
+        core = _core(env)
+        self._changes, self._no_change = core.action_changes, core.no_change
+        self._dtype = core.action_space.dtype
 
     def step(self, action: Any) -> StepResult:
         """Repeat ``action``; the info is that of the last step, with sums of the terms."""
         observation, reward, terminated, truncated, info = self.env.step(action)
         total: Any = reward
         terms = dict(info["reward_terms"])
-        if self._deltas.any():
-            action = np.where(self._deltas, 2, action)
+        if self._changes.any():
+            action = np.where(self._changes, self._no_change, action).astype(self._dtype)
         for _ in range(self.steps - 1):
             if truncated:
                 break

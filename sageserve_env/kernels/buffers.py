@@ -43,7 +43,7 @@ SUMS = ("vm_usd", "transfer_usd", "spot_hours")
 #: Blocks of ``totals``, K columns each.
 TIER_SUMS = ("arrived", "completed", "attained", "missed")
 
-_F8, _F4, _I8, _BOOL = (np.dtype(t) for t in (np.float64, np.float32, np.int64, np.bool_))
+_F8, _F4, _I8 = (np.dtype(t) for t in (np.float64, np.float32, np.int64))
 
 
 class Buffers(Handle):
@@ -61,10 +61,6 @@ class Buffers(Handle):
     usd_per_s: Array  # f8 [G]: price of a VM
     batch_tier: Array  # i8 [K]: 1 for non-interactive tiers
     default_routing: Array  # f8 [M, R, R]: of the scenario's router
-    action: Array  # f4 [A]: continuous action as given
-    choice: Array  # i8 [A]: discrete action as given
-    options: Array  # i8 [A]: number of choices of each entry of a discrete action
-    mask: Array  # bool [sum of options]
     observation: Array  # f4 [N]
     totals: Array  # f8 [len(SUMS) + len(TIER_SUMS) x K]
     service: Array  # f8 [E, 4]: scratch, see ``simulator/summary.py``
@@ -86,10 +82,6 @@ class Buffers(Handle):
         ("usd_per_s", _F8, 1),
         ("batch_tier", _I8, 1),
         ("default_routing", _F8, 3),
-        ("action", _F4, 1),
-        ("choice", _I8, 1),
-        ("options", _I8, 1),
-        ("mask", _BOOL, 1),
         ("observation", _F4, 1),
         ("totals", _F8, 1),
         ("service", _F8, 2),
@@ -106,8 +98,6 @@ def build_buffers(
     initial: NDArray[np.int64],
     default_routing: NDArray[np.float64],
     *,
-    action_size: int,
-    options: NDArray[np.int64],
     observation_size: int,
 ) -> Buffers:
     """Allocate the buffers of an environment and fill in what does not change.
@@ -117,8 +107,6 @@ def build_buffers(
         theta: Sustained prompt tokens per second of one instance, [M, G].
         initial: Initial fleet, [E, G].
         default_routing: Routing matrices of the scenario's router, [M, R, R].
-        action_size: Entries of a continuous action (0 in other modes).
-        options: Choices per entry of a discrete action (empty in other modes).
         observation_size: Entries of the flat observation.
     """
     m, r, k = len(scenario.models), len(scenario.regions), len(scenario.tiers)
@@ -147,10 +135,6 @@ def build_buffers(
         usd_per_s=np.array([p.price_usd_per_hour / 3600.0 for p in scenario.gpu_specs]),
         batch_tier=np.array([int(not t.interactive) for t in scenario.tiers]),
         default_routing=default_routing,
-        action=np.zeros(action_size, dtype=np.float32),
-        choice=np.zeros(len(options), dtype=np.int64),
-        options=options,
-        mask=np.ones(int(options.sum()), dtype=np.bool_),
         observation=np.zeros(observation_size, dtype=np.float32),
         totals=np.zeros(len(SUMS) + len(TIER_SUMS) * k),
         service=np.zeros((e, 4)),

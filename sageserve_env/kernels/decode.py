@@ -1,37 +1,30 @@
 """From the numbers of an action to targets, routing and ceilings in the state.
 
-The formulas are documented in ``action_modes.py``. Every function first checks the whole action
-and changes nothing if an entry is outside the space.
+The formulas are documented in `sageserve_env.forms`; the tables are those of `Decoder`. Every
+function first checks the whole action and changes nothing if an entry is outside the space.
 """
 
 from __future__ import annotations
 
 import math
 
-from sageserve_env.kernels.buffers import Buffers
-from sageserve_env.simulator._jit import jit
-from sageserve_env.simulator.codes import (
-    COLD,
-    INFINITY,
-    LEAST_WAIT,
-    LEAST_WAIT_KV,
-    NONE,
-    SHARES,
-    SPOT,
-    THRESHOLD,
+from sageserve_env.forms import (
+    CHOICES,
+    COUNT,
+    LARGEST_DELTA,
+    LINEAR,
+    SHARE,
+    SHARE_SHARPNESS,
+    STEP,
 )
+from sageserve_env.kernels.buffers import Buffers
+from sageserve_env.kernels.decoder import NO_ROUTER, Decoder
+from sageserve_env.simulator._jit import jit
+from sageserve_env.simulator.codes import COLD, INFINITY, NONE, SPOT
+from sageserve_env.simulator.decide import in_force, put
 from sageserve_env.simulator.routing import seen_utilisation, set_router
 from sageserve_env.simulator.state import State
 
-# what is controlled
-JOINT, SCALING, ROUTING = range(3)
-
-PENALTY_LIMIT_S = 2.0
-SHARE_SHARPNESS = 4.0
-LOCAL_PENALTY_S = 0.5
-LARGEST_DELTA = 2
-CHOICES = 2 * LARGEST_DELTA + 1
-EAGER_RELEASE = 0.9
 REACTIVE_OUT, REACTIVE_IN = 0.7, 0.3  # the paper's thresholds (DOMAIN.md section 1)
 
 
@@ -46,23 +39,29 @@ def target_of(x: float, low: int, centre: int, high: int) -> int:
 
 
 @jit
-def _defaults(s: State, b: Buffers) -> None:
-    """Put the scenario's own router, routing, discipline and ceilings into force."""
-    settings = b.settings[0]
-    set_router(s, settings.router)
-    s.config[0].discipline = settings.discipline
-    for e in range(s.endpoint.shape[0]):
-        s.endpoint[e].release = settings.release
-    for m in range(s.routing.shape[0]):
-        for origin in range(s.routing.shape[1]):
-            for r in range(s.routing.shape[2]):
-                s.routing[m, origin, r] = b.default_routing[m, origin, r]
+def _linear(x: float, low: float, centre: float, high: float) -> float:
+    """Decode one number: -1 is ``low``, 0 is ``centre``, 1 is ``high``."""
+    if x <= 0.0:
+        return low + (centre - low) * (1.0 + x)
+    return centre + x * (high - centre)
 
 
 @jit
-def _queue_aware(b: Buffers) -> int:
-    """Return the router that takes penalties: the scenario's if it does, else ``least_wait``."""
-    return LEAST_WAIT_KV if b.settings[0].router == LEAST_WAIT_KV else LEAST_WAIT
+def _otherwise(s: State, b: Buffers, d: Decoder) -> None:
+    """Put what nobody decides into force: router, discipline, fixed and neutral values."""
+    set_router(s, d.otherwise[0].router)
+    s.config[0].discipline = d.otherwise[0].discipline
+    for q in range(d.neutral.shape[0]):
+        put(
+            s,
+            d.neutral_at[q, 0],
+            d.neutral_at[q, 1],
+            d.neutral_at[q, 2],
+            d.neutral_at[q, 3],
+            d.neutral[q],
+        )
+    if d.otherwise[0].by_rule == 1:
+        reactive(s, b)
 
 
 @jit
@@ -138,135 +137,86 @@ def reactive(s: State, b: Buffers) -> None:
 
 
 @jit
-def _penalty_s(x: float, default_s: float) -> float:
-    """Decode one penalty: -1 is 0 s, 0 the round trip, 1 two seconds."""
-    if x <= 0.0:
-        return default_s * (1.0 + x)
-    return default_s + x * (PENALTY_LIMIT_S - default_s)
+def _continuous_value(s: State, d: Decoder, i: int) -> float:
+    """Decode one entry of a continuous action; of a share, its weight."""
+    x, entry = d.action[i], d.entry[i]
+    if entry.form == LINEAR:
+        return float(_linear(x, entry.low, entry.centre, entry.high))
+    if entry.form == SHARE:
+        return math.exp(SHARE_SHARPNESS * (x + entry.centre))
+    if entry.form == COUNT:
+        return float(target_of(x, int(entry.low), int(entry.centre), int(entry.high)))
+    p = entry.first
+    now = in_force(s, entry.knob, d.place[p, 0], d.place[p, 1], d.place[p, 2])
+    wanted = math.floor(now + x * entry.centre + 0.5)
+    return float(min(entry.high, max(entry.low, wanted)))
 
 
 @jit
-def _release_of(x: float, default: float) -> float:
-    """Decode one ceiling: -1 is 0 (hold everything), 0 the scenario's, 1 is 1."""
-    if x <= 0.0:
-        return default * (1.0 + x)
-    return default + x * (1.0 - default)
-
-
-@jit
-def apply_continuous(s: State, b: Buffers, control: int) -> bool:
-    """Put ``b.action`` into force; False, and nothing changed, if it is outside [-1, 1]."""
-    a = b.action
-    for i in range(a.shape[0]):
-        if not (a[i] >= -1.0 and a[i] <= 1.0):
+def apply_continuous(s: State, b: Buffers, d: Decoder) -> bool:
+    """Put ``d.action`` into force; False, and nothing changed, if it is outside [-1, 1]."""
+    n = d.entry.shape[0]
+    for i in range(n):
+        if not (d.action[i] >= -1.0 and d.action[i] <= 1.0):
             return False
-    _defaults(s, b)
-    i = 0
-    if control != ROUTING:
-        for p in range(b.pair.shape[0]):
-            s.target[b.pair[p, 0], b.pair[p, 1]] = target_of(a[i], b.low[p], b.centre[p], b.high[p])
-            i += 1
-    else:
-        reactive(s, b)
+    for i in range(n):
+        d.value[i] = _continuous_value(s, d, i)
+    _otherwise(s, b, d)
+    for i in range(n):
+        group = d.entry[i].group
+        if group > 1:
+            total = 0.0
+            for j in range(i, i + group):
+                total += d.value[j]
+            for j in range(i, i + group):
+                d.value[j] /= total
+        p = d.entry[i].first
+        put(s, d.entry[i].knob, d.place[p, 0], d.place[p, 1], d.place[p, 2], d.value[i])
     _limit(s, b)
-    if control == SCALING:
-        return True
-    regions = s.routing.shape[1]
-    set_router(s, SHARES if control == ROUTING else _queue_aware(b))
-    for m in range(s.routing.shape[0]):
-        for origin in range(regions):
-            if control == JOINT:
-                for r in range(regions):
-                    rtt = s.round_trip[origin, r]
-                    s.routing[m, origin, r] = _penalty_s(a[i], rtt)
-                    i += 1
-            else:
-                total = 0.0
-                for r in range(regions):
-                    home = 1.0 if r == origin else 0.0
-                    weight = math.exp(SHARE_SHARPNESS * (a[i] + home))
-                    s.routing[m, origin, r] = weight
-                    total += weight
-                    i += 1
-                for r in range(regions):
-                    s.routing[m, origin, r] /= total
-    if control == JOINT:
-        for e in range(s.endpoint.shape[0]):
-            s.endpoint[e].release = _release_of(a[i], b.settings[0].release)
-            i += 1
     return True
 
 
 @jit
-def _preset(s: State, b: Buffers, choice: int) -> None:
-    """Routing presets of the discrete action, see `action_modes.ROUTING_PRESETS`."""
-    if choice == 0:
-        return
-    set_router(s, THRESHOLD if choice == 3 else _queue_aware(b))
-    for m in range(s.routing.shape[0]):
-        for origin in range(s.routing.shape[1]):
-            for r in range(s.routing.shape[2]):
-                value = s.round_trip[origin, r]
-                if choice == 1 and origin != r:
-                    value += LOCAL_PENALTY_S
-                elif choice == 2:
-                    value = 0.0
-                s.routing[m, origin, r] = value
-
-
-@jit
-def apply_discrete(s: State, b: Buffers, control: int) -> bool:
-    """Put ``b.choice`` into force; False, and nothing changed, if a choice does not exist."""
-    for i in range(b.choice.shape[0]):
-        if b.choice[i] < 0 or b.choice[i] >= b.options[i]:
+def apply_discrete(s: State, b: Buffers, d: Decoder) -> bool:
+    """Put ``d.choice`` into force; False, and nothing changed, if a choice does not exist."""
+    n = d.entry.shape[0]
+    for i in range(n):
+        if d.choice[i] < 0 or d.choice[i] >= d.entry[i].options:
             return False
-    _defaults(s, b)
-    i = 0
-    if control != ROUTING:
-        for p in range(b.pair.shape[0]):
-            e, g = b.pair[p, 0], b.pair[p, 1]
-            wanted = s.target[e, g] + b.choice[i] - LARGEST_DELTA
-            s.target[e, g] = min(b.high[p], max(b.low[p], wanted))
-            i += 1
-    else:
-        reactive(s, b)
+    _otherwise(s, b, d)
+    for i in range(n):
+        entry = d.entry[i]
+        p = entry.first
+        if entry.form == STEP:
+            now = in_force(s, entry.knob, d.place[p, 0], d.place[p, 1], d.place[p, 2])
+            wanted = min(entry.high, max(entry.low, now + d.choice[i] - LARGEST_DELTA))
+            put(s, entry.knob, d.place[p, 0], d.place[p, 1], d.place[p, 2], wanted)
+            continue
+        row = entry.preset + d.choice[i]
+        if d.preset_router[row] != NO_ROUTER:
+            set_router(s, d.preset_router[row])
+        for j in range(entry.places):
+            at = p + j
+            put(s, entry.knob, d.place[at, 0], d.place[at, 1], d.place[at, 2], d.preset[row, j])
     _limit(s, b)
-    if control == JOINT:
-        _preset(s, b, b.choice[i])
-        niw = b.choice[i + 1]
-        if niw > 0:
-            for e in range(s.endpoint.shape[0]):
-                s.endpoint[e].release = 0.0 if niw == 1 else EAGER_RELEASE
-    elif control == ROUTING:
-        set_router(s, SHARES)
-        regions = s.routing.shape[1]
-        for m in range(s.routing.shape[0]):
-            for origin in range(regions):
-                for r in range(regions):
-                    share = 1.0 if r == origin else 0.0
-                    if b.choice[i] == 1:
-                        share = 1.0 / regions
-                    elif b.choice[i] > 1:
-                        share = 1.0 if r == b.choice[i] - 2 else 0.0
-                    s.routing[m, origin, r] = share
-                i += 1
     return True
 
 
 @jit
-def fill_mask(s: State, b: Buffers, control: int) -> None:
+def fill_mask(s: State, b: Buffers, d: Decoder) -> None:
     """Mark the choices that lead somewhere: a target within its limits, and free VMs for it.
 
     Only what scales out needs VMs: a target that is not met may always be lowered.
     """
-    for j in range(b.mask.shape[0]):
-        b.mask[j] = True
-    if control == ROUTING:
-        return
+    for j in range(d.mask.shape[0]):
+        d.mask[j] = True
     settings = b.settings[0]
     count_free(s, b)
-    for p in range(b.pair.shape[0]):
-        e, g = b.pair[p, 0], b.pair[p, 1]
+    for i in range(d.entry.shape[0]):
+        entry = d.entry[i]
+        if entry.form != STEP:
+            continue
+        e, g = d.place[entry.first, 0], d.place[entry.first, 1]
         total = 0
         for other in range(s.target.shape[1]):
             total += s.target[e, other]
@@ -274,7 +224,7 @@ def fill_mask(s: State, b: Buffers, control: int) -> None:
         for j in range(CHOICES):
             delta = j - LARGEST_DELTA
             wanted = s.target[e, g] + delta
-            fits = wanted >= b.low[p] and wanted <= b.high[p]
+            fits = wanted >= entry.low and wanted <= entry.high
             fits = fits and total + delta >= settings.min_instances
             fits = fits and total + delta <= settings.max_instances
-            b.mask[CHOICES * p + j] = delta == 0 or (fits and (delta < 0 or delta <= free))
+            d.mask[entry.first_option + j] = delta == 0 or (fits and (delta < 0 or delta <= free))

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sageserve_env.actions import ClusterAction
+from sageserve_env.knobs import KNOBS, default_routing, initial_fleet
 from sageserve_env.options import DISCIPLINES, ROUTERS
 from sageserve_env.scenario import Scenario
 from sageserve_env.simulator import codes, invariants, summary
@@ -20,6 +21,7 @@ from sageserve_env.simulator.build import (
     build_state,
     grow_slots,
 )
+from sageserve_env.simulator.decide import put_array
 from sageserve_env.simulator.events import advance
 from sageserve_env.simulator.feed import Feed, FeedPosition
 from sageserve_env.simulator.fleet import activate, reconcile
@@ -95,25 +97,13 @@ class Simulator:
         minutes = int(np.ceil(self.scenario.horizon_s / DEMAND_BIN_S)) + 1
         state = build_state(self.scenario, self.theta, seed, minutes)
         state.config[0]["keep_records"] = int(self.keep_records)
-        state.routing[:] = self.default_routing(self.scenario.routing.router)
+        state.routing[:] = default_routing(self.scenario, self.scenario.routing.router)
         self.state, self.feed = state, feed
         self._start_fleet(self.initial_fleet() if initial is None else np.asarray(initial))
 
     def initial_fleet(self) -> NDArray[np.int64]:
         """Return the scenario's initial instances, [E, G], as far as the inventory goes."""
-        s = self.scenario
-        left = s.inventory.copy()
-        fleet = np.zeros((len(s.endpoints), len(s.gpus)), dtype=np.int64)
-        for e, endpoint in enumerate(s.endpoints):
-            share = 1.0 if endpoint.pool == "unified" else s.pool_split.get(endpoint.pool, 0.0)
-            want = round(s.initial_instances * share)
-            r, m = s.region_names.index(endpoint.region), s.models.index(endpoint.model)
-            for g in np.flatnonzero(s.compatible[m]):
-                take = min(want, int(left[r, g]))
-                fleet[e, g] += take
-                left[r, g] -= take
-                want -= take
-        return fleet
+        return initial_fleet(self.scenario)
 
     def _start_fleet(self, fleet: NDArray[np.int64]) -> None:
         state, s = self.state, self.scenario
@@ -142,12 +132,6 @@ class Simulator:
         """Seconds since the start of the episode."""
         return float(self.state.clock[0]["now_s"])
 
-    def default_routing(self, router: str) -> NDArray[np.float64]:
-        """Return [M, R, R]: round trips as penalties, or shares that keep all traffic at home."""
-        s = self.scenario
-        one = np.eye(len(s.regions)) if router == "shares" else s.round_trip
-        return np.broadcast_to(one, (len(s.models), *one.shape)).copy()
-
     def apply(self, action: ClusterAction) -> None:
         """Put a decision into force now.
 
@@ -158,17 +142,17 @@ class Simulator:
         if not isinstance(action, ClusterAction):
             raise ValueError(f"action: expected a ClusterAction, got {type(action).__name__}")
         action = action.validate(s)
-        config = state.config[0]
         router = action.router or s.routing.router
         set_router(state, ROUTERS.index(router))
-        if action.routing is None:
-            state.routing[:] = self.default_routing(router)
-        else:
-            state.routing[:] = action.routing
         discipline = action.discipline or s.batching.discipline
-        config["discipline"] = DISCIPLINES.index(discipline)
-        release = s.niw.pull_below if action.niw_release is None else action.niw_release
-        state.endpoint["release"] = release
+        state.config[0]["discipline"] = DISCIPLINES.index(discipline)
+        for knob in KNOBS:
+            if knob.axes and knob.name != "instances":
+                value = getattr(action, knob.name)
+                if value is None:
+                    value = knob.neutral(s, router)
+                array = np.ascontiguousarray(value, dtype=np.float64)
+                put_array(state, knob.code, array.reshape(array.shape + (1,) * (3 - array.ndim)))
         state.target[:] = self.clip_targets(action.instances)
         reconcile(state, self.time_s)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,9 @@ from hypothesis import strategies as st
 
 from sageserve_env import ClusterAction, load_scenario
 from sageserve_env.kernels.decode import target_of
+from sageserve_env.knobs import KNOBS, Knob, initial_fleet
+from sageserve_env.options import DISCIPLINES
+from sageserve_env.simulator.decide import in_force, put_array
 from tests.env.common import TINY, make
 
 
@@ -187,9 +191,9 @@ BAD_CONTINUOUS = {
     "NaN": lambda a: np.full_like(a, np.nan),
     "outside": lambda a: a + np.float32(1.5),
     "shape": lambda a: a[:-1],
-    "dtype": lambda a: a.astype(np.float64),
-    "integers": lambda a: a.astype(np.int64),
-    "list": lambda a: a.tolist(),
+    "truth values": lambda a: a > 0,
+    "text": lambda a: ["0"] * len(a),
+    "ragged list": lambda a: [[0.0], 0.0],
     "None": lambda a: None,
 }
 
@@ -200,7 +204,7 @@ def test_bad_continuous_actions_change_nothing(kind: str) -> None:
     env.reset(seed=0)
     env.step(zero(env))
     before = fingerprint(env)
-    with pytest.raises(ValueError, match="expected a float32 array of shape"):
+    with pytest.raises(ValueError, match="expected numbers of shape"):
         env.step(BAD_CONTINUOUS[kind](zero(env)))
     assert fingerprint(env) == before
     twin = make()
@@ -216,7 +220,7 @@ def test_bad_continuous_actions_change_nothing(kind: str) -> None:
         np.array([-1, 2, 0, 0]),
         np.array([2, 2, 0]),
         np.array([2.0, 2.0, 0.0, 0.0]),
-        [2, 2, 0, 0],
+        [2, 2, 0, 3],
         3,
     ],
 )
@@ -224,7 +228,7 @@ def test_bad_discrete_actions_change_nothing(action: Any) -> None:
     env = make(action_mode="discrete")
     env.reset(seed=0)
     before = fingerprint(env)
-    with pytest.raises(ValueError, match="expected an integer array of shape"):
+    with pytest.raises(ValueError, match="expected integers of shape"):
         env.step(action)
     assert fingerprint(env) == before
 
@@ -235,7 +239,7 @@ def test_bad_discrete_actions_change_nothing(action: Any) -> None:
         {"instances": np.array([[99], [1]])},
         {"instances": np.array([[-1], [1]])},
         {"instances": np.array([[1.0], [1.0]])},
-        {"instances": [[1], [1]]},
+        {"instances": [[1], ["1"]]},
         {"router": 4},
         {"routing": np.full((1, 2, 2), np.nan)},
         {"routing": np.zeros((2, 2))},
@@ -284,3 +288,186 @@ def test_masks_need_discrete_actions() -> None:
     env = make(TINY)
     with pytest.raises(ValueError, match="discrete"):
         env.action_masks()
+
+
+# -- combinations of what is decided and what is fixed -------------------------------------------
+
+
+def test_scaling_and_routing_together_leave_the_ceilings() -> None:
+    env = make(control="scaling+routing", policy={"niw_release": 0.25})
+    assert [name.rsplit(".", 1)[1].split("[")[0] for name in env.action_names] == (
+        ["target"] * 2 + ["penalty"] * 4
+    )
+    env.reset(seed=0)
+    action = zero(env)
+    action[1], action[3] = 1.0, 1.0  # targets of eastus, westus->eastus
+    env.step(action)
+    state = env.simulator.state
+    assert state.target.ravel().tolist() == [2, 6]
+    assert state.routing[0, 0].tolist() == [0.004, 2.0]
+    assert state.endpoint["release"].tolist() == [0.25, 0.25]
+
+
+def test_the_order_of_the_words_does_not_matter() -> None:
+    assert make(control="batch+scaling").action_names == make(control="scaling+batch").action_names
+
+
+def test_batch_alone_scales_by_rule_and_routes_as_the_scenario() -> None:
+    env = make(control="batch", policy={"discipline": "triage"})
+    env.reset(seed=0)
+    env.step(np.array([-1.0, 0.0]))
+    state = env.simulator.state
+    assert state.endpoint["release"].tolist() == [0.0, 0.6]
+    assert state.config[0]["discipline"] == DISCIPLINES.index("triage")
+    assert (state.routing[0] == env.scenario.round_trip).all()
+
+
+def test_a_policy_gives_a_learner_what_an_agent_has() -> None:
+    """The zero action under a policy is the decision of an agent that says the same."""
+    policy = {"router": "least_wait_kv", "discipline": "triage", "niw_release": 0.3}
+    env, direct = make(policy=policy, control="scaling"), make()
+    env.reset(seed=0)
+    direct.reset(seed=0)
+    fleet = initial_fleet(direct.scenario)
+    own = ClusterAction(fleet, "least_wait_kv", None, np.full(2, 0.3), "triage")
+    for _ in range(5):
+        assert env.step(zero(env))[1] == direct.step_cluster(own)[1]
+    # and a decision given directly has the policy where it says nothing
+    assert env.step_cluster(ClusterAction(fleet))[1] == direct.step_cluster(own)[1]
+
+
+def test_a_fixed_fleet_replaces_the_rule() -> None:
+    env = make(control="routing", policy={"instances": [[3], [1]]})
+    env.reset(seed=0)
+    for _ in range(5):
+        env.step(zero(env))
+        assert env.simulator.state.target.ravel().tolist() == [3, 1]
+
+
+def test_the_form_of_the_routing_follows_the_router() -> None:
+    shares = make(policy={"router": "shares"})
+    assert sum(name.endswith(".share") for name in shares.action_names) == 4
+    penalties = make(control="routing", policy={"router": "least_wait"})
+    assert [n.rsplit(".", 1)[1] for n in penalties.action_names] == ["penalty"] * 4
+    assert not any("->" in name for name in make(policy={"router": "threshold"}).action_names)
+    discrete = make(action_mode="discrete", policy={"router": "least_wait_kv"})
+    assert discrete.action_space.nvec.tolist() == [5, 5, 3, 3]  # no preset takes another router
+    destinations = make(action_mode="discrete", policy={"router": "shares"})
+    assert destinations.action_space.nvec.tolist() == [5, 5, 4, 4, 3]
+    destinations.reset(seed=0)
+    destinations.step(np.array([2, 2, 1, 2, 0]))
+    assert destinations.simulator.state.routing[0].tolist() == [[0.5, 0.5], [1.0, 0.0]]
+
+
+def test_structured_actions_have_what_is_decided() -> None:
+    env = make(action_mode="structured", control="batch+discipline", policy={"instances": 2})
+    assert set(env.action_space.spaces) == {"niw_release", "discipline"}
+    env.reset(seed=0)
+    env.step({"niw_release": [0.1, 0.2], "discipline": 1})
+    state = env.simulator.state
+    assert state.endpoint["release"].tolist() == [0.1, 0.2]
+    assert state.config[0]["discipline"] == 1
+    assert state.target.ravel().tolist() == [2, 2]
+
+
+def test_structured_actions_without_targets_scale_by_the_rule() -> None:
+    kinds = {"action_mode": "structured", "control": "batch"}
+    env, plain = make(**kinds), make(control="batch")
+    env.reset(seed=0)
+    plain.reset(seed=0)
+    for _ in range(20):
+        release = {"niw_release": np.full(2, 0.6)}
+        assert env.step(release)[1] == plain.step(zero(plain))[1]
+
+
+def test_changes_of_targets_count_from_those_in_force() -> None:
+    env = make(targets="delta", control="scaling")
+    env.reset(seed=0)
+    assert [n.split(".")[-1].split("[")[0] for n in env.action_names] == ["change", "change"]
+    env.step(np.array([1.0, 0.0]))
+    assert env.simulator.state.target.ravel().tolist() == [4, 2]
+    env.step(np.array([1.0, -1.0]))
+    assert env.simulator.state.target.ravel().tolist() == [6, 1]
+    env.step(zero(env))
+    assert env.simulator.state.target.ravel().tolist() == [6, 1]
+
+
+@pytest.mark.parametrize(
+    ("keywords", "message"),
+    [
+        ({"control": "admission"}, "'admission' is not in the simulator yet"),
+        ({"control": "scaling+scaling"}, "a word occurs twice"),
+        ({"control": "joint+scaling"}, "'joint' is everything and stands alone"),
+        ({"control": "scaling+ruoting"}, "did you mean 'routing'"),
+        ({"control": ""}, "control: unknown value"),
+        ({"control": 3}, "control: unknown value '3'"),
+        ({"control": "discipline"}, "has no entries in action_mode='continuous'"),
+        ({"control": "routing", "policy": {"router": "threshold"}}, "no routing to decide"),
+        ({"policy": {"dicipline": "edf"}}, "did you mean 'discipline'"),
+        ({"policy": {"discipline": "lifo"}}, "policy: discipline: expected one of fcfs"),
+        ({"policy": "triage"}, "policy: expected a dict"),
+        ({"policy": {"niw_release": -1.0}}, "policy: niw_release: expected utilisations"),
+        ({"policy": {"niw_release": [0.1]}}, "policy: niw_release: expected shape"),
+        ({"policy": {"instances": 2.5}}, "policy: instances: expected integers"),
+        ({"control": "batch", "policy": {"niw_release": 0.1}}, "niw_release is decided by control"),
+        ({"policy": {"router": "shares", "routing": np.ones((1, 2, 2))}}, "must sum to 1"),
+        ({"targets": "relative"}, "targets: unknown value"),
+        ({"targets": "delta", "action_mode": "discrete"}, "needs action_mode='continuous'"),
+        ({"clip_actions": "yes"}, "clip_actions: expected True or False"),
+    ],
+)
+def test_what_cannot_be_decided_is_refused(keywords: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        make(**keywords)
+
+
+# -- numbers of other types ----------------------------------------------------------------------
+
+
+def test_numbers_of_any_type_inside_the_space_are_taken() -> None:
+    results = []
+    for kind in (np.float32, np.float64, list, np.int64):
+        env = make()
+        env.reset(seed=0)
+        action = np.zeros(env.action_space.shape)
+        results.append(env.step(action.tolist() if kind is list else action.astype(kind))[1])
+    assert len(set(results)) == 1
+    env = make(action_mode="discrete")
+    env.reset(seed=0)
+    env.step([3, 2, 0, 0])
+    assert env.simulator.state.target.ravel().tolist() == [3, 2]
+
+
+def test_actions_outside_are_clipped_on_request() -> None:
+    env = make(clip_actions=True)
+    env.reset(seed=0)
+    env.step(np.full(env.action_space.shape, -1.99))
+    assert env.simulator.state.target.ravel().tolist() == [1, 1]
+    with pytest.raises(ValueError, match="got nan"):
+        env.step(np.full(env.action_space.shape, np.nan))
+    discrete = make(action_mode="discrete", clip_actions=True)
+    discrete.reset(seed=0)
+    discrete.step(np.array([9, -3, 0, 0]))
+    assert discrete.simulator.state.target.ravel().tolist() == [4, 1]
+    structured = make(action_mode="structured", clip_actions=True, control="batch+scaling")
+    structured.reset(seed=0)
+    structured.step({"instances": [[99], [-5]], "niw_release": [2.0, -1.0]})
+    assert structured.simulator.state.endpoint["release"].tolist() == [1.0, 0.0]
+    assert structured.simulator.state.target.ravel().tolist() == [6, 1]
+
+
+def test_every_knob_is_a_field_and_has_its_row_in_the_table() -> None:
+    fields = {field.name for field in dataclasses.fields(ClusterAction)}
+    assert fields == {knob.name for knob in KNOBS}
+    assert [knob.code for knob in KNOBS] == list(range(len(KNOBS)))
+
+
+@pytest.mark.parametrize("knob", [knob for knob in KNOBS if knob.axes], ids=lambda k: k.name)
+def test_every_knob_is_put_where_it_is_read(knob: Knob) -> None:
+    env = make()
+    env.reset(seed=0)
+    shape = knob.shape(env.scenario)
+    values = np.arange(np.prod(shape), dtype=np.float64).reshape(shape + (1,) * (3 - len(shape)))
+    put_array(env.simulator.state, knob.code, values)
+    for i, j, k in np.ndindex(values.shape):
+        assert in_force(env.simulator.state, knob.code, i, j, k) == values[i, j, k]

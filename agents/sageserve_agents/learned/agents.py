@@ -179,7 +179,7 @@ class MaskablePpo(Sb3Agent):
         """Return the space of changes."""
         import gymnasium as gym
 
-        from sageserve_env.kernels.decode import CHOICES
+        from sageserve_env.forms import CHOICES
 
         return gym.spaces.MultiDiscrete(np.full(codec.size, CHOICES))
 

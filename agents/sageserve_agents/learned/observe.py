@@ -10,8 +10,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from sageserve_env.forms import CHOICES, LARGEST_DELTA
 from sageserve_env.kernels.buffers import Buffers, build_buffers
-from sageserve_env.kernels.decode import CHOICES, LARGEST_DELTA
 from sageserve_env.observations import Layout, Observation
 from sageserve_env.scenario import Scenario
 from sageserve_env.view import ClusterView, Floats, Ints
@@ -41,8 +41,6 @@ class Codec:
             view.theta,
             view.target,
             np.broadcast_to(routing, (len(scenario.models), *routing.shape)).copy(),
-            action_size=0,
-            options=np.zeros(0, dtype=np.int64),
             observation_size=0,
         )
 

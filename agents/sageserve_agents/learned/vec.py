@@ -75,7 +75,8 @@ class Sb3VecEnv(VecEnv):
         self.simulator_s = 0.0
         self.finished: list[dict[str, float]] = []
         self._actions: NDArray[Any] = np.zeros(0)
-        self._deltas = np.array([".delta[" in name for name in env.action_names], dtype=np.bool_)
+        self._changes = env.action_changes
+        self._no_change = env.no_change
         self._sums = np.zeros((3, env.num_envs))  # reward, misses, misses allowed
         self._lengths = np.zeros(env.num_envs, dtype=np.int64)
         super().__init__(env.num_envs, env.single_observation_space, env.single_action_space)
@@ -102,8 +103,9 @@ class Sb3VecEnv(VecEnv):
         actions, rewards = self._actions, np.zeros(self.num_envs)
         missed, allowed = np.zeros(self.num_envs), np.zeros(self.num_envs)
         for i in range(self.repeat):
-            if i == 1 and self._deltas.any():
-                actions = np.where(self._deltas, 2, actions)
+            if i == 1 and self._changes.any():
+                kept = np.where(self._changes, self._no_change, actions)
+                actions = kept.astype(actions.dtype)
             observation, reward, _, over, infos = self.env.step(actions)
             rewards += reward
             missed += infos["cost"]
