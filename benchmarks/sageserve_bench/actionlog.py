@@ -1,4 +1,11 @@
-"""Every decision of an episode in a few arrays, exact to the last bit."""
+"""Every decision of an episode in a few arrays, exact to the last bit.
+
+Version 2, the present one, has for every knob of `sageserve_env.knobs` that was decided an array
+``KNOB`` of its different values and ``KNOB_index``, which of them each decision has (-1: None).
+Targets are kept in full, ``instances`` int64 [T, E, G]. A knob that a log does not have was not
+decided, so that a log stays readable when knobs are added. Version 1 had no mark of its version and
+held names as numbers.
+"""
 
 from __future__ import annotations
 
@@ -14,32 +21,32 @@ from numpy.typing import NDArray
 
 from sageserve_bench.errors import UserError
 from sageserve_env.actions import ClusterAction
-from sageserve_env.options import DISCIPLINES, ROUTERS
+from sageserve_env.knobs import BY_NAME, KNOBS
 
 NONE = -1
+VERSION = 2
+DENSE = "instances"
+
+_V1_NAMES = {
+    "router": ("threshold", "shares", "least_wait", "least_wait_kv"),
+    "discipline": ("fcfs", "edf", "pf", "dpa", "triage"),
+}
+_V1_ARRAYS = {"routing": "routing", "niw_release": "release"}
 
 
 @dataclass(frozen=True)
 class ActionLog:
-    """The decisions of an episode, T of them; index -1 stands for None.
+    """The decisions of an episode, T of them.
 
     Attributes:
         instances: Targets, int64 [T, E, G].
-        router: Index into `ROUTERS`, int8 [T].
-        discipline: Index into `DISCIPLINES`, int8 [T].
-        routing: The different routing matrices, float64 [U, M, R, R].
-        routing_index: Which of them was used, int32 [T].
-        release: The different release ceilings, float64 [V, E].
-        release_index: Which of them was used, int32 [T].
+        values: The different values of every other knob that was decided, by its name, [U, ...].
+        index: Which of them each decision has, int32 [T]; -1 is None.
     """
 
     instances: NDArray[np.int64]
-    router: NDArray[np.int8]
-    discipline: NDArray[np.int8]
-    routing: NDArray[np.float64]
-    routing_index: NDArray[np.int32]
-    release: NDArray[np.float64]
-    release_index: NDArray[np.int32]
+    values: Mapping[str, NDArray[Any]]
+    index: Mapping[str, NDArray[np.int32]]
 
     def __len__(self) -> int:
         """Return the number of decisions."""
@@ -53,28 +60,42 @@ class ActionLog:
         """
         if step >= len(self):
             raise UserError(f"the action log ends after {len(self)} decisions")
-        router, discipline = int(self.router[step]), int(self.discipline[step])
-        matrix, ceiling = int(self.routing_index[step]), int(self.release_index[step])
-        return ClusterAction(
-            self.instances[step],
-            None if router == NONE else ROUTERS[router],
-            None if matrix == NONE else self.routing[matrix],
-            None if ceiling == NONE else self.release[ceiling],
-            None if discipline == NONE else DISCIPLINES[discipline],
-        )
+        decided: dict[str, Any] = {DENSE: self.instances[step]}
+        for name, index in self.index.items():
+            at = int(index[step])
+            if at != NONE:
+                value = self.values[name][at]
+                decided[name] = str(value) if BY_NAME[name].choices else value
+        return ClusterAction(**decided)
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """Return the arrays by name, as they are stored."""
-        return dict(vars(self))
+        stored: dict[str, NDArray[Any]] = {"version": np.array(VERSION), DENSE: self.instances}
+        for name, values in self.values.items():
+            stored[name], stored[f"{name}_index"] = values, self.index[name]
+        return stored
 
     @classmethod
     def read(cls, arrays: Mapping[str, NDArray[Any]]) -> ActionLog:
-        """Return the log that `arrays` gave.
+        """Return the log that `arrays` gave, of this version or an earlier one.
 
         Raises:
             KeyError: If an array is missing.
+            ValueError: If the log has a later version or a knob that is not known here.
         """
-        return cls(**{name: arrays[name] for name in cls.__dataclass_fields__})
+        version = int(arrays.get("version", np.array(1)))
+        if version == 1:
+            return _read_first(arrays)
+        names = [name.removesuffix("_index") for name in arrays if name.endswith("_index")]
+        unknown = [name for name in names if name not in BY_NAME]
+        if version > VERSION or unknown:
+            what = f"knob {unknown[0]!r}" if unknown else f"version {version}"
+            raise ValueError(f"{what} is not known here; a later sageserve-env wrote it")
+        return cls(
+            arrays[DENSE],
+            {name: arrays[name] for name in names},
+            {name: arrays[f"{name}_index"] for name in names},
+        )
 
     @classmethod
     def load(cls, path: Path, run: str = "") -> ActionLog:
@@ -93,27 +114,36 @@ class ActionLog:
             raise UserError(f"{path}: no action log{of} to replay ({error})") from None
 
 
+def _read_first(arrays: Mapping[str, NDArray[Any]]) -> ActionLog:
+    """Return a log of version 1."""
+    values: dict[str, NDArray[Any]] = {}
+    index: dict[str, NDArray[np.int32]] = {}
+    for name, known in _V1_NAMES.items():
+        values[name], index[name] = np.array(known), arrays[name].astype(np.int32)
+    for name, stored in _V1_ARRAYS.items():
+        values[name], index[name] = arrays[stored], arrays[f"{stored}_index"]
+    return ActionLog(arrays[DENSE], values, index)
+
+
 class _Table:
-    """Arrays that recur, each kept once."""
+    """Values that recur, each kept once."""
 
     def __init__(self) -> None:
-        self._place: dict[bytes, int] = {}
-        self.arrays: list[NDArray[np.float64]] = []
+        self._place: dict[bytes | str, int] = {}
+        self.values: list[Any] = []
         self.index: list[int] = []
 
-    def note(self, value: NDArray[np.float64] | None) -> None:
+    def note(self, value: Any) -> None:
         if value is None:
             self.index.append(NONE)
             return
-        array = np.ascontiguousarray(value, dtype=np.float64)
-        key = array.tobytes()
+        if not isinstance(value, str):
+            value = np.array(value, dtype=np.float64, order="C")
+        key = value if isinstance(value, str) else value.tobytes()
         if key not in self._place:
-            self._place[key] = len(self.arrays)
-            self.arrays.append(array.copy())
+            self._place[key] = len(self.values)
+            self.values.append(value)
         self.index.append(self._place[key])
-
-    def stacked(self) -> NDArray[np.float64]:
-        return np.stack(self.arrays) if self.arrays else np.zeros(0)
 
 
 class Recorder:
@@ -121,9 +151,7 @@ class Recorder:
 
     def __init__(self) -> None:
         self._instances: list[NDArray[np.int64]] = []
-        self._router: list[int] = []
-        self._discipline: list[int] = []
-        self._routing, self._release = _Table(), _Table()
+        self._tables = {knob.name: _Table() for knob in KNOBS if knob.name != DENSE}
 
     def __len__(self) -> int:
         """Return the number of decisions so far."""
@@ -132,20 +160,14 @@ class Recorder:
     def note(self, action: ClusterAction) -> None:
         """Keep a decision."""
         self._instances.append(np.asarray(action.instances).astype(np.int64))
-        self._router.append(NONE if action.router is None else ROUTERS.index(action.router))
-        chosen = action.discipline
-        self._discipline.append(NONE if chosen is None else DISCIPLINES.index(chosen))
-        self._routing.note(action.routing)
-        self._release.note(action.niw_release)
+        for name, table in self._tables.items():
+            table.note(getattr(action, name))
 
     def log(self) -> ActionLog:
         """Return what was kept."""
+        decided = {name: table for name, table in self._tables.items() if table.values}
         return ActionLog(
             np.stack(self._instances),
-            np.array(self._router, dtype=np.int8),
-            np.array(self._discipline, dtype=np.int8),
-            self._routing.stacked(),
-            np.array(self._routing.index, dtype=np.int32),
-            self._release.stacked(),
-            np.array(self._release.index, dtype=np.int32),
+            {name: np.array(table.values) for name, table in decided.items()},
+            {name: np.array(table.index, dtype=np.int32) for name, table in decided.items()},
         )

@@ -12,6 +12,7 @@ import pytest
 
 import sageserve_bench
 from sageserve_bench.actionlog import ActionLog, Recorder
+from sageserve_bench.archive import members
 from sageserve_bench.backends import Backend
 from sageserve_bench.comparison import run_grid
 from sageserve_bench.episode import Episode, run_episode
@@ -181,7 +182,7 @@ def test_action_log_is_exact(tmp_path: Path) -> None:
         recorder.note(action)
     np.savez_compressed(tmp_path / "a.npz", **recorder.log().arrays())  # type: ignore[arg-type]
     log = ActionLog.load(tmp_path / "a.npz")
-    assert len(log) == 3 and len(log.routing) == 1
+    assert len(log) == 3 and len(log.values["routing"]) == 1
     for step, action in enumerate(actions):
         back = log.action(step)
         assert (back.router, back.discipline) == (action.router, action.discipline)
@@ -194,6 +195,36 @@ def test_action_log_is_exact(tmp_path: Path) -> None:
     (tmp_path / "a.npz").write_bytes(b"PK\x03\x04 half")
     with pytest.raises(UserError, match="no action log"):
         ActionLog.load(tmp_path / "a.npz")
+
+
+def test_a_log_of_version_1_stays_readable() -> None:
+    first = {
+        "instances": np.array([[[1]], [[2]]]),
+        "router": np.array([3, -1], dtype=np.int8),
+        "discipline": np.array([-1, 4], dtype=np.int8),
+        "routing": np.zeros(0),
+        "routing_index": np.array([-1, -1], dtype=np.int32),
+        "release": np.array([[0.25]]),
+        "release_index": np.array([0, -1], dtype=np.int32),
+    }
+    log = ActionLog.read(first)
+    one, two = log.action(0), log.action(1)
+    assert (one.router, one.discipline, one.routing) == ("least_wait_kv", None, None)
+    assert one.niw_release is not None and one.niw_release.tolist() == [0.25]
+    assert (two.router, two.discipline, two.niw_release) == (None, "triage", None)
+    again = ActionLog.read(log.arrays())  # written anew in the present version
+    assert again.action(0).router == "least_wait_kv"
+    with pytest.raises(ValueError, match="knob 'spot_bid' is not known here"):
+        ActionLog.read({**log.arrays(), "spot_bid_index": np.zeros(2, np.int32)})
+
+
+def test_published_archives_are_read(repository: Path) -> None:
+    paths = sorted((repository / "benchmarks" / "results").rglob("decisions.npz"))
+    assert paths
+    for path in paths:
+        run = min(members(path))
+        log = ActionLog.load(path, run)
+        assert log.action(len(log) - 1).instances.ndim == 2
 
 
 def test_one_archive_of_decisions(

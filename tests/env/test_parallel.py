@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import gymnasium as gym
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 
 import sageserve_env
+from sageserve_env import load_scenario
 from tests.env.common import make
 
 pettingzoo_test = pytest.importorskip("pettingzoo.test")
@@ -103,3 +105,35 @@ def test_what_cannot_be_divided_is_refused() -> None:
 def test_a_step_needs_a_reset(keywords: dict[str, Any]) -> None:
     with pytest.raises(gym.error.ResetNeeded):
         build(**keywords).step({})
+
+
+def test_owners_do_not_depend_on_the_names_of_vm_types() -> None:
+    """A name with a dot in it: every region decides its own targets, and they are carried out."""
+    tiny = load_scenario("tiny")
+    gpu, model = tiny.gpu_specs[0], tiny.model_specs[0]
+    dotted = replace(gpu, name="l40s-4.0")
+    scenario = tiny.replace(
+        gpus=("l40s-4.0",),
+        regions=tuple({"name": r.name, "vms": {"l40s-4.0": 4}} for r in tiny.regions),
+        custom_gpus=(dotted,),
+        custom_models=(replace(model, profiles={"l40s-4.0": model.profiles[gpu.name]}),),
+        horizon_s=600.0,
+    )
+    env = sageserve_env.parallel_env(scenario=scenario)
+    env.reset(seed=0)
+    for agent, other in (("westus", "eastus"), ("eastus", "westus")):
+        names = env.action_names(agent)
+        assert sum(".target[l40s-4.0]" in name for name in names) == 1
+        assert not any(name.startswith(f"{model.name}/{other}") for name in names)
+    actions = {agent: np.zeros(env.action_space(agent).shape, np.float32) for agent in env.agents}
+    actions["westus"][0] = 1.0
+    env.step(actions)
+    assert env.env.simulator.state.target.ravel().tolist() == [4, 2]
+
+
+def test_words_of_control_together() -> None:
+    env = build(control="scaling+batch", policy={"router": "least_wait_kv"})
+    env.reset(seed=0)
+    for agent in env.agents:
+        kinds = [name.rsplit(".", 1)[1].split("[")[0] for name in env.action_names(agent)]
+        assert kinds == ["target", "niw_release"]
