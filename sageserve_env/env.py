@@ -18,16 +18,18 @@ from sageserve_env.arguments import adjusted, checked_flag, checked_seed, forced
 from sageserve_env.control import decided
 from sageserve_env.kernels.buffers import SUMS, build_buffers
 from sageserve_env.kernels.decode import reactive
+from sageserve_env.kernels.scaling import scale
 from sageserve_env.kernels.step import IN_FORCE, REJECTED, look
 from sageserve_env.kernels.step import step as step_kernel
 from sageserve_env.knobs import default_routing
-from sageserve_env.observations import Layout, Observation
+from sageserve_env.observe import Layout, Observation, Units
 from sageserve_env.render import RENDER_MODES, Renderer
 from sageserve_env.rewards import Change, Reward, Vector, make_reward, vector_of
 from sageserve_env.scenario import Scenario, load_scenario
 from sageserve_env.simulator.codes import DONE
 from sageserve_env.simulator.feed import Feed
 from sageserve_env.simulator.simulator import Simulator
+from sageserve_env.simulator.survey import read_own
 from sageserve_env.snapshot import EnvSnapshot
 from sageserve_env.view import ClusterView
 from sageserve_env.workload import TRAIN_SEEDS, TraceSpec, Workload, Workloads
@@ -85,10 +87,10 @@ class SageServeEnv(gym.Env[Observation, Any]):
     * ``routing`` [M, R, R]: shares or penalties in force.
     * ``globals`` [5]: elapsed share, time of day and of week.
 
-    Columns, bounds and scales are in `sageserve_env.observations`. Nothing of the future is in it,
-    and no output length of a request that has not finished, except through the KV memory that is
-    reserved for it (``kv_policy: reservation``). ``env.unwrapped.view()`` gives the same
-    information as a `ClusterView` of named arrays, for agents that are not networks.
+    Columns, bounds and scales are rows of the table `sageserve_env.observe.FEATURES`. Nothing of
+    the future is in it, and no output length of a request that has not finished, except through the
+    KV memory that is reserved for it (``kv_policy: reservation``). ``env.unwrapped.view()`` gives
+    the same information as a `ClusterView` of named arrays, for agents that are not networks.
 
     ## Rewards
 
@@ -218,11 +220,11 @@ class SageServeEnv(gym.Env[Observation, Any]):
         self._simulator = Simulator(self.scenario, self._workloads.theta())
         self._buffers = build_buffers(
             self.scenario,
-            self._simulator.theta,
             self._simulator.initial_fleet(),
             default_routing(self.scenario, self.scenario.routing.router),
-            observation_size=self.layout.size,
         )
+        self._units = Units(self.scenario, self._simulator.theta)
+        self._scaling = self.layout.scaling(self._units)
         self._renderer = Renderer(self.scenario, render_mode) if render_mode else None
         self._interval_s = self.scenario.decision_interval_s
         self._allowed = [1.0 - tier.target for tier in self.scenario.tiers]
@@ -281,14 +283,16 @@ class SageServeEnv(gym.Env[Observation, Any]):
     def _advance(self, form: int) -> None:
         """Simulate one step; nearly all of the time is spent in kernels without the GIL."""
         assert self._workload is not None
-        simulator, buffers, decoder = self._simulator, self._buffers, self._mode.decoder
+        simulator, decoder = self._simulator, self._mode.decoder
+        arrays = (simulator.state, self._buffers, decoder, simulator.raw, self._scaling)
         until_s = min((self._steps + 1) * self._interval_s, self._workload.horizon_s)
-        status = step_kernel(simulator.state, buffers, decoder, form, until_s)
+        status = step_kernel(*arrays, form, until_s)
         while status != DONE:
             if status == REJECTED:
                 raise ValueError(self._mode.refusal())
             simulator.supply(status)
-            status = step_kernel(simulator.state, buffers, decoder, IN_FORCE, until_s)
+            status = step_kernel(*arrays, IN_FORCE, until_s)
+        self._see_own()
         self._steps += 1
         self._time_s = until_s
         self._over = until_s >= self._workload.horizon_s
@@ -315,7 +319,7 @@ class SageServeEnv(gym.Env[Observation, Any]):
             value = vector_of(terms)
         if self._renderer is not None:
             self._renderer.record(self._simulator, change, value)
-        observation = self.layout.present(self._buffers.observation)
+        observation = self.layout.present(self._scaling.observation)
         return observation, value, False, self._over, info
 
     def _change(self) -> Change:
@@ -366,22 +370,31 @@ class SageServeEnv(gym.Env[Observation, Any]):
         self._begin(workload)
         self._steps, self._time_s, self._over = 0, 0.0, False
         self._total_reward = 0.0
-        look(self._simulator.state, self._buffers, self._mode.decoder)
+        self._look()
         self._totals = self._buffers.totals.tolist()
         info: dict[str, Any] = {"trace_seed": trace_seed, "trace": workload.trace.name}
         if len(self._mode.decoder.mask):
             info["action_mask"] = self._mode.decoder.mask.copy()
         if self._renderer is not None:
             self._renderer.start(self._simulator)
-        return self.layout.present(self._buffers.observation), info
+        return self.layout.present(self._scaling.observation), info
 
     def _begin(self, workload: Workload) -> None:
-        """Tell the observation kernel about the calendar of an episode."""
+        """Tell the survey about the calendar of an episode."""
         self._workload = workload
-        settings, trace = self._buffers.settings[0], workload.trace
-        settings["week_hour"] = trace.start_weekday * 24.0 + trace.start_hour_utc
-        settings["week_hour"] += workload.offset_s / 3600.0
-        settings["horizon_s"] = workload.horizon_s
+        self._simulator.set_calendar(workload.horizon_s)
+
+    def _look(self) -> None:
+        """Fill survey, observation, totals and mask from the state."""
+        simulator = self._simulator
+        look(simulator.state, self._buffers, self._mode.decoder, simulator.raw, self._scaling)
+        self._see_own()
+
+    def _see_own(self) -> None:
+        """Observe the sources that were registered from outside, which Python reads."""
+        if self._simulator.raw.own:
+            read_own(self._simulator.state, self._simulator.raw)
+            scale(self._simulator.raw, self._scaling)
 
     # -- looking --------------------------------------------------------------------------------
 
@@ -408,12 +421,12 @@ class SageServeEnv(gym.Env[Observation, Any]):
     @property
     def flat_observation(self) -> NDArray[np.float32]:
         """The flat observation in force, whatever the observation mode; not a copy."""
-        return np.asarray(self._buffers.observation)
+        return np.asarray(self._scaling.observation)
 
     @property
     def unit_rate(self) -> NDArray[np.float64]:
         """Prompt tokens per second that a load of 1 in the observation stands for, [M, R]."""
-        return np.asarray(self._buffers.unit_rate)
+        return self._units.unit_rate
 
     @property
     def simulator(self) -> Simulator:
@@ -483,14 +496,14 @@ class SageServeEnv(gym.Env[Observation, Any]):
         self._over = self._time_s >= workload.horizon_s
         self._total_reward = snapshot.total_reward
         self.np_random.bit_generator.state = snapshot.random_state
-        look(simulator.state, self._buffers, self._mode.decoder)
+        self._look()
         self._totals = list(snapshot.totals)
-        return self.layout.present(self._buffers.observation)
+        return self.layout.present(self._scaling.observation)
 
     def observe_into(self, row: NDArray[np.float32]) -> None:
         """Keep the flat observation in ``row`` from now on (a row of a vector environment)."""
-        row[:] = self._buffers.observation
-        self._buffers.put("observation", row)
+        row[:] = self._scaling.observation
+        self._scaling.put("observation", row)
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle the arguments and, within an episode, a snapshot."""

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from sageserve_env.arguments import RESET_OPTIONS, checked_options
 from sageserve_env.env import SageServeEnv
-from sageserve_env.observations import blocks
+from sageserve_env.observe import blocks
 from sageserve_env.scenario import Scenario
 
 try:

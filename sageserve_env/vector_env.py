@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from sageserve_env.arguments import checked_options, checked_seed, forced_trace_seed
 from sageserve_env.env import SageServeEnv
-from sageserve_env.observations import Observation
+from sageserve_env.observe import Observation
 
 Result = tuple[Any, Any, bool, bool, dict[str, Any]]
 

@@ -1,13 +1,18 @@
 """What a controller may see: the state of the cluster as named arrays.
 
-Axes: E endpoints, G VM types, M models, R regions, K tiers, W = 3 windows (1, 5 and 15 minutes).
-Nothing of the future, and no output length of a request that has not finished, except through the
-KV memory that is reserved for it.
+Axes: E endpoints, G VM types, M models, R regions, D destination regions, K tiers, W = 3 windows
+(1, 5 and 15 minutes), T minutes since time 0. Nothing of the future, and no output length of a
+request that has not finished, except through the KV memory that is reserved for it.
+
+`ClusterView` is also the table of what is surveyed: every field names its axes and its meaning,
+and `SOURCES` is read from it.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import MISSING, dataclass, field, fields
+from typing import Annotated, get_args, get_origin, get_type_hints
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,49 +24,120 @@ WINDOWS_S = (60.0, 300.0, 900.0)
 DEMAND_BIN_S = 60.0
 
 
+def _row() -> Floats:
+    return np.zeros(0)
+
+
+def _routes() -> Floats:
+    return np.zeros((0, 0, 0))
+
+
 @dataclass(frozen=True)
 class ClusterView:
     """A snapshot at a decision time; it does not change afterwards and may be kept."""
 
-    time_s: float  # since the start of the episode
-    interval_s: float  # time to the next decision
-    horizon_s: float
-    hour_of_day: float  # UTC, 0-24
-    weekday: float  # 0 = Monday, fractional
-    theta: Floats  # [M, G] sustained prompt tokens per second of one instance (capacity probe)
+    time_s: Annotated[float, "", "since the start of the episode"]
+    interval_s: Annotated[float, "", "time to the next decision"]
+    horizon_s: Annotated[float, "", "end of the episode"]
+    hour_of_day: Annotated[float, "", "UTC, 0-24"]
+    weekday: Annotated[float, "", "0 = Monday, fractional"]
+    theta: Annotated[Floats, "MG", "sustained prompt tokens per second of one instance (probe)"]
     # fleet
-    target: Ints  # [E, G] targets in force
-    active: Ints  # [E, G] accepting work
-    pending: Ints  # [E, G] provisioning or loading
-    pending_ready_s: Floats  # [E, G] seconds until the next pending instance is up (0 if none)
-    draining: Ints  # [E, G]
-    unmet: Ints  # [E, G] asked for, but no VM was free
-    idle_vms: Ints  # [R, G] cold
-    spot_vms: Ints  # [M, R, G] donated, by the model they still hold
-    inventory: Ints  # [R, G]
+    target: Annotated[Ints, "EG", "targets in force"]
+    active: Annotated[Ints, "EG", "instances that accept work"]
+    pending: Annotated[Ints, "EG", "instances provisioning or loading"]
+    pending_ready_s: Annotated[Floats, "EG", "seconds until the next one is up (0 if none)"]
+    draining: Annotated[Ints, "EG", "instances that finish their work and then leave"]
+    unmet: Annotated[Ints, "EG", "instances asked for that found no VM"]
+    idle_vms: Annotated[Ints, "RG", "cold VMs"]
+    spot_vms: Annotated[Ints, "MRG", "donated VMs, by the model they still hold"]
+    inventory: Annotated[Ints, "RG", "all VMs"]
     # load
-    utilisation: Floats  # [E] the scenario's signal (load or kv)
-    kv_utilisation: Floats  # [E] reserved KV tokens over capacity of the active instances
-    queued_prompt_tokens: Floats  # [E] prompt tokens waiting or not yet prefilled
-    queued_requests: Ints  # [E]
-    running: Ints  # [E] sequences decoding
-    global_queue: Ints  # [M] requests that no endpoint can take
+    utilisation: Annotated[Floats, "E", "the scenario's signal (load or kv)"]
+    kv_utilisation: Annotated[Floats, "E", "reserved KV tokens over those of the active instances"]
+    queued_prompt_tokens: Annotated[Floats, "E", "prompt tokens waiting or not yet prefilled"]
+    queued_requests: Annotated[Ints, "E", "requests waiting or in prefill"]
+    running: Annotated[Ints, "E", "sequences decoding"]
+    global_queue: Annotated[Ints, "M", "requests that no endpoint can take"]
     # demand by origin region, rates per second over the windows
-    request_rate: Floats  # [W, M, R, K]
-    prompt_rate: Floats  # [W, M, R, K] prompt tokens arrived
-    output_rate: Floats  # [W, M, R, K] output tokens of requests completed
+    request_rate: Annotated[Floats, "WMRK", "requests arrived, 1/s"]
+    prompt_rate: Annotated[Floats, "WMRK", "prompt tokens arrived, 1/s"]
+    output_rate: Annotated[Floats, "WMRK", "output tokens of requests completed, 1/s"]
     # demand since time 0 in bins of DEMAND_BIN_S; the last bin may be incomplete
-    demand_requests: Floats  # [T, M, R, K]
-    demand_prompt_tokens: Floats  # [T, M, R, K]
-    demand_output_tokens: Floats  # [T, M, R, K], booked when a request completes
+    demand_requests: Annotated[Floats, "TMRK", "requests arrived"]
+    demand_prompt_tokens: Annotated[Floats, "TMRK", "prompt tokens arrived"]
+    demand_output_tokens: Annotated[Floats, "TMRK", "output tokens, booked at completion"]
     # service
-    ttft_p95_ratio: Floats  # [E] p95 of TTFT over its objective, last 5 minutes (0 if none)
-    slo_attainment: Floats  # [E] share of first tokens within the objective, last 5 minutes
+    ttft_p95_ratio: Annotated[Floats, "E", "p95 of TTFT over its objective, 5 min (0 if none)"]
+    slo_attainment: Annotated[Floats, "E", "share of first tokens in time, last 5 minutes"]
     # non-interactive work held centrally
-    niw_backlog: Ints  # [M] requests
-    niw_backlog_tokens: Floats  # [M] prompt tokens
-    niw_deadline_s: Floats  # [M] seconds to the earliest deadline (the tier objective if none)
+    niw_backlog: Annotated[Ints, "M", "requests held"]
+    niw_backlog_tokens: Annotated[Floats, "M", "their prompt tokens"]
+    niw_deadline_s: Annotated[Floats, "M", "to the earliest deadline (tier objective if none)"]
     # decisions in force; empty where a view is made without a simulator
     router: str = ""
-    routing: Floats = field(default_factory=lambda: np.zeros((0, 0, 0)))  # [M, R, R]
-    niw_release: Floats = field(default_factory=lambda: np.zeros(0))  # [E] ceilings for batch work
+    routing: Annotated[Floats, "MRD", "shares, or penalties in s"] = field(default_factory=_routes)
+    niw_release: Annotated[Floats, "E", "ceilings for batch work"] = field(default_factory=_row)
+    # what follows from the above and the scenario; empty likewise
+    queued_s: Annotated[Floats, "E", "queued tokens over theta of the active"] = field(
+        default_factory=_row
+    )  # 60 s for each token where no instance is active
+    running_share: Annotated[Floats, "E", "sequences decoding over the most that fit"] = field(
+        default_factory=_row
+    )
+    niw_work_s: Annotated[Floats, "M", "held tokens over theta of the first VM type"] = field(
+        default_factory=_row
+    )
+    routing_level: Annotated[Floats, "MRD", "shares, or penalties over 2 s"] = field(
+        default_factory=_routes
+    )
+    elapsed: Annotated[float, "", "share of the horizon that has passed"] = 0.0
+    #: Arrays of features that were registered with a source of their own, by name.
+    extra: Mapping[str, Floats] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Source:
+    """One array that can be observed.
+
+    Attributes:
+        name: Field of `ClusterView`.
+        axes: One letter per axis; none for a number.
+        meaning: What it is, with its unit.
+        whole: Whether a view has it as int64.
+        required: Whether a view cannot be made without it.
+    """
+
+    name: str
+    axes: str
+    meaning: str
+    whole: bool
+    required: bool
+
+
+def _sources() -> dict[str, Source]:
+    hints = get_type_hints(ClusterView, include_extras=True)
+    found = {}
+    for one in fields(ClusterView):
+        if get_origin(hints[one.name]) is Annotated:
+            kind, axes, meaning = get_args(hints[one.name])
+            required = one.default is MISSING and one.default_factory is MISSING
+            found[one.name] = Source(one.name, axes, meaning, kind == Ints, required)
+    return found
+
+
+SOURCES: dict[str, Source] = _sources()
+"""The arrays of a view by name, read from the fields of `ClusterView`."""
+
+
+def sizes(models: int, regions: int, pools: int, gpus: int, tiers: int) -> dict[str, int]:
+    """Return the length of every axis but T."""
+    return {
+        "M": models,
+        "R": regions,
+        "D": regions,
+        "E": models * regions * pools,
+        "G": gpus,
+        "K": tiers,
+        "W": len(WINDOWS_S),
+    }

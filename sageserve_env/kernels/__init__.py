@@ -1,1 +1,1 @@
-"""What the environment does at every step, compiled: decode, observe, account."""
+"""What the environment does at every step, compiled: decode, scale, account."""

@@ -27,6 +27,7 @@ from sageserve_env.simulator.feed import Feed, FeedPosition
 from sageserve_env.simulator.fleet import activate, reconcile
 from sageserve_env.simulator.routing import set_router
 from sageserve_env.simulator.state import State
+from sageserve_env.simulator.survey import build_raw
 from sageserve_env.view import ClusterView
 from sageserve_traces.source import TraceSource
 
@@ -61,6 +62,7 @@ class Simulator:
         if self.theta.shape != shape or not (self.theta[scenario.compatible] > 0).all():
             raise ValueError(f"theta: expected positive numbers of shape {shape}")
         self._low = np.full((len(scenario.endpoints), 1), scenario.min_instances)
+        self.raw = build_raw(scenario, self.theta)
         self.state: State
         self.feed: Feed
 
@@ -99,7 +101,15 @@ class Simulator:
         state.config[0]["keep_records"] = int(self.keep_records)
         state.routing[:] = default_routing(self.scenario, self.scenario.routing.router)
         self.state, self.feed = state, feed
+        self.set_calendar()
         self._start_fleet(self.initial_fleet() if initial is None else np.asarray(initial))
+
+    def set_calendar(self, horizon_s: float | None = None) -> None:
+        """Tell the survey when time 0 is, and when the episode ends (by default the scenario's)."""
+        source = self.feed.source
+        start = (source.start_hour_utc, self.feed.offset_s, source.start_weekday)
+        self.raw.calendar[:3] = start
+        self.raw.horizon_s[0] = self.scenario.horizon_s if horizon_s is None else horizon_s
 
     def initial_fleet(self) -> NDArray[np.int64]:
         """Return the scenario's initial instances, [E, G], as far as the inventory goes."""
@@ -235,6 +245,7 @@ class Simulator:
         self.require_own(snapshot)
         self.feed.seek(snapshot.position)
         self.state = snapshot.state.copy()
+        self.set_calendar(float(self.raw.horizon_s[0]))
 
     def require_own(self, snapshot: Snapshot) -> None:
         """Raise ``ValueError`` unless the snapshot is of a simulation made like this one.

@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from sageserve_env.options import ROUTERS
 from sageserve_env.options import tier_key as tier_key  # as a name of this module too
 from sageserve_env.simulator import codes, survey
 from sageserve_env.simulator.metrics import BUCKETS, LOWEST_EXPONENT, OCTAVE_BUCKETS
-from sageserve_env.view import WINDOWS_S, ClusterView
+from sageserve_env.view import ClusterView
 
 if TYPE_CHECKING:
     from sageserve_env.simulator.simulator import Simulator
@@ -158,64 +157,11 @@ def episode_metrics(sim: Simulator) -> dict[str, float | int]:
 
 def view(sim: Simulator, interval_s: float) -> ClusterView:
     """Return what a controller may see now."""
-    s, scenario = sim.state, sim.scenario
-    now = sim.time_s
-    e_count, g_count = s.target.shape
-    m_count, r_count, _ = s.count.shape
-    service = np.zeros((e_count, 4))
-    survey.service(s, now, service)
-    queue, ready = np.zeros((e_count, 3)), np.zeros((e_count, g_count))
-    survey.queues(s, now, queue, ready)
-    idle = np.zeros((r_count, g_count), dtype=np.int64)
-    spot = np.zeros((m_count, r_count, g_count), dtype=np.int64)
-    survey.free_vms(s, idle, spot)
-    deadline = np.full(m_count, max(t.objective_s for t in scenario.tiers))
-    for m in range(m_count):
-        head = int(s.model[m]["held_head"])
-        if head != codes.NONE:
-            first = s.request[head]
-            deadline[m] = float(first["arrival_s"] + first["objective_s"]) - now
-    bins = min(int(np.ceil(now / 60.0)), len(s.demand))
-    rates = window_rates(s.demand, now)
-    past = _past(s.demand, bins, now)
-    clock_h = sim.feed.source.start_hour_utc + (sim.feed.offset_s + now) / 3600.0
-    return ClusterView(
-        time_s=now,
-        interval_s=interval_s,
-        horizon_s=scenario.horizon_s,
-        hour_of_day=clock_h % 24.0,
-        weekday=(sim.feed.source.start_weekday + clock_h / 24.0) % 7.0,
-        theta=sim.theta.copy(),
-        target=s.target.copy(),
-        active=s.active.copy(),
-        pending=s.pending.copy(),
-        pending_ready_s=np.where(np.isfinite(ready), ready, 0.0),
-        draining=s.draining.copy(),
-        unmet=s.unmet.copy(),
-        idle_vms=idle,
-        spot_vms=spot,
-        inventory=scenario.inventory.copy(),
-        utilisation=service[:, 0],
-        kv_utilisation=service[:, 1],
-        queued_prompt_tokens=queue[:, 2],
-        queued_requests=queue[:, 0].astype(np.int64),
-        running=queue[:, 1].astype(np.int64),
-        global_queue=s.model["n_global"].copy(),
-        request_rate=rates[..., 0],
-        prompt_rate=rates[..., 1],
-        output_rate=rates[..., 2],
-        demand_requests=past[..., 0],
-        demand_prompt_tokens=past[..., 1],
-        demand_output_tokens=past[..., 2],
-        ttft_p95_ratio=service[:, 2],
-        slo_attainment=service[:, 3],
-        niw_backlog=s.model["n_held"].copy(),
-        niw_backlog_tokens=s.model["held_tokens"].astype(np.float64),
-        niw_deadline_s=deadline,
-        router=ROUTERS[int(s.config[0]["router"])],
-        routing=s.routing.copy(),
-        niw_release=s.endpoint["release"].copy(),
-    )
+    s, now_s = sim.state, sim.time_s
+    survey.look(s, sim.raw)
+    sim.raw.interval_s[0] = interval_s
+    bins = min(int(np.ceil(now_s / 60.0)), len(s.demand))
+    return survey.view_of(sim.raw, int(s.config[0]["router"]), _past(s.demand, bins, now_s))
 
 
 def _past(demand: NDArray[np.float64], bins: int, now_s: float) -> NDArray[np.float64]:
@@ -228,18 +174,3 @@ def _past(demand: NDArray[np.float64], bins: int, now_s: float) -> NDArray[np.fl
         past = past.copy()
     past.flags.writeable = False
     return past
-
-
-def window_rates(demand: NDArray[np.float64], now_s: float) -> NDArray[np.float64]:
-    """Return rates per second over the last 1, 5 and 15 minutes, [W, M, R, K, 3].
-
-    The minute that has begun counts with the time it has lasted.
-    """
-    end = min(int(np.ceil(now_s / 60.0)), len(demand))
-    rates = np.zeros((len(WINDOWS_S), *demand.shape[1:]))
-    for w, window_s in enumerate(WINDOWS_S):
-        start = max(0, end - int(window_s / 60.0))
-        span = now_s - 60.0 * start
-        if span > 0:
-            rates[w] = demand[start:end].sum(axis=0) / span
-    return rates

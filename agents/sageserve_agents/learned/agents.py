@@ -11,8 +11,8 @@ import numpy as np
 
 from sageserve_agents.layout import Layout
 from sageserve_agents.learned.checkpoint import Checkpoint, load
+from sageserve_agents.learned.codec import Codec
 from sageserve_agents.learned.extra import require
-from sageserve_agents.learned.observe import Codec
 from sageserve_agents.parameters import ServiceKnob, Tunable
 from sageserve_env.actions import ClusterAction
 from sageserve_env.scenario import Scenario

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from sageserve_agents.learned.observe import Codec
+from sageserve_agents.learned.codec import Codec
 from sageserve_agents.learned.run import Run
 from sageserve_agents.playing import Decision, rollout
 from sageserve_agents.registry import make_agent

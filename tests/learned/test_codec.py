@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from sageserve_agents.learned.observe import Codec
+from sageserve_agents.learned.codec import Codec
 from sageserve_env.env import SageServeEnv
 
 
