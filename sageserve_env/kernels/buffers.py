@@ -38,7 +38,7 @@ SUMS = ("vm_usd", "transfer_usd", "spot_hours")
 #: Blocks of ``totals``, K columns each.
 TIER_SUMS = ("arrived", "completed", "attained", "missed")
 
-_F8, _F4, _I8 = (np.dtype(t) for t in (np.float64, np.float32, np.int64))
+_F8, _I8 = (np.dtype(t) for t in (np.float64, np.int64))
 
 
 class Buffers(Handle):
