@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Unpack
 
 from sageserve_agents import Agent
 from sageserve_bench.backends import Backend, execute
@@ -15,7 +15,8 @@ from sageserve_bench.rows import Row, with_scores
 from sageserve_bench.store import Store
 from sageserve_bench.summary import write_outcome
 from sageserve_env.scenario import Scenario
-from sageserve_traces import TraceSource
+from sageserve_traces import ReadOptions, TraceSource
+from sageserve_traces.reading import ReadKeywords
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -30,11 +31,12 @@ def compare(
     split: str = "test",
     tile: str | float | None = None,
     rate_scale: float = 1.0,
-    columns: Mapping[str, str] | None = None,
+    reading: ReadOptions | None = None,
     output: str | Path | None = None,
     workers: int = 1,
     backend: str = "process",
     ray_address: str | None = None,
+    **keywords: Unpack[ReadKeywords],
 ) -> pd.DataFrame:
     """Run agents on the same traffic and return one row per agent, trace and seed.
 
@@ -47,12 +49,14 @@ def compare(
         split: ``train``, ``validation`` or ``test``.
         tile: Repeat a short trace up to this length, such as ``"6h"``.
         rate_scale: Factor on the request rate.
-        columns: Columns of a trace file of your own, ``{"arrival": ..., "prompt": ...}``.
+        reading: How a trace file is read (see `sageserve_traces.ReadOptions`).
         output: Folder for ``results.csv``, ``summary.json``, ``report.html`` and the runs; finished
             runs that lie there are not repeated. None keeps nothing.
         workers: Processes.
         backend: ``process`` or ``ray``.
         ray_address: Address of a Ray cluster.
+        **keywords: Fields of `ReadOptions` instead of ``reading``: ``columns``, ``on_error``,
+            ``time_unit``, ``time_format``, ``start_s``.
 
     Returns:
         The rows, with the columns of ``results.csv``.
@@ -70,7 +74,7 @@ def compare(
         split=split,
         tile=tile,
         rate_scale=rate_scale,
-        columns=columns,
+        reading=ReadOptions.of(reading, keywords),
     )
     store = None if output is None else Store(Path(output))
     rows = run_grid(grid, store, Backend(backend, workers, ray_address))

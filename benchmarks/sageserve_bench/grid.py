@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -52,8 +52,7 @@ def make_grid(
     split: str = "test",
     tile: str | float | None = None,
     rate_scale: float = 1.0,
-    columns: Mapping[str, str] | None = None,
-    on_error: str = "raise",
+    reading: ReadOptions | None = None,
 ) -> Grid:
     """Return the grid of a comparison, checked (see `compare`)."""
     chosen = tuple(split_agents(agents) if isinstance(agents, str) else agents)
@@ -67,10 +66,11 @@ def make_grid(
     for one in named:
         if one is None or isinstance(one, str | Path):
             name = None if one is None else str(one)
-            reading = ReadOptions.of(None, {"columns": columns, "on_error": on_error})
-            traces.append(TraceSpec(name, tile_s, rate_scale, reading))
-        elif tile_s is not None or rate_scale != 1.0 or columns:
-            raise UserError("tile, rate_scale and columns are for traces given by name or path")
+            traces.append(TraceSpec(name, tile_s, rate_scale, reading or ReadOptions()))
+        elif tile_s is not None or rate_scale != 1.0 or reading not in (None, ReadOptions()):
+            raise UserError(
+                "tile, rate_scale and options of reading are for traces given by name or path"
+            )
         else:
             traces.append(one)
     picked = (

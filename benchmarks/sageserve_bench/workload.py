@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from sageserve_bench.errors import UserError
 from sageserve_env.scenario import Scenario
 from sageserve_env.workload import TraceSpec, Workload, Workloads, names_of, read_file
-from sageserve_traces import TraceSource
+from sageserve_traces import LoadReport, TraceSource
 from sageserve_traces.names import SPLIT_SEEDS
 
 __all__ = ["TraceSpec", "Workload", "digest", "names_of", "pick_seeds", "read_file", "resolve"]
@@ -34,6 +34,12 @@ def resolve(scenario: Scenario, spec: TraceSpec | TraceSource, seed: int) -> Wor
             f"decision interval of {interval_s:.0f} s; repeat it with --tile 1h"
         )
     return workload
+
+
+def report_of(scenario: Scenario, spec: TraceSpec | TraceSource) -> LoadReport | None:
+    """Return what reading the file of a trace came to; None where there is no file."""
+    read = read_file(scenario, spec) if isinstance(spec, TraceSpec) else None
+    return None if read is None else read[1]
 
 
 def pick_seeds(

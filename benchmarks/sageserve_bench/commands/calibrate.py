@@ -7,21 +7,35 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from sageserve_bench.trace_options import (
+    RateScale,
+    Scenario,
+    Tile,
+    Trace,
+    reads_trace,
+    remark,
+    words_of,
+)
+from sageserve_traces import ReadOptions
+
 if TYPE_CHECKING:
     from sageserve_bench.backends import Backend
     from sageserve_bench.calibration import Calibration
     from sageserve_bench.probing import Prober
 
 
+@reads_trace
 def calibrate(
     agents: Annotated[
         str,
         typer.Option(help="Agents, separated by commas; @FILE takes those of a tuned file."),
     ],
-    scenario: Annotated[str, typer.Option(help="Name or YAML file.")] = "o365-day",
-    trace: Annotated[str | None, typer.Option(help="Name or file.")] = None,
-    tile: Annotated[str | None, typer.Option(help="Repeat a short trace, such as 6h.")] = None,
-    rate_scale: Annotated[float, typer.Option(help="Factor on the request rate.")] = 1.0,
+    scenario: Scenario = "o365-day",
+    trace: Trace = None,
+    tile: Tile = None,
+    rate_scale: RateScale = 1.0,
+    *,
+    reading: ReadOptions,
     split: Annotated[str, typer.Option(help="train or validation.")] = "validation",
     seeds: Annotated[int, typer.Option(help="The first N seeds of the split.")] = 4,
     seed_list: Annotated[
@@ -59,7 +73,9 @@ def calibrate(
     specs = split_agents(agents)
     check_agents(specs)
     chosen = Backend(backend, workers, ray_address)
-    prober = make_prober(scenario, trace, tile, rate_scale, split, seeds, seed_list, chosen, output)
+    prober = make_prober(
+        scenario, trace, tile, rate_scale, reading, split, seeds, seed_list, chosen, output
+    )
     shown = shown_command(
         "calibrate",
         {
@@ -68,6 +84,7 @@ def calibrate(
             "trace": trace,
             "tile": tile,
             "rate-scale": None if rate_scale == 1.0 else rate_scale,
+            **words_of(reading),
             "split": split if seed_list is None else None,
             "seeds": seeds if seed_list is None else None,
             "seed-list": seed_list,
@@ -95,6 +112,7 @@ def make_prober(
     trace: str | None,
     tile: str | None,
     rate_scale: float,
+    reading: ReadOptions,
     split: str,
     seeds: int,
     seed_list: str | None,
@@ -112,7 +130,7 @@ def make_prober(
     from sageserve_bench.journal import Journal
     from sageserve_bench.probing import Prober
     from sageserve_bench.records import refuse_test_seeds
-    from sageserve_bench.workload import TraceSpec
+    from sageserve_bench.workload import TraceSpec, report_of
 
     if output.is_dir():
         raise UserError(f"{output}: is a folder; --output names a file")
@@ -124,10 +142,12 @@ def make_prober(
         split=split,
         tile=tile,
         rate_scale=rate_scale,
+        reading=reading,
     )
     refuse_test_seeds(grid.seeds)
     spec = grid.traces[0]
     assert isinstance(spec, TraceSpec)
+    remark(report_of(grid.scenario, spec))
     journal = Journal(output.with_name(output.name + ".episodes.jsonl"))
     return Prober(grid.scenario, grid.seeds, spec, journal, backend)
 

@@ -8,8 +8,11 @@ from typing import Annotated
 import typer
 
 from sageserve_bench.errors import UserError
+from sageserve_bench.trace_options import RateScale, Scenario, Tile, reads_trace
+from sageserve_traces import ReadOptions
 
 
+@reads_trace
 def compare(
     agents: Annotated[
         str,
@@ -18,22 +21,15 @@ def compare(
             "static,ilp:forecaster=seasonal;router=threshold"
         ),
     ] = "static,reactive,ilp",
-    scenario: Annotated[str, typer.Option(help="Name or YAML file.")] = "o365-day",
+    scenario: Scenario = "o365-day",
     trace: Annotated[
         list[str] | None,
         typer.Option(help="Name or file; may be repeated. Default: the scenario's workload."),
     ] = None,
-    tile: Annotated[
-        str | None, typer.Option(help="Repeat a short trace up to this length, such as 6h.")
-    ] = None,
-    rate_scale: Annotated[float, typer.Option(help="Factor on the request rate.")] = 1.0,
-    columns: Annotated[
-        str | None,
-        typer.Option(help="Columns of your own CSV: arrival=NAME,prompt=NAME,output=NAME,..."),
-    ] = None,
-    on_error: Annotated[
-        str, typer.Option(help="raise or drop: what to do with unusable rows of a trace.")
-    ] = "raise",
+    tile: Tile = None,
+    rate_scale: RateScale = 1.0,
+    *,
+    reading: ReadOptions,
     seeds: Annotated[int, typer.Option(help="The first N seeds of the split.")] = 1,
     seed_list: Annotated[str | None, typer.Option(help="Exactly these seeds, as 7,8.")] = None,
     split: Annotated[str, typer.Option(help="train, validation or test.")] = "test",
@@ -76,8 +72,7 @@ def compare(
         split=split,
         tile=tile,
         rate_scale=rate_scale,
-        columns=parse_columns(columns),
-        on_error=on_error,
+        reading=reading,
     )
     store = Store(output)
     console = Console(stderr=True)
@@ -116,18 +111,3 @@ def parse_seeds(text: str) -> list[int]:
         return [int(piece) for piece in text.split(",")]
     except ValueError:
         raise UserError(f"--seed-list {text!r}: write whole numbers such as 7,8") from None
-
-
-def parse_columns(text: str | None) -> dict[str, str]:
-    """Return the mapping of a text such as ``arrival=timestamp,prompt=tokens_in``.
-
-    Raises:
-        UserError: If a piece is not of the form ``key=name``, or a key comes twice.
-    """
-    columns: dict[str, str] = {}
-    for piece in filter(None, (text or "").split(",")):
-        key, equals, name = piece.partition("=")
-        if not (equals and key.strip() and name.strip()) or key.strip() in columns:
-            raise UserError(f"--columns {piece!r}: write each key once, as in arrival=timestamp")
-        columns[key.strip()] = name.strip()
-    return columns

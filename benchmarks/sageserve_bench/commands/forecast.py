@@ -7,22 +7,29 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from sageserve_bench.trace_options import RateScale, Scenario, Tile, Trace, reads_trace
+from sageserve_traces import ReadOptions
+
 if TYPE_CHECKING:
     from rich.table import Table
 
     from sageserve_agents.planner.forecast.scoring import Backtest, Score
-    from sageserve_env.scenario import Scenario
+    from sageserve_env.scenario import Scenario as Cluster
 
 _COLUMNS = ("mape", "wape", "bias", "pinball", "coverage", "peak_wape")
 
 
+@reads_trace
 def forecast(
     forecasters: Annotated[
         str, typer.Option(help="Names, separated by commas; all without the perfect one if unset.")
     ] = "",
-    scenario: Annotated[str, typer.Option(help="Name or YAML file.")] = "o365-day",
-    trace: Annotated[str | None, typer.Option(help="Name or file.")] = None,
-    tile: Annotated[str | None, typer.Option(help="Repeat a short trace, such as 6h.")] = None,
+    scenario: Scenario = "o365-day",
+    trace: Trace = None,
+    tile: Tile = None,
+    rate_scale: RateScale = 1.0,
+    *,
+    reading: ReadOptions,
     seed: Annotated[int, typer.Option(min=0, help="Seed; 1000 is the first of validation.")] = 1000,
     horizon: Annotated[str, typer.Option(help="How far each forecast reaches.")] = "1h",
     step: Annotated[str, typer.Option(help="Time between two forecasts.")] = "1h",
@@ -48,7 +55,7 @@ def forecast(
     for name in names:
         check_choice(name, FORECASTERS, "forecaster")
     names = names or [n for n in FORECASTERS if n != "perfect"]
-    workload = load_workload(scenario, trace, tile, seed)
+    workload = load_workload(scenario, trace, tile, rate_scale, reading, seed)
     cluster = workload.scenario
     width = parse_duration(bin_size)
     past, known = workload.history(clairvoyant=False), workload.history(clairvoyant=True)
@@ -79,7 +86,7 @@ def forecast(
         out.print(f"Wrote {output / 'scores.csv'} and {output / 'forecast.png'}")
 
 
-def _interactive(scenario: Scenario) -> Any:
+def _interactive(scenario: Cluster) -> Any:
     import numpy as np
 
     return np.array([t.interactive for t in scenario.tiers])
@@ -115,7 +122,7 @@ def _write_csv(scores: list[Score], path: Path) -> None:
         writer.writerows(rows)
 
 
-def _plot(tests: list[Backtest], scenario: Scenario, interactive: Any, path: Path) -> None:
+def _plot(tests: list[Backtest], scenario: Cluster, interactive: Any, path: Path) -> None:
     """Draw actual and forecast interactive tokens per second of every model."""
     import matplotlib
 

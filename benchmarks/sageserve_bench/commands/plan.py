@@ -7,21 +7,28 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from sageserve_bench.trace_options import RateScale, Scenario, Tile, Trace, reads_trace, remark
+from sageserve_traces import ReadOptions
+
 if TYPE_CHECKING:
     from sageserve_agents.demand import Clock
     from sageserve_agents.planner.hourly import HourlyPlanner
     from sageserve_bench.workload import Workload
-    from sageserve_env.scenario import Scenario
+    from sageserve_env.scenario import Scenario as Cluster
     from sageserve_env.view import ClusterView, Floats
     from sageserve_traces import TraceSource
 
 _HOUR_S = 3600.0
 
 
+@reads_trace
 def plan(
-    scenario: Annotated[str, typer.Option(help="Name or YAML file.")] = "o365-day",
-    trace: Annotated[str | None, typer.Option(help="Name or file.")] = None,
-    tile: Annotated[str | None, typer.Option(help="Repeat a short trace, such as 6h.")] = None,
+    scenario: Scenario = "o365-day",
+    trace: Trace = None,
+    tile: Tile = None,
+    rate_scale: RateScale = 1.0,
+    *,
+    reading: ReadOptions,
     seed: Annotated[int, typer.Option(min=0, help="Seed; 1000 is the first of validation.")] = 1000,
     hour: Annotated[
         float, typer.Option(min=0.0, help="Hour of the trace at which the planned period begins.")
@@ -63,7 +70,7 @@ def plan(
         )
         out.print(f"Demand of {demand.name}, {rates.sum():,.0f} prompt tokens/s", soft_wrap=True)
     else:
-        workload = load_workload(scenario, trace, tile, seed)
+        workload = load_workload(scenario, trace, tile, rate_scale, reading, seed)
         cluster = workload.scenario
         if hour * _HOUR_S > cluster.horizon_s:
             raise UserError(
@@ -91,14 +98,24 @@ def plan(
     out.print(explain(result), soft_wrap=True)
 
 
-def load_workload(scenario: str, trace: str | None, tile: str | None, seed: int) -> Workload:
-    """Return the workload of a seed from the words of a command line."""
-    from sageserve_bench.workload import TraceSpec, resolve
+def load_workload(
+    scenario: str,
+    trace: str | None,
+    tile: str | None,
+    rate_scale: float,
+    reading: ReadOptions,
+    seed: int,
+) -> Workload:
+    """Return the workload of a seed from the words of a command line, and say how it was read."""
+    from sageserve_bench.workload import TraceSpec, report_of, resolve
     from sageserve_env.scenario import load_scenario
     from sageserve_traces import parse_duration
 
     tile_s = None if tile is None else parse_duration(tile)
-    return resolve(load_scenario(scenario), TraceSpec(trace, tile_s), seed)
+    cluster, spec = load_scenario(scenario), TraceSpec(trace, tile_s, rate_scale, reading)
+    workload = resolve(cluster, spec, seed)
+    remark(report_of(cluster, spec))
+    return workload
 
 
 def calendar(trace: TraceSource) -> Clock:
@@ -108,7 +125,7 @@ def calendar(trace: TraceSource) -> Clock:
     return Clock(trace.start_weekday + trace.start_hour_utc / 24.0)
 
 
-def read_demand(path: Path, scenario: Scenario) -> Floats:
+def read_demand(path: Path, scenario: Cluster) -> Floats:
     """Return prompt tokens per second by model, region and tier, [M, R, K], from a CSV file.
 
     Raises:
@@ -153,7 +170,7 @@ def read_demand(path: Path, scenario: Scenario) -> Floats:
     return rates
 
 
-def _no_history(scenario: Scenario) -> Any:
+def _no_history(scenario: Cluster) -> Any:
     from sageserve_traces import DemandSeries
 
     return DemandSeries.zeros(
@@ -171,7 +188,7 @@ def _periods(planner: HourlyPlanner[Any]) -> Floats:
 
 
 def _view(
-    scenario: Scenario,
+    scenario: Cluster,
     theta: Floats,
     time_s: float,
     workload: Workload | None,
@@ -234,7 +251,7 @@ def _view(
     )
 
 
-def _theta_line(scenario: Scenario, view: ClusterView) -> str:
+def _theta_line(scenario: Cluster, view: ClusterView) -> str:
     rows = []
     for m, model in enumerate(scenario.models):
         usable = [g for g in range(len(scenario.gpus)) if scenario.compatible[m, g]]

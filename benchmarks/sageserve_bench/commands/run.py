@@ -7,20 +7,22 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from sageserve_bench.trace_options import RateScale, Scenario, Tile, Trace, reads_trace, remark
+from sageserve_traces import ReadOptions
+
 if TYPE_CHECKING:
     from rich.table import Table
 
 
+@reads_trace
 def run(
     agent: Annotated[str, typer.Argument(help="Agent, as in ilp:forecaster=seasonal-naive.")],
-    scenario: Annotated[str, typer.Option(help="Name or YAML file.")] = "o365-day",
-    trace: Annotated[str | None, typer.Option(help="Name or file.")] = None,
-    tile: Annotated[str | None, typer.Option(help="Repeat a short trace, such as 6h.")] = None,
-    rate_scale: Annotated[float, typer.Option(help="Factor on the request rate.")] = 1.0,
-    columns: Annotated[
-        str | None, typer.Option(help="Columns of your own CSV: arrival=NAME,prompt=NAME,...")
-    ] = None,
-    on_error: Annotated[str, typer.Option(help="raise or drop unusable rows.")] = "raise",
+    scenario: Scenario = "o365-day",
+    trace: Trace = None,
+    tile: Tile = None,
+    rate_scale: RateScale = 1.0,
+    *,
+    reading: ReadOptions,
     seed: Annotated[int, typer.Option(min=0, help="Seed; 2000 is the first of the tests.")] = 2000,
     json_file: Annotated[
         Path | None, typer.Option("--json", help="Write the metrics to this file.")
@@ -34,12 +36,12 @@ def run(
     from rich.live import Live
 
     from sageserve_bench import terminal
-    from sageserve_bench.commands.compare import parse_columns
     from sageserve_bench.episode import run_episode, steps_of
     from sageserve_bench.grid import make_grid
     from sageserve_bench.live import LivePanel
     from sageserve_bench.request_records import check_target
     from sageserve_bench.rows import clean, write_json
+    from sageserve_bench.workload import report_of
 
     if records is not None:
         check_target(records)
@@ -50,11 +52,11 @@ def run(
         seeds=[seed],
         tile=tile,
         rate_scale=rate_scale,
-        columns=parse_columns(columns),
-        on_error=on_error,
+        reading=reading,
     )
     task = grid.tasks()[0]
     workload = task.workload()
+    remark(report_of(grid.scenario, grid.traces[0]))
     console = Console(stderr=True)
     panel = LivePanel(task.agent_label, workload.scenario, steps_of(workload.scenario))
     if console.is_terminal:

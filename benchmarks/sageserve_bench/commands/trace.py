@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from enum import StrEnum
 from pathlib import Path
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from sageserve_bench.trace_options import RateScale, Tile, reads_trace, remark, remarks
 from sageserve_traces import (
+    ReadOptions,
     TraceError,
     TraceSource,
     is_generated,
     list_traces,
-    load_rows,
     make_trace,
     parse_duration,
     read_trace,
@@ -33,72 +31,47 @@ trace_app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-
-class OnError(StrEnum):
-    """What to do with rows that cannot be used."""
-
-    RAISE = "raise"
-    DROP = "drop"
-
-
 Trace = Annotated[str, typer.Argument(help="Name of a published trace, or path of a file.")]
 Seed = Annotated[int, typer.Option(min=0, help="Fixes generated requests and assignments.")]
 Length = Annotated[str | None, typer.Option(help="Length, such as 6h or 7d.")]
-Tile = Annotated[str | None, typer.Option(help="Repeat a short trace up to this length.")]
-RateScale = Annotated[float, typer.Option(help="Factor on the request rate.")]
 Bursts = Annotated[bool, typer.Option(help="First minute of each hour eight more times.")]
-Errors = Annotated[OnError, typer.Option("--on-error", help="Unusable rows of a file.")]
-Columns = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--columns",
-        "--column",
-        help="Columns of your own CSV: arrival=NAME,prompt=NAME,output=NAME,...; may be repeated.",
-    ),
-]
 Cluster = Annotated[
     str | None, typer.Option("--scenario", help="Whose models, regions and tiers a file names.")
 ]
 Output = Annotated[Path, typer.Option("--output", "-o", help=".csv, .csv.gz or .parquet file.")]
 
 
-def _columns(pairs: list[str] | None) -> dict[str, str] | None:
-    from sageserve_bench.commands.compare import parse_columns
-
-    return parse_columns(",".join(pairs or [])) or None
-
-
-def _source(
+def _open(
     trace: str,
+    scenario: str | None,
+    reading: ReadOptions,
     seed: int,
-    length: str | None,
-    tile: str | None,
-    rate_scale: float,
-    bursts: bool,
-    on_error: OnError,
-    column: list[str] | None,
-    names: Mapping[str, Any] = MappingProxyType({}),
-) -> TraceSource:
-    return make_trace(
+    length: str | None = None,
+    tile: str | None = None,
+    rate_scale: float = 1.0,
+    bursts: bool = False,
+) -> tuple[TraceSource, LoadReport | None]:
+    """Return a trace, and what reading its file came to (None where it is generated)."""
+    from sageserve_bench.workload import names_of
+    from sageserve_env.scenario import load_scenario
+
+    cluster = load_scenario(scenario) if scenario else None
+    report, names = None, {}
+    if not is_generated(trace):
+        names = names_of(cluster) if cluster else {}
+        report = read_trace(trace, reading=reading, **names)[1]
+        names = names_of(cluster, report.assumed) if cluster else {}
+    source = make_trace(
         trace,
         seed=seed,
         horizon_s=parse_duration(length) if length else None,
         tile_s=parse_duration(tile) if tile else None,
         scale=rate_scale,
         bursts=bursts,
-        on_error=on_error.value,
-        columns=_columns(column),
+        reading=reading,
         **names,
     )
-
-
-def _report(
-    trace: str, on_error: OnError, column: list[str] | None, names: Mapping[str, Any]
-) -> LoadReport | None:
-    """Return what reading the file came to; None for generated traces."""
-    if is_generated(trace):
-        return None
-    return read_trace(trace, on_error=on_error.value, columns=_columns(column), **names)[1]
+    return source, report
 
 
 def _write(source: TraceSource, output: Path) -> int:
@@ -112,6 +85,7 @@ def _write(source: TraceSource, output: Path) -> int:
 
 
 @trace_app.command()
+@reads_trace
 def info(
     trace: Trace,
     seed: Seed = 0,
@@ -119,20 +93,15 @@ def info(
     tile: Tile = None,
     rate_scale: RateScale = 1.0,
     bursts: Bursts = False,
-    on_error: Errors = OnError.RAISE,
-    column: Columns = None,
     scenario: Cluster = None,
+    *,
+    reading: ReadOptions,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Show rates, burstiness, tokens and shares of a trace, and what was assumed."""
-    from sageserve_bench.workload import names_of
-    from sageserve_env.scenario import load_scenario
     from sageserve_traces.summary import summarise
 
-    cluster = load_scenario(scenario) if scenario else None
-    report = _report(trace, on_error, column, names_of(cluster) if cluster else {})
-    names = names_of(cluster, report.assumed) if cluster and report else {}
-    source = _source(trace, seed, length, tile, rate_scale, bursts, on_error, column, names)
+    source, report = _open(trace, scenario, reading, seed, length, tile, rate_scale, bursts)
     summary = summarise(source)
     summary["assumed"] = list(report.assumed) if report else []
     summary["schema"] = report.schema if report else "generated"
@@ -199,6 +168,7 @@ def _tokens(values: dict[str, float]) -> str:
 
 
 @trace_app.command()
+@reads_trace
 def make(
     output: Output,
     trace: Trace = "o365",
@@ -207,32 +177,36 @@ def make(
     tile: Tile = None,
     rate_scale: RateScale = 1.0,
     bursts: Bursts = False,
-    on_error: Errors = OnError.RAISE,
-    column: Columns = None,
+    scenario: Cluster = None,
+    *,
+    reading: ReadOptions,
 ) -> None:
     """Write a synthetic or transformed trace, chunk by chunk."""
-    source = _source(trace, seed, length, tile, rate_scale, bursts, on_error, column)
+    source, report = _open(trace, scenario, reading, seed, length, tile, rate_scale, bursts)
+    remark(report)
     n = _write(source, output)
     typer.echo(f"{output}: {n:,} requests, {source.duration_s / 3600:.2f} h")
 
 
 @trace_app.command()
+@reads_trace
 def convert(
     file: Annotated[Path, typer.Argument(help="A trace file of any known schema.")],
     output: Output,
     seed: Seed = 0,
-    on_error: Errors = OnError.RAISE,
-    column: Columns = None,
+    scenario: Cluster = None,
+    *,
+    reading: ReadOptions,
 ) -> None:
     """Convert a trace file to the native schema; what it does not say is assigned by the seed."""
-    source = make_trace(file, seed=seed, on_error=on_error.value, columns=_columns(column))
-    report = load_rows(file, on_error=on_error.value, columns=_columns(column))[1]
+    source, report = _open(str(file), scenario, reading, seed)
     n = _write(source, output)
-    typer.echo(f"{output}: {n:,} requests from schema {report.schema}")
-    if report.assumed:
+    schema = f" from schema {report.schema}" if report else ""
+    typer.echo(f"{output}: {n:,} requests{schema}")
+    if report and report.assumed:
         typer.echo(f"assigned by seed {seed}: {', '.join(report.assumed)}")
-    for why, count in report.dropped.items():
-        typer.echo(f"dropped {count:,} rows: {why}")
+    for line in remarks(report) if report else ():
+        typer.echo(line)
 
 
 @trace_app.command()
@@ -260,6 +234,7 @@ def download(
 
 
 @trace_app.command()
+@reads_trace
 def plot(
     trace: Trace,
     output: Annotated[Path, typer.Option("--output", "-o", help="PNG file.")],
@@ -268,13 +243,15 @@ def plot(
     tile: Tile = None,
     rate_scale: RateScale = 1.0,
     bursts: Bursts = False,
-    on_error: Errors = OnError.RAISE,
-    column: Columns = None,
+    scenario: Cluster = None,
+    *,
+    reading: ReadOptions,
     bin_s: Annotated[float, typer.Option("--bin", help="Seconds per point.")] = 300.0,
 ) -> None:
     """Plot request and token rates over time."""
     from sageserve_traces.plotting import plot_demand
 
-    source = _source(trace, seed, length, tile, rate_scale, bursts, on_error, column)
+    source, report = _open(trace, scenario, reading, seed, length, tile, rate_scale, bursts)
+    remark(report)
     plot_demand(source, output, bin_s=bin_s)
     typer.echo(str(output))

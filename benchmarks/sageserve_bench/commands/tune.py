@@ -7,15 +7,21 @@ from typing import Annotated
 
 import typer
 
+from sageserve_bench.trace_options import RateScale, Scenario, Tile, Trace, reads_trace, words_of
+from sageserve_traces import ReadOptions
 
+
+@reads_trace
 def tune(
     agent: Annotated[
         str, typer.Option(help="Agent; options given with it, as in ilp:beta=1, are not varied.")
     ],
-    scenario: Annotated[str, typer.Option(help="Name or YAML file.")] = "o365-day",
-    trace: Annotated[str | None, typer.Option(help="Name or file.")] = None,
-    tile: Annotated[str | None, typer.Option(help="Repeat a short trace, such as 6h.")] = None,
-    rate_scale: Annotated[float, typer.Option(help="Factor on the request rate.")] = 1.0,
+    scenario: Scenario = "o365-day",
+    trace: Trace = None,
+    tile: Tile = None,
+    rate_scale: RateScale = 1.0,
+    *,
+    reading: ReadOptions,
     budget: Annotated[int, typer.Option(help="Simulated episodes, all told.")] = 80,
     split: Annotated[str, typer.Option(help="train or validation.")] = "validation",
     seeds: Annotated[int, typer.Option(help="The first N seeds of the split.")] = 2,
@@ -52,7 +58,9 @@ def tune(
     name = Path(parse_spec(agent)[0].partition(":")[0]).stem
     path = output or Path("results/tuned") / f"{name}.json"
     chosen = Backend(backend, workers, ray_address)
-    prober = make_prober(scenario, trace, tile, rate_scale, split, seeds, seed_list, chosen, path)
+    prober = make_prober(
+        scenario, trace, tile, rate_scale, reading, split, seeds, seed_list, chosen, path
+    )
     console = Console(stderr=True)
     prober.told = lambda line: console.print(
         f"  {prober.episodes}/{budget} {line}", markup=False, highlight=False
@@ -67,6 +75,7 @@ def tune(
             "trace": trace,
             "tile": tile,
             "rate-scale": None if rate_scale == 1.0 else rate_scale,
+            **words_of(reading),
             "budget": budget,
             "split": split if seed_list is None else None,
             "seeds": seeds if seed_list is None else None,

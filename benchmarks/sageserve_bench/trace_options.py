@@ -1,0 +1,151 @@
+"""The options with which a command reads a trace: one definition for all of them.
+
+A command that reads a trace is decorated with `reads_trace` and takes one argument ``reading``; on
+the command line that is ``--columns``, ``--on-error``, ``--time-unit``, ``--time-format`` and
+``--start``. What is common to most commands beside it is spelt `Scenario`, `Trace`, and so on.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any, get_type_hints
+
+import typer
+
+from sageserve_bench.errors import UserError
+from sageserve_traces import LoadReport, ReadOptions, parse_duration
+from sageserve_traces.reading import TIME_UNITS
+
+Scenario = Annotated[str, typer.Option(help="Name or YAML file.")]
+Trace = Annotated[str | None, typer.Option(help="Name or file; default the scenario's workload.")]
+Tile = Annotated[
+    str | None, typer.Option(help="Repeat a short trace up to this length, such as 6h.")
+]
+RateScale = Annotated[float, typer.Option(help="Factor on the request rate.")]
+
+_Columns = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--columns",
+        "--column",
+        help="Columns of your own file: arrival=NAME,prompt=NAME,output=NAME,...; repeatable.",
+    ),
+]
+_OnError = Annotated[
+    str, typer.Option(help="raise or drop: what to do with unusable rows of a trace.")
+]
+_TimeUnit = Annotated[
+    str | None,
+    typer.Option(help=f"What numbers in the time column count: {', '.join(TIME_UNITS)}."),
+]
+_TimeFormat = Annotated[
+    str | None, typer.Option(help="Form of the time column, as %d/%m/%Y %H:%M:%S.")
+]
+_Start = Annotated[
+    str | None, typer.Option(help="Begin this long after the first arrival, such as 2h.")
+]
+
+
+def _parameter(name: str, annotation: Any, default: Any) -> inspect.Parameter:
+    kind = inspect.Parameter.KEYWORD_ONLY
+    return inspect.Parameter(name, kind, default=default, annotation=annotation)
+
+
+_READING = (
+    _parameter("columns", _Columns, None),
+    _parameter("on_error", _OnError, "raise"),
+    _parameter("time_unit", _TimeUnit, None),
+    _parameter("time_format", _TimeFormat, None),
+    _parameter("start", _Start, None),
+)
+
+
+def reads_trace(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command the options of reading a trace in place of its argument ``reading``."""
+
+    @functools.wraps(command)
+    def with_options(**given: Any) -> Any:
+        words = {parameter.name: given.pop(parameter.name) for parameter in _READING}
+        return command(**given, reading=read_options(**words))
+
+    hints = get_type_hints(command, include_extras=True)
+    parameters: list[inspect.Parameter] = []
+    for name, parameter in inspect.signature(command).parameters.items():
+        if name == "reading":
+            parameters += _READING
+        else:
+            kind = inspect.Parameter.KEYWORD_ONLY
+            parameters.append(parameter.replace(annotation=hints[name], kind=kind))
+    signature = inspect.Signature(parameters, return_annotation=hints.get("return"))
+    with_options.__signature__ = signature  # type: ignore[attr-defined]
+    with_options.__annotations__ = {p.name: p.annotation for p in parameters}
+    return with_options
+
+
+def read_options(
+    columns: Sequence[str] | None = None,
+    on_error: str = "raise",
+    time_unit: str | None = None,
+    time_format: str | None = None,
+    start: str | None = None,
+) -> ReadOptions:
+    """Return the options of reading from the words of a command line.
+
+    Raises:
+        ValueError: If a word cannot be understood.
+    """
+    return ReadOptions.of(
+        None,
+        {
+            "columns": parse_columns(",".join(columns or [])),
+            "on_error": on_error,
+            "time_unit": time_unit,
+            "time_format": time_format,
+            "start_s": 0.0 if start in (None, "0") else parse_duration(str(start)),
+        },
+    )
+
+
+def words_of(reading: ReadOptions) -> dict[str, str | None]:
+    """Return the words of a command line for options of reading; None where they are default."""
+    default = ReadOptions()
+    start = f"{reading.start_s:g}" if reading.start_s else None
+    return {
+        "columns": ",".join(f"{key}={name}" for key, name in reading.columns) or None,
+        "on-error": None if reading.on_error == default.on_error else reading.on_error,
+        "time-unit": reading.time_unit,
+        "time-format": reading.time_format,
+        "start": start,
+    }
+
+
+def parse_columns(text: str | None) -> dict[str, str]:
+    """Return the mapping of a text such as ``arrival=timestamp,prompt=tokens_in``.
+
+    Raises:
+        UserError: If a piece is not of the form ``key=name``, or a key comes twice.
+    """
+    columns: dict[str, str] = {}
+    for piece in filter(None, (text or "").split(",")):
+        key, equals, name = piece.partition("=")
+        if not (equals and key.strip() and name.strip()) or key.strip() in columns:
+            raise UserError(f"--columns {piece!r}: write each key once, as in arrival=timestamp")
+        columns[key.strip()] = name.strip()
+    return columns
+
+
+def remarks(report: LoadReport) -> list[str]:
+    """Return what was assumed and left out when a file was read, a line each."""
+    lines = list(report.notes)
+    lines += [f"dropped {count:,} rows: {why}" for why, count in report.dropped.items()]
+    if report.outputs_raised:
+        lines.append(f"{report.outputs_raised:,} outputs of 0 tokens read as 1")
+    return lines
+
+
+def remark(report: LoadReport | None) -> None:
+    """Print `remarks` on standard error, where they are in nobody's way."""
+    for line in remarks(report) if report is not None else ():
+        typer.echo(f"note: {line}", err=True)
