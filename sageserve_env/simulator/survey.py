@@ -102,19 +102,24 @@ def build_raw(scenario: Scenario, theta: NDArray[np.float64]) -> Raw:
     shape = shapes(scenario)
     size = {name: int(np.prod(s, dtype=np.int64)) for name, s in shape.items()}
     flat = np.zeros(sum(size.values()))
-    arrays: dict[str, Array] = {}
-    start = 0
-    for name, n in size.items():
-        arrays[name] = flat[start : start + n].reshape(shape[name] or (1,))
-        start += n
-    arrays["theta"][:] = theta
-    arrays["inventory"][:] = scenario.inventory
-    arrays["horizon_s"][:] = scenario.horizon_s
-    arrays["interval_s"][:] = scenario.decision_interval_s
     calendar = np.array([0.0, 0.0, 0.0, scenario.batching.max_sequences])
-    own = {name: arrays.pop(name) for name in OWN_SOURCES}
-    raw = Raw(calendar=calendar, flat=flat, **arrays)
-    raw.own = own
+    begun = np.cumsum([0, *size.values()]).tolist()
+    places = {name: (begun[i], shape[name] or (1,)) for i, name in enumerate(shape)}
+
+    def part(whole: Array, name: str) -> Array:
+        start, lengths = places[name]
+        return whole[start : start + size[name]].reshape(lengths)
+
+    own = [*OWN_SOURCES]
+    usual = [name for name in shape if name not in OWN_SOURCES]
+    raw = Raw(calendar=calendar, flat=flat, **{name: part(flat, name) for name in usual})
+    for name in usual:  # a handle copies what it is given
+        raw.put(name, part(raw.flat, name))
+    raw.own = {name: part(raw.flat, name) for name in own}
+    raw.theta[:] = theta
+    raw.inventory[:] = scenario.inventory
+    raw.horizon_s[:] = scenario.horizon_s
+    raw.interval_s[:] = scenario.decision_interval_s
     return raw
 
 
