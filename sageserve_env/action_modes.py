@@ -26,7 +26,8 @@ from sageserve_env.control import Decided
 from sageserve_env.forms import CHANGE, LARGEST_DELTA, STEP
 from sageserve_env.kernels.decoder import Decoder, build_decoder
 from sageserve_env.kernels.step import CONTINUOUS, DISCRETE, IN_FORCE
-from sageserve_env.knobs import KNOBS, ROUTING_MATRIX, Knob
+from sageserve_env.knobs import KNOBS, Knob, routing_matrix
+from sageserve_env.policies import ROUTERS
 
 Rule = Callable[[], NDArray[np.int64]]
 
@@ -192,8 +193,11 @@ class StructuredMode(ActionMode):
         values = {**self.decided.fixed, **values}
         if "instances" not in values:
             values["instances"] = rule()
+        router = values.get("router", self.decided.router)
+        if self.decided.decides("router_weights") and not ROUTERS.spec(router).weights:
+            del values["router_weights"]
         if self.decided.decides("routing"):
-            matrix = ROUTING_MATRIX.get(values.get("router", self.decided.router))
+            matrix = routing_matrix(router)
             if matrix == "shares":
                 values["routing"] = _normalised(values["routing"])
             elif matrix is None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,12 +12,14 @@ from sageserve_env.forms import Entries
 from sageserve_env.knobs import (
     BY_NAME,
     KNOBS,
-    ROUTING_MATRIX,
     TARGET_FORMS,
     Context,
     Knob,
+    default_discipline_weights,
     initial_fleet,
+    routing_matrix,
 )
+from sageserve_env.policies import ROUTERS
 from sageserve_env.scenario import Scenario
 
 JOINT = "joint"
@@ -49,6 +51,8 @@ class Decided:
         """Return what is in force of a knob where the learner does not decide."""
         if knob.name in self.fixed:
             return self.fixed[knob.name]
+        if knob.name == "discipline_weights":
+            return default_discipline_weights(self.scenario, self.discipline)
         return knob.neutral(self.scenario, self.router)
 
     def decides(self, name: str) -> bool:
@@ -84,11 +88,12 @@ def decided(
     router = fixed.get("router", scenario.routing.router)
     if words == ("routing",) and "router" not in fixed and mode != "structured":
         router = "shares"
-    context = Context(scenario, router, "router" in fixed, targets)
+    discipline = fixed.get("discipline", scenario.batching.discipline)
+    context = Context(scenario, router, "router" in fixed, targets, discipline)
     knobs: list[Knob] = []
     entries: list[tuple[Knob, Entries]] = []
     for knob in KNOBS:
-        if words != (JOINT,) and knob.control not in words:
+        if not (knob.joint if words == (JOINT,) else knob.control in words):
             continue
         if knob.name in fixed:
             if words == (JOINT,) or knob.choices:
@@ -97,7 +102,7 @@ def decided(
                 f"policy: {knob.name} is decided by control={control!r}; name it in one of them"
             )
         if mode == "structured":
-            if knob.name != "routing" or "router" not in fixed or router in ROUTING_MATRIX:
+            if knob.name != "routing" or "router" not in fixed or routing_matrix(router):
                 knobs.append(knob)
             continue
         form = knob.continuous if mode == "continuous" else knob.discrete
@@ -106,11 +111,10 @@ def decided(
             knobs.append(knob)
             entries.append((knob, made))
     _require_each_word(words, knobs, mode, router)
-    discipline = fixed.get("discipline", scenario.batching.discipline)
     return Decided(scenario, router, discipline, tuple(knobs), tuple(entries), fixed)
 
 
-def require(value: Any, valid: tuple[str, ...], key: str) -> None:
+def require(value: Any, valid: Sequence[str], key: str) -> None:
     """Raise ``ValueError`` if a value is not one of the valid ones, naming the nearest."""
     if not isinstance(value, str) or value not in valid:
         message = unknown_key_message(str(value), list(valid), key)
@@ -160,7 +164,7 @@ def _require_each_word(words: tuple[str, ...], knobs: list[Knob], mode: str, rou
         if word == JOINT or word in having:
             continue
         if word == "routing":
-            takers = ", ".join(ROUTING_MATRIX)
+            takers = ", ".join(name for name in ROUTERS if routing_matrix(name))
             raise ValueError(
                 f"control: with router {router!r} there is no routing to decide in "
                 f"action_mode={mode!r}; choose one of {takers} by policy={{'router': ...}}"

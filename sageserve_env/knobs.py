@@ -5,12 +5,12 @@ modes and their masks, the agents of the PettingZoo form, the archive of decisio
 the documentation. A new knob is a row here, a typed field of `ClusterAction`, and a line in
 ``simulator/decide.py`` that says where the simulator keeps it.
 
-Axes: E endpoints, G VM types, M models, R regions.
+Axes: E endpoints, G VM types, M models, R regions, F features of a router, D of a discipline.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
@@ -29,7 +29,15 @@ from sageserve_env.forms import (
     Preset,
     places,
 )
-from sageserve_env.options import DISCIPLINES, ROUTERS
+from sageserve_env.policies import (
+    DISCIPLINE_FEATURES,
+    DISCIPLINE_LIMITS,
+    DISCIPLINES,
+    ROUTER_FEATURES,
+    ROUTER_LIMITS,
+    ROUTERS,
+    weight_row,
+)
 from sageserve_env.scenario import Scenario
 
 Array = NDArray[Any]
@@ -41,8 +49,11 @@ LARGEST_CHANGE = 0.125  # of a target in the form "delta", over its most (our as
 LARGEST_ROUTING = 10.0  # of the structured space: seconds or unnormalised shares
 TARGET_FORMS = ("absolute", "delta")
 
-#: What the routing matrix means to a router; one that is not here takes none.
-ROUTING_MATRIX = {"shares": "shares", "least_wait": "penalties", "least_wait_kv": "penalties"}
+
+def routing_matrix(router: str) -> str | None:
+    """Return what the routing matrix means to a router: ``shares``, ``penalties`` or nothing."""
+    kind = ROUTERS.spec(router).routing
+    return None if kind == "unused" else kind
 
 
 class Context(NamedTuple):
@@ -52,6 +63,7 @@ class Context(NamedTuple):
     router: str  # in force
     router_fixed: bool = False  # by the caller: no preset may change it
     targets: str = "absolute"  # form of the targets in continuous actions
+    discipline: str = "fcfs"  # in force
 
 
 @dataclass(frozen=True)
@@ -69,6 +81,7 @@ class Knob:
         high: Largest value of the structured action, an array or a number, given the scenario.
         integer: Whether values are whole numbers.
         choices: Names to choose from, for a knob without axes.
+        joint: Whether ``control="joint"`` hands it over; others have to be named.
         owner: Axis that says which region decides in the PettingZoo form: ``endpoint`` (the first
             axis counts endpoints), ``origin`` (the second counts origins) or ``cluster``.
         continuous: Makes the entries of continuous actions; None if there is no such form.
@@ -84,7 +97,8 @@ class Knob:
     low: float = 0.0
     high: Callable[[Scenario], Any] = lambda scenario: np.inf
     integer: bool = False
-    choices: tuple[str, ...] = ()
+    choices: Sequence[str] = ()
+    joint: bool = True
     owner: str = "cluster"
     continuous: Callable[[Context], Entries | None] | None = None
     discrete: Callable[[Context], Entries | None] | None = None
@@ -102,6 +116,8 @@ class Knob:
             "M": len(scenario.models),
             "R": len(scenario.regions),
             "K": len(scenario.tiers),
+            "F": len(ROUTER_FEATURES),
+            "D": len(DISCIPLINE_FEATURES),
         }
         return tuple(size[axis] for axis in self.axes)
 
@@ -209,7 +225,9 @@ def _continuous_targets(context: Context) -> Entries:
 
 def default_routing(scenario: Scenario, router: str) -> NDArray[np.float64]:
     """Return [M, R, R]: round trips as penalties, or shares that keep all traffic at home."""
-    one = np.eye(len(scenario.regions)) if router == "shares" else scenario.round_trip
+    one = (
+        np.eye(len(scenario.regions)) if routing_matrix(router) == "shares" else scenario.round_trip
+    )
     return np.broadcast_to(one, (len(scenario.models), *one.shape)).copy()
 
 
@@ -219,7 +237,7 @@ def _origins(scenario: Scenario) -> list[str]:
 
 def _continuous_routing(context: Context) -> Entries | None:
     """Penalties or shares per (model, origin, destination), as the router takes them."""
-    s, kind = context.scenario, ROUTING_MATRIX.get(context.router)
+    s, kind = context.scenario, routing_matrix(context.router)
     if kind is None:
         return None
     centre = default_routing(s, context.router).ravel()
@@ -243,7 +261,7 @@ ROUTING_PRESETS = (
 
 def _discrete_routing(context: Context) -> Entries | None:
     """Return a preset for the whole matrix, or with shares a destination per (model, origin)."""
-    s, kind = context.scenario, ROUTING_MATRIX.get(context.router)
+    s, kind = context.scenario, routing_matrix(context.router)
     if kind is None and context.router_fixed:
         return None
     m, r = len(s.models), len(s.regions)
@@ -291,6 +309,56 @@ def _discrete_release(context: Context) -> Entries:
     presets = tuple(Preset(x) for x in (own, 0.0 * own, np.full_like(own, EAGER_RELEASE)))
     at = places(np.ones(len(own), dtype=np.bool_))
     return Entries(CHOICE, ("niw_preset",), at.reshape(1, -1, 3), presets=(presets,))
+
+
+# -- weights ------------------------------------------------------------------------------------
+
+
+def default_router_weights(scenario: Scenario, router: str) -> NDArray[np.float64]:
+    """Return the weights of a router, the same for every model, [M, F]; zeros of a kernel."""
+    routing = scenario.routing
+    own = ROUTERS.index(router) == ROUTERS.index(routing.router)
+    changes = routing.weights if own else {}
+    row = weight_row(ROUTERS.spec(router).weights, changes, ROUTER_FEATURES, routing)
+    return np.tile(row, (len(scenario.models), 1))
+
+
+def default_discipline_weights(scenario: Scenario, discipline: str) -> NDArray[np.float64]:
+    """Return the weights of a discipline, the same for every model, [M, D]."""
+    batching = scenario.batching
+    own = DISCIPLINES.index(discipline) == DISCIPLINES.index(batching.discipline)
+    changes = batching.discipline_weights if own else {}
+    row = weight_row(DISCIPLINES.spec(discipline).weights, changes, DISCIPLINE_FEATURES, batching)
+    return np.tile(row, (len(scenario.models), 1))
+
+
+def _weights(
+    scenario: Scenario,
+    centre: NDArray[np.float64],
+    features: Sequence[str],
+    limits: Mapping[str, float],
+    word: str,
+) -> Entries:
+    at = places(np.ones(centre.shape, dtype=np.bool_))
+    most = np.tile(list(limits.values()), len(centre))
+    own = centre.ravel()
+    low, high = np.minimum(0.0, np.minimum(own, most)), np.maximum(0.0, np.maximum(own, most))
+    names = tuple(f"{m}.{word}[{feature}]" for m in scenario.models for feature in features)
+    return Entries(LINEAR, names, at, low, own, high)
+
+
+def _continuous_router_weights(context: Context) -> Entries | None:
+    if not ROUTERS.spec(context.router).weights:
+        return None
+    centre = default_router_weights(context.scenario, context.router)
+    features = tuple(ROUTER_FEATURES)
+    return _weights(context.scenario, centre, features, ROUTER_LIMITS, "router_weight")
+
+
+def _continuous_discipline_weights(context: Context) -> Entries:
+    centre = default_discipline_weights(context.scenario, context.discipline)
+    features = tuple(DISCIPLINE_FEATURES)
+    return _weights(context.scenario, centre, features, DISCIPLINE_LIMITS, "discipline_weight")
 
 
 # -- the table ----------------------------------------------------------------------------------
@@ -353,6 +421,34 @@ KNOBS = (
         meaning="Order of waiting requests; applies to those that are queued from now on",
         neutral=lambda scenario, router: scenario.batching.discipline,
         choices=DISCIPLINES,
+    ),
+    Knob(
+        name="router_weights",
+        control="weights",
+        axes="MF",
+        unit="weights",
+        meaning="What a router that is weights takes for the least, per model: see "
+        "`ROUTER_FEATURES`; the router's own where nobody decides",
+        neutral=default_router_weights,
+        low=-np.inf,
+        high=lambda scenario: np.abs(list(ROUTER_LIMITS.values())),
+        joint=False,
+        continuous=_continuous_router_weights,
+    ),
+    Knob(
+        name="discipline_weights",
+        control="weights",
+        axes="MD",
+        unit="weights",
+        meaning="What an instance serves first, the least, per model: see `DISCIPLINE_FEATURES`; "
+        "the discipline's own where nobody decides",
+        neutral=lambda scenario, router: default_discipline_weights(
+            scenario, scenario.batching.discipline
+        ),
+        low=-np.inf,
+        high=lambda scenario: np.abs(list(DISCIPLINE_LIMITS.values())),
+        joint=False,
+        continuous=_continuous_discipline_weights,
     ),
 )
 

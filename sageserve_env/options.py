@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from sageserve_env._config import ScenarioError, unknown_key_message
+from sageserve_env.policies import (
+    BALANCERS,
+    DISCIPLINE_FEATURES,
+    ROUTER_FEATURES,
+    check_weights,
+)
+from sageserve_env.policies import DISCIPLINES as DISCIPLINES
+from sageserve_env.policies import ROUTERS as ROUTERS
 
 BATCHING_MODES = ("mixed", "prefill_first", "whole_prompt")
 KV_POLICIES = ("reservation", "growth")
-DISCIPLINES = ("fcfs", "edf", "pf", "dpa", "triage")
-ROUTERS = ("threshold", "shares", "least_wait", "least_wait_kv")
-BALANCERS = ("jsq", "round_robin", "least_kv", "power_of_two")
 UTILISATIONS = ("load", "kv")
 OBJECTIVES = ("ttft", "completion")
 MOST_UTILISATION = 10.0  # a ceiling above it never binds
 
 
-def _one_of(value: str, valid: tuple[str, ...], key: str) -> None:
+def _one_of(value: str, valid: Sequence[str], key: str) -> None:
     if value not in valid:
         message = unknown_key_message(value, list(valid), key)
         raise ScenarioError(message.replace("unknown key", "unknown value"))
@@ -126,9 +131,10 @@ class BatchingConfig:
             with preemption by recompute, the last admitted first).
         reserve_output_at_decode: With reservation, hold prompt + 1 from admission and the rest
             from the first decode on, as the authors' simulator does.
-        discipline: Order of waiting requests: ``fcfs``, ``edf``, ``pf``, ``dpa`` or ``triage``.
+        discipline: Order of waiting requests, a name of `sageserve_env.policies.DISCIPLINES`.
+        discipline_weights: Weights of `DISCIPLINE_FEATURES` in place of the discipline's own.
         utilisation: Endpoint signal, ``load`` or ``kv``.
-        balancer: Choice of instance in an endpoint.
+        balancer: Choice of instance in an endpoint, a name of `sageserve_env.policies.BALANCERS`.
         memory_fraction: Share of the VM memory used for weights and KV (DOMAIN.md: 0.9).
         max_output_tokens: Longest output (DOMAIN.md: clip at 4,096); longer ones are cut.
         iteration_overhead_s: Added to every iteration (authors' simulator: 10 ms).
@@ -143,6 +149,7 @@ class BatchingConfig:
     kv_policy: str = "reservation"
     reserve_output_at_decode: bool = False
     discipline: str = "fcfs"
+    discipline_weights: Mapping[str, float] = field(default_factory=dict)
     utilisation: str = "load"
     balancer: str = "jsq"
     memory_fraction: float = 0.9
@@ -155,6 +162,7 @@ class BatchingConfig:
         _one_of(self.mode, BATCHING_MODES, "batching: mode")
         _one_of(self.kv_policy, KV_POLICIES, "batching: kv_policy")
         _one_of(self.discipline, DISCIPLINES, "batching: discipline")
+        check_weights(self.discipline_weights, DISCIPLINE_FEATURES, "batching: discipline_weights")
         _one_of(self.utilisation, UTILISATIONS, "batching: utilisation")
         _one_of(self.balancer, BALANCERS, "batching: balancer")
         _at_least(self.max_sequences, 1, "batching: max_sequences")
@@ -173,15 +181,18 @@ class RoutingConfig:
     """How a request finds an endpoint (an agent may choose another router).
 
     Attributes:
-        router: ``threshold``, ``shares``, ``least_wait`` (default) or ``least_wait_kv``.
+        router: A name of `sageserve_env.policies.ROUTERS`.
+        weights: Weights of `ROUTER_FEATURES` in place of the router's own.
         threshold: Utilisation below which the threshold router takes the first region.
         spill_threshold: Utilisation at which interactive work spills to the mixed pool (Chiron).
         delay_s: Time between the choice of a region and that of an instance.
-        running_penalty_s: least_wait, least_wait_kv: seconds added per running sequence (A).
+        running_penalty_s: Weight of ``running`` in the routers of least wait: seconds added per
+            running sequence (A).
         transfer_usd_per_gb: Price of cross-region traffic (A).
     """
 
     router: str = "least_wait"
+    weights: Mapping[str, float] = field(default_factory=dict)
     threshold: float = 0.7
     spill_threshold: float = 0.7
     delay_s: float = 0.0
@@ -191,6 +202,9 @@ class RoutingConfig:
     def __post_init__(self) -> None:
         """Check the values."""
         _one_of(self.router, ROUTERS, "routing: router")
+        check_weights(self.weights, ROUTER_FEATURES, "routing: weights")
+        if self.weights and not ROUTERS.spec(self.router).weights:
+            raise ScenarioError(f"routing: weights: the router {self.router!r} weighs nothing")
         for key in (
             "threshold",
             "spill_threshold",

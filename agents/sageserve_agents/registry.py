@@ -8,17 +8,14 @@ same way: ``my_agent.py:MyAgent:margin=0.8``.
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import importlib
-import importlib.util
 import inspect
-import sys
 from importlib.metadata import entry_points
-from pathlib import Path
 from typing import Any
 
 from sageserve_agents.base import Agent
 from sageserve_agents.parameters import build_options, nearest
+from sageserve_env.user_files import load_user_file
 
 ENTRY_POINT_GROUP = "sageserve.agents"
 
@@ -136,29 +133,12 @@ def _checked(value: object, name: str) -> type[Any]:
 
 def _class_from_file(name: str) -> type[Any]:
     file, _, attribute = name.partition(":")
-    path = Path(file).expanduser()
     if not attribute:
         raise ValueError(f"agent {name!r}: name the class as {file}:ClassName")
-    if not path.is_file():
-        raise ValueError(f"agent {name!r}: there is no file {file!r}")
-    path = path.resolve()
-    digest = hashlib.sha256(str(path).encode()).hexdigest()[:8]
-    key = f"_sageserve_user_{path.stem}_{digest}"
-    if key not in sys.modules:
-        spec = importlib.util.spec_from_file_location(key, path)
-        if spec is None or spec.loader is None:
-            raise ValueError(f"agent {name!r}: cannot import {file!r}")
-        module = importlib.util.module_from_spec(spec)
-        sys.modules[key] = module
-        try:
-            spec.loader.exec_module(module)
-        except Exception as error:
-            del sys.modules[key]
-            message = f"agent {name!r}: {type(error).__name__} while importing {file!r}: {error}"
-            raise ValueError(message) from error
-    classes = {k: v for k, v in vars(sys.modules[key]).items() if inspect.isclass(v)}
+    module = load_user_file(file, f"agent {name!r}")
+    classes = {k: v for k, v in vars(module).items() if inspect.isclass(v)}
     if attribute not in classes:
-        own = [k for k, v in classes.items() if v.__module__ == key]
+        own = [k for k, v in classes.items() if v.__module__ == module.__name__]
         raise nearest(attribute, own, f"class in {file!r}:")
     return classes[attribute]
 

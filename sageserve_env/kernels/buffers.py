@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sageserve_env.options import DISCIPLINES, ROUTERS
+from sageserve_env.policies import DISCIPLINES, ROUTERS
 from sageserve_env.scenario import Scenario
 from sageserve_env.simulator._handle import Handle
 from sageserve_env.simulator.summary import BYTES_PER_TOKEN

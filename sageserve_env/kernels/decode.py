@@ -22,7 +22,8 @@ from sageserve_env.kernels.decoder import NO_ROUTER, Decoder
 from sageserve_env.simulator._jit import jit
 from sageserve_env.simulator.codes import COLD, INFINITY, NONE, SPOT
 from sageserve_env.simulator.decide import in_force, put
-from sageserve_env.simulator.routing import seen_utilisation, set_router
+from sageserve_env.simulator.scoring import set_discipline, set_router
+from sageserve_env.simulator.signals import seen_utilisation
 from sageserve_env.simulator.state import State
 
 REACTIVE_OUT, REACTIVE_IN = 0.7, 0.3  # the paper's thresholds (DOMAIN.md section 1)
@@ -50,7 +51,7 @@ def _linear(x: float, low: float, centre: float, high: float) -> float:
 def _otherwise(s: State, b: Buffers, d: Decoder) -> None:
     """Put what nobody decides into force: router, discipline, fixed and neutral values."""
     set_router(s, d.otherwise[0].router)
-    s.config[0].discipline = d.otherwise[0].discipline
+    set_discipline(s, d.otherwise[0].discipline)
     for q in range(d.neutral.shape[0]):
         put(
             s,
@@ -193,8 +194,9 @@ def apply_discrete(s: State, b: Buffers, d: Decoder) -> bool:
             put(s, entry.knob, d.place[p, 0], d.place[p, 1], d.place[p, 2], wanted)
             continue
         row = entry.preset + d.choice[i]
-        if d.preset_router[row] != NO_ROUTER:
-            set_router(s, d.preset_router[row])
+        router = d.preset_router[row]
+        if router != NO_ROUTER and router != s.config[0].router:
+            set_router(s, router)
         for j in range(entry.places):
             at = p + j
             put(s, entry.knob, d.place[at, 0], d.place[at, 1], d.place[at, 2], d.preset[row, j])

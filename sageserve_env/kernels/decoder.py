@@ -9,7 +9,7 @@ import numpy as np
 from sageserve_env.control import Decided
 from sageserve_env.forms import CHOICE, STEP
 from sageserve_env.knobs import KNOBS
-from sageserve_env.options import DISCIPLINES, ROUTERS
+from sageserve_env.policies import DISCIPLINES, ROUTERS
 from sageserve_env.simulator._handle import Handle
 
 Array = np.ndarray[Any, Any]

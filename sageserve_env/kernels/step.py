@@ -11,6 +11,7 @@ from sageserve_env.simulator._jit import jit
 from sageserve_env.simulator.codes import DONE
 from sageserve_env.simulator.events import advance
 from sageserve_env.simulator.fleet import reconcile
+from sageserve_env.simulator.scoring import refresh_scores
 from sageserve_env.simulator.state import State
 from sageserve_env.simulator.survey import Raw, survey
 
@@ -46,6 +47,7 @@ def step(
             accepted = apply_discrete(s, b, d)
         if not accepted:
             return REJECTED
+        refresh_scores(s)
         reconcile(s, s.clock[0].now_s)
     status = advance(s, until_s)
     if status == DONE:

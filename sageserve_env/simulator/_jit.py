@@ -24,8 +24,10 @@ F = TypeVar("F", bound=Callable[..., Any])
 def _package_stamp() -> str:
     digest = hashlib.sha256(f"{numba.__version__} {CHECK_BOUNDS}".encode())
     here = Path(__file__).parent
-    view = here.parent / "view.py"  # names the arrays of the survey
-    for path in sorted([*here.glob("*.py"), *here.parent.glob("kernels/*.py"), view]):
+    package = here.parent
+    folders = (here, package / "kernels", package / "policies")
+    constants = [package / name for name in ("view.py", "knobs.py", "forms.py")]  # in kernels too
+    for path in sorted([*(p for folder in folders for p in folder.glob("*.py")), *constants]):
         digest.update(path.read_bytes())
     return digest.hexdigest()
 

@@ -15,16 +15,12 @@ import math
 from sageserve_env.simulator._handle import prefetch
 from sageserve_env.simulator._jit import hot, jit
 from sageserve_env.simulator.codes import (
-    DPA,
-    EDF,
     INFINITY,
-    LEAST_WAIT_KV,
+    LATE,
     NONE,
-    PF,
     PREFILL_FIRST,
     PREFILLING,
     RUNNING,
-    TRIAGE,
     WAITING,
     WHOLE_PROMPT,
 )
@@ -44,6 +40,8 @@ from sageserve_env.simulator.latency import (
 )
 from sageserve_env.simulator.memory import LINE_BYTES
 from sageserve_env.simulator.metrics import book_completion, book_first_token
+from sageserve_env.simulator.ordering import queue_key, stand_back, too_late
+from sageserve_env.simulator.scoring import settle
 from sageserve_env.simulator.slots import (
     free_slot,
     insert_prefilling,
@@ -52,38 +50,6 @@ from sageserve_env.simulator.slots import (
     remove_prefilling,
 )
 from sageserve_env.simulator.state import State
-
-# Triage: seconds that a request stands back for each second of its isolated prefill, and for
-# having missed its objective (A; values from 10 to 30 and from 200 to 3,600 serve about alike).
-SIZE_WEIGHT = 10.0
-LATE_S = 600.0
-
-# least_wait_kv: seconds for a full KV memory (A; values from 1 to 15 serve about alike).
-KV_WAIT_S = 4.0
-
-
-@hot
-def settle(s: State, v: int, kv_before: int, queued_before: int) -> None:
-    """Carry what changed on VM ``v`` to its endpoint and to the routing keys."""
-    vm = s.vm[v]
-    if vm.member_pos == NONE:
-        return
-    endpoint = s.endpoint[vm.endpoint]
-    endpoint.kv_used += vm.kv_used - kv_before
-    endpoint.queued_tokens += vm.queued_tokens - queued_before
-    member = s.member[vm.endpoint, vm.member_pos]
-    member.pending = vm.pending_tokens
-    running_s = s.config[0].running_penalty_s * vm.n_running
-    member.wait_s = vm.queued_tokens / s.profile[vm.profile].theta + running_s
-    if s.config[0].router == LEAST_WAIT_KV:
-        member.wait_s += KV_WAIT_S * ((vm.kv_used + vm.queued_tokens) / vm.kv_capacity)
-    best = endpoint.best
-    if best == vm.member_pos:
-        endpoint.best = NONE
-    elif best != NONE:
-        least = s.member[vm.endpoint, best].wait_s
-        if member.wait_s < least or (member.wait_s == least and vm.member_pos < best):
-            endpoint.best = vm.member_pos
 
 
 @hot
@@ -203,9 +169,9 @@ def start_run(s: State, v: int, now_s: float) -> None:
                     _start_reserved(s, v)
                     blocked = vm.wait_head == NONE
                     continue
-                if c.discipline == TRIAGE and _too_late(s, head, now_s):
+                if s.order[s.request[head].model, LATE] != 0.0 and too_late(s, head, now_s):
                     pop_waiting(s, v)
-                    s.request[head].key = _triage_key(s, head) + LATE_S
+                    stand_back(s, head, now_s)
                     insert_waiting(s, v, head)
                     continue
                 last = _admit(s, v, at)
@@ -379,48 +345,6 @@ def end_run(s: State, v: int, now_s: float) -> None:
 
 
 @hot
-def queue_key(s: State, i: int, now_s: float) -> float:
-    """Queue order of request ``i`` under the discipline in force, lower first.
-
-    FCFS: time at the queue. EDF: deadline (arrival + the request's objective). PF: tier priority,
-    then time at the queue. DPA: arrival + (1 + priority) x objective, so that both a near deadline
-    and a high priority help (our reading (A) of the paper's "deadline and priority aware").
-    Triage: deadline + `SIZE_WEIGHT` x isolated prefill, so that short prompts pass long ones; a
-    request that has come too late to meet its objective stands back by `LATE_S` when its turn
-    comes, since those after it may still meet theirs.
-    """
-    request = s.request[i]
-    discipline = s.config[0].discipline
-    priority = 0 if request.escalated == 1 else s.tier[request.tier].priority
-    if discipline == EDF:
-        return float(request.arrival_s + request.objective_s)
-    if discipline == PF:
-        return float(priority * 1e9 + now_s)
-    if discipline == DPA:
-        return float(request.arrival_s + (1 + priority) * request.objective_s)
-    if discipline == TRIAGE:
-        return _triage_key(s, i)
-    return now_s
-
-
-@jit
-def _triage_key(s: State, i: int) -> float:
-    request = s.request[i]
-    alone = prefill_s(s, s.model[request.model].reference, float(request.prompt))
-    return float(request.arrival_s + request.objective_s + SIZE_WEIGHT * alone)
-
-
-@jit
-def _too_late(s: State, i: int, now_s: float) -> bool:
-    """Whether a request at the head of a queue misses its objective and has not stood back yet."""
-    request = s.request[i]
-    if request.first_token_s >= 0.0 or request.key > _triage_key(s, i) + 0.5 * LATE_S:
-        return False
-    alone = prefill_s(s, s.model[request.model].reference, float(request.prompt))
-    return bool(now_s + alone > request.arrival_s + request.objective_s)
-
-
-@hot
 def _may_join(s: State, v: int, i: int) -> bool:
     """Whether the new head of the queue of VM ``v`` changes the batch at the next boundary.
 
@@ -440,6 +364,7 @@ def enqueue(s: State, v: int, i: int, now_s: float) -> None:
     request = s.request[i]
     kv_before, queued_before = vm.kv_used, vm.queued_tokens
     request.key = queue_key(s, i, now_s)
+    request.late = 0
     request.vm = v
     request.endpoint = vm.endpoint
     request.state = WAITING

@@ -6,18 +6,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sageserve_env._config import ScenarioError
-from sageserve_env.options import BALANCERS, BATCHING_MODES, DISCIPLINES, ROUTERS, UTILISATIONS
+from sageserve_env.knobs import default_discipline_weights, default_router_weights
+from sageserve_env.options import BATCHING_MODES, UTILISATIONS
+from sageserve_env.policies import (
+    BALANCERS,
+    DISCIPLINE_FEATURES,
+    DISCIPLINES,
+    ROUTER_FEATURES,
+    ROUTERS,
+)
 from sageserve_env.scenario import Scenario
 from sageserve_env.simulator import codes
 from sageserve_env.simulator.heaps import NO_ITEM, ROOT, SLOT_BITS, time_bits
 from sageserve_env.simulator.memory import zeros
 from sageserve_env.simulator.metrics import BUCKETS, RATIO_BUCKETS, WINDOW_MINUTES
+from sageserve_env.simulator.scoring import LARGEST, refresh_scores, set_discipline, set_router
 from sageserve_env.simulator.state import (
     CLOCK,
     CONFIG,
     COUNT,
     ENDPOINT,
-    MEMBER,
     MODEL,
     PROFILE,
     REQUEST,
@@ -113,7 +121,14 @@ def build_state(scenario: Scenario, theta: NDArray[np.float64], seed: int, minut
         tier=_tiers(scenario),
         profile=_profiles(scenario, theta),
         table=tables,
-        member=np.zeros((e, max(1, most)), dtype=MEMBER),
+        member=_members(e, most, 0),
+        score=_members(e, most, LARGEST),
+        jsq=_members(e, most, LARGEST),
+        weight=np.zeros((m, len(ROUTER_FEATURES))),
+        keyed=np.full((m, len(ROUTER_FEATURES)), np.nan),
+        router_row=router_rows(scenario),
+        order=np.zeros((m, len(DISCIPLINE_FEATURES))),
+        order_row=discipline_rows(scenario),
         ends=np.zeros((vms, scenario.batching.max_sequences + _PADDING), dtype=np.int64),
         tree_time=_times(vms),
         tree_vm=_winners(vms),
@@ -140,7 +155,25 @@ def build_state(scenario: Scenario, theta: NDArray[np.float64], seed: int, minut
         record=np.zeros((0, 4)),
         **dict(zip(ARRIVALS, EMPTY, strict=True)),
     )
+    set_router(s, int(s.config[0]["router"]))
+    set_discipline(s, int(s.config[0]["discipline"]))
+    refresh_scores(s)
     return s
+
+
+def router_rows(scenario: Scenario) -> NDArray[np.float64]:
+    """Return the weights of every router in the scenario, [routers, F]; zeros for kernels."""
+    return np.stack([default_router_weights(scenario, name)[0] for name in ROUTERS])
+
+
+def discipline_rows(scenario: Scenario) -> NDArray[np.float64]:
+    """Return the weights of every discipline in the scenario, [disciplines, D]."""
+    return np.stack([default_discipline_weights(scenario, name)[0] for name in DISCIPLINES])
+
+
+def _members(endpoints: int, most: int, value: int) -> Array:
+    """Return a value for each place of an endpoint's members, in whole lines of eight."""
+    return np.full((endpoints, (max(1, most) + 7) // 8 * 8), value, dtype=np.int64)
 
 
 def _first_leaf(vms: int) -> int:

@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+from sageserve_env.policies import (
+    BALANCERS,
+    DISCIPLINE_FEATURES,
+    ROUTER_FEATURES,
+    ROUTERS,
+)
+
 NONE = -1
 INFINITY = float("inf")
 
@@ -15,14 +22,17 @@ FREE, HELD, GLOBAL, TRANSIT, WAITING, PREFILLING, RUNNING = range(7)
 # batching modes
 MIXED, PREFILL_FIRST, WHOLE_PROMPT = range(3)
 
-# disciplines
-FCFS, EDF, PF, DPA, TRIAGE = range(5)
+# routers and balancers that kernels name; others are only weights to them
+THRESHOLD, SHARES, LEAST_WAIT = (ROUTERS.index(n) for n in ("threshold", "shares", "least_wait"))
+JSQ, ROUND_ROBIN, LEAST_KV, POWER_OF_TWO = range(len(BALANCERS))
 
-# routers
-THRESHOLD, SHARES, LEAST_WAIT, LEAST_WAIT_KV = range(4)
-
-# balancers
-JSQ, ROUND_ROBIN, LEAST_KV, POWER_OF_TWO = range(4)
+# columns of weights
+QUEUE_S, RUNNING_N, KV_SHARE, PENDING, ROUND_TRIP_S, PENALTY_S, PREFIX_S = range(
+    len(ROUTER_FEATURES)
+)
+ARRIVAL, OBJECTIVE, PREFILL, PRIORITY, LATE, QUEUED, PRIORITY_OBJECTIVE = range(
+    len(DISCIPLINE_FEATURES)
+)
 
 # utilisation signals
 LOAD, KV = range(2)

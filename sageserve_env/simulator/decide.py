@@ -15,6 +15,8 @@ from sageserve_env.simulator.state import State
 INSTANCES = BY_NAME["instances"].code
 ROUTING = BY_NAME["routing"].code
 NIW_RELEASE = BY_NAME["niw_release"].code
+ROUTER_WEIGHTS = BY_NAME["router_weights"].code
+DISCIPLINE_WEIGHTS = BY_NAME["discipline_weights"].code
 
 
 @jit
@@ -26,6 +28,10 @@ def put(s: State, knob: int, i: int, j: int, k: int, value: float) -> None:
         s.routing[i, j, k] = value
     elif knob == NIW_RELEASE:
         s.endpoint[i].release = value
+    elif knob == ROUTER_WEIGHTS:
+        s.weight[i, j] = value
+    elif knob == DISCIPLINE_WEIGHTS:
+        s.order[i, j] = value
 
 
 @jit
@@ -35,6 +41,10 @@ def in_force(s: State, knob: int, i: int, j: int, k: int) -> float:
         return float(s.target[i, j])
     if knob == ROUTING:
         return float(s.routing[i, j, k])
+    if knob == ROUTER_WEIGHTS:
+        return float(s.weight[i, j])
+    if knob == DISCIPLINE_WEIGHTS:
+        return float(s.order[i, j])
     return float(s.endpoint[i].release)
 
 

@@ -15,7 +15,8 @@ from sageserve_env.simulator.codes import (
 )
 from sageserve_env.simulator.fleet import become, leave
 from sageserve_env.simulator.heaps import NO_ITEM, SLOT_BITS, SLOT_MASK, schedule
-from sageserve_env.simulator.routing import route, utilisation
+from sageserve_env.simulator.routing import route
+from sageserve_env.simulator.signals import utilisation
 from sageserve_env.simulator.slots import append_global, pop_global, pop_waiting
 from sageserve_env.simulator.state import State
 

@@ -10,7 +10,7 @@ pending work. Everything pending, active or draining is billed.
 from __future__ import annotations
 
 from sageserve_env.simulator._jit import jit
-from sageserve_env.simulator.batching import is_empty, settle
+from sageserve_env.simulator.batching import is_empty
 from sageserve_env.simulator.codes import (
     ACTIVE,
     COLD,
@@ -25,6 +25,7 @@ from sageserve_env.simulator.heaps import schedule
 from sageserve_env.simulator.metrics import bill
 from sageserve_env.simulator.rng import exponential, uniform
 from sageserve_env.simulator.routing import drain_global
+from sageserve_env.simulator.scoring import LARGEST, settle
 from sageserve_env.simulator.state import State
 
 
@@ -43,7 +44,7 @@ def join(s: State, v: int, now_s: float) -> None:
     vm = s.vm[v]
     endpoint = s.endpoint[vm.endpoint]
     vm.member_pos = endpoint.n_members
-    s.member[vm.endpoint, vm.member_pos].vm = v
+    s.member[vm.endpoint, vm.member_pos] = v
     endpoint.n_members += 1
     endpoint.best = NONE
     endpoint.theta += s.profile[vm.profile].theta
@@ -61,11 +62,12 @@ def leave(s: State, v: int) -> None:
     last = endpoint.n_members
     place = vm.member_pos
     if place != last:
-        moved = s.member[vm.endpoint, last]
-        s.member[vm.endpoint, place].wait_s = moved.wait_s
-        s.member[vm.endpoint, place].pending = moved.pending
-        s.member[vm.endpoint, place].vm = moved.vm
-        s.vm[moved.vm].member_pos = place
+        s.member[vm.endpoint, place] = s.member[vm.endpoint, last]
+        s.score[vm.endpoint, place] = s.score[vm.endpoint, last]
+        s.jsq[vm.endpoint, place] = s.jsq[vm.endpoint, last]
+        s.vm[s.member[vm.endpoint, place]].member_pos = place
+    s.score[vm.endpoint, last] = LARGEST
+    s.jsq[vm.endpoint, last] = LARGEST
     vm.member_pos = NONE
     endpoint.kv_capacity -= vm.kv_capacity
     endpoint.kv_used -= vm.kv_used
@@ -242,7 +244,7 @@ def scale_in(s: State, e: int, g: int, now_s: float) -> None:
         return
     least = 1 << 60
     for j in range(s.endpoint[e].n_members):
-        v = s.member[e, j].vm
+        v = s.member[e, j]
         if s.vm[v].gpu == g and s.vm[v].pending_tokens < least:
             best, least = v, s.vm[v].pending_tokens
     leave(s, best)

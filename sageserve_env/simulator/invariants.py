@@ -8,6 +8,7 @@ import numpy as np
 
 from sageserve_env.simulator import codes
 from sageserve_env.simulator.heaps import NO_ITEM, ROOT, SLOT_BITS, SLOT_MASK
+from sageserve_env.simulator.scoring import LARGEST, order_bits, score
 from sageserve_env.simulator.state import State
 
 if TYPE_CHECKING:
@@ -139,17 +140,22 @@ def _fleet(sim: Simulator) -> None:
         endpoint = s.endpoint[e]
         n = int(endpoint["n_members"])
         _require(n == int(s.active[e].sum()), "members are the active instances")
-        members = s.member["vm"][e, :n]
+        members = s.member[e, :n]
         mine = vm[members]
         _require((mine["member_pos"] == np.arange(n)).all(), "members know their place")
         for field in ("kv_used", "kv_capacity", "queued_tokens"):
             _require(int(mine[field].sum()) == int(endpoint[field]), f"endpoint {field} adds up")
         _require(
-            (s.member["pending"][e, :n] == mine["pending_tokens"]).all(), "JSQ keys are current"
+            (s.jsq[e, :n] == (mine["pending_tokens"] << 24) + members).all(), "JSQ keys are current"
         )
-        if n and endpoint["best"] != codes.NONE:
-            least = int(np.argmin(s.member["wait_s"][e, :n]))
-            _require(int(endpoint["best"]) == least, "the remembered member has the least wait")
+        _require((s.jsq[e, n:] == LARGEST).all(), "places without a member are never chosen")
+        _require((s.score[e, n:] == LARGEST).all(), "places without a member are never chosen")
+        if s.config[0]["scored"] == 1:
+            keys = [order_bits(score(s, int(v))) for v in members]
+            _require((s.score[e, :n] == keys).all(), "scores are current")
+            if n and endpoint["best"] != codes.NONE:
+                least = int(np.argmin(s.score[e, :n]))
+                _require(int(endpoint["best"]) == least, "the remembered member scores least")
         _require(int(s.ring[e].sum()) == int(endpoint["ring_tokens"]), "routed tokens add up")
         _require(endpoint["ring_tokens"] >= 0, "routed tokens are not negative")
 

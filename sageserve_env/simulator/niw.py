@@ -11,8 +11,10 @@ from __future__ import annotations
 import math
 
 from sageserve_env.simulator._jit import jit
+from sageserve_env.simulator.balancing import choose_instance
 from sageserve_env.simulator.codes import INFINITY, NONE
-from sageserve_env.simulator.routing import choose_instance, route, route_into, seen_utilisation
+from sageserve_env.simulator.routing import route, route_into
+from sageserve_env.simulator.signals import seen_utilisation
 from sageserve_env.simulator.slots import append_held, pop_held
 from sageserve_env.simulator.state import State
 

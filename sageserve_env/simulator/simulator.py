@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sageserve_env.actions import ClusterAction
-from sageserve_env.knobs import KNOBS, default_routing, initial_fleet
-from sageserve_env.options import DISCIPLINES, ROUTERS
+from sageserve_env.knobs import KNOBS, default_discipline_weights, default_routing, initial_fleet
+from sageserve_env.policies import DISCIPLINES, ROUTERS
 from sageserve_env.scenario import Scenario
 from sageserve_env.simulator import codes, invariants, summary
 from sageserve_env.simulator.build import (
@@ -25,7 +25,7 @@ from sageserve_env.simulator.decide import put_array
 from sageserve_env.simulator.events import advance
 from sageserve_env.simulator.feed import Feed, FeedPosition
 from sageserve_env.simulator.fleet import activate, reconcile
-from sageserve_env.simulator.routing import set_router
+from sageserve_env.simulator.scoring import refresh_scores, set_discipline, set_router
 from sageserve_env.simulator.state import State
 from sageserve_env.simulator.survey import build_raw
 from sageserve_env.view import ClusterView
@@ -155,14 +155,17 @@ class Simulator:
         router = action.router or s.routing.router
         set_router(state, ROUTERS.index(router))
         discipline = action.discipline or s.batching.discipline
-        state.config[0]["discipline"] = DISCIPLINES.index(discipline)
+        set_discipline(state, DISCIPLINES.index(discipline))
         for knob in KNOBS:
             if knob.axes and knob.name != "instances":
                 value = getattr(action, knob.name)
-                if value is None:
+                if value is None and knob.name == "discipline_weights":
+                    value = default_discipline_weights(s, discipline)
+                elif value is None:
                     value = knob.neutral(s, router)
                 array = np.ascontiguousarray(value, dtype=np.float64)
                 put_array(state, knob.code, array.reshape(array.shape + (1,) * (3 - array.ndim)))
+        refresh_scores(state)
         state.target[:] = self.clip_targets(action.instances)
         reconcile(state, self.time_s)
 

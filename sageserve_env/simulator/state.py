@@ -1,9 +1,10 @@
 """The whole state of a simulation: every array, its shape and its unit.
 
 Axes: V VMs, E endpoints, G VM types, M models, R regions, K tiers, S request slots, P = M x G
-profiles, B histogram bins, T minutes of the episode. Times are seconds since the start of the
-episode; ``NONE`` (-1) stands for "no such index". Records keep what is used together in one or two
-cache lines. Kernels take the ``State`` tuple; nothing else holds state.
+profiles, F features of a router, D of a discipline, B histogram bins, T minutes of the episode.
+Times are seconds since the start of the episode; ``NONE`` (-1) stands for "no such index". Records
+keep what is used together in one or two cache lines. Kernels take the ``State`` tuple; nothing else
+holds state.
 """
 
 from __future__ import annotations
@@ -39,6 +40,7 @@ CONFIG = _record(
     ("utilisation", "i8"),
     ("balancer", "i8"),
     ("router", "i8"),
+    ("scored", "i8"),  # 1: the router is weights, 0: a kernel
     ("overhead_s", "f8"),  # added to each iteration
     ("mixed_factor", "f8"),  # > 0: factor x prefill(tokens + decodes); 0: additive rule
     ("threshold", "f8"),
@@ -163,6 +165,7 @@ REQUEST = _lines(
     ("admitted", "i8"),  # admission stamp, for newest-first preemption
     ("preference", "i4"),  # row of ``orders``
     ("escalated", "i4"),
+    ("late", "i4"),  # 1: its turn came too late, it has stood back
 )
 
 ENDPOINT = _record(
@@ -179,7 +182,7 @@ ENDPOINT = _record(
     ("pool", "i8"),
     ("n_members", "i8"),  # accepting instances
     ("round_robin", "i8"),
-    ("best", "i8"),  # member with the least expected wait; NONE: look again
+    ("best", "i8"),  # member with the least score; NONE: look again
     ("batch", "i8"),  # 1: pulls non-interactive work
 )
 
@@ -215,12 +218,6 @@ PROFILE = _record(
     ("pass_points", "i8"),  # > 0: one table over prompt tokens + decodes instead of both
 )
 
-MEMBER = _record(
-    ("wait_s", "f8"),  # expected wait
-    ("pending", "i8"),  # JSQ key
-    ("vm", "i8"),
-)
-
 COUNT = _record(
     ("arrived", "i8"),
     ("completed", "i8"),
@@ -252,7 +249,14 @@ class State(Handle):
     table: (
         Array  # f8 [P, 4, L]: prefill tokens, seconds, decode sequences (or pass tokens), seconds
     )
-    member: Array  # MEMBER [E, most VMs of an endpoint]
+    member: Array  # i8 [E, W]: accepting VMs; W is a multiple of 8
+    score: Array  # i8 [E, W]: their weighted scores as `order_bits`; LARGEST beyond the members
+    jsq: Array  # i8 [E, W]: pending tokens << 24 | VM; LARGEST beyond the members
+    weight: Array  # f8 [M, F]: weights of the router in force, per model
+    keyed: Array  # f8 [M, F]: those that ``score`` was computed with; NaN: none
+    router_row: Array  # f8 [routers, F]: weights of each router; zeros where it is a kernel
+    order: Array  # f8 [M, D]: weights of the discipline in force, per model
+    order_row: Array  # f8 [disciplines, D]: weights of each discipline
     ends: Array  # i8 [V, max_sequences + padding]: heap of end_iteration << 24 | slot
     tree_time: Array  # i8 [places]: tournament of next events, bits of their times (``heaps``)
     tree_vm: Array  # i4 [places]: their VMs
@@ -295,7 +299,14 @@ class State(Handle):
         ("tier", TIER, 1),
         ("profile", PROFILE, 1),
         ("table", _F8, 3),
-        ("member", MEMBER, 2),
+        ("member", _I8, 2),
+        ("score", _I8, 2),
+        ("jsq", _I8, 2),
+        ("weight", _F8, 2),
+        ("keyed", _F8, 2),
+        ("router_row", _F8, 2),
+        ("order", _F8, 2),
+        ("order_row", _F8, 2),
         ("ends", _I8, 2),
         ("tree_time", _I8, 1),
         ("tree_vm", _I4, 1),

@@ -29,7 +29,7 @@ from sageserve_env.simulator.codes import (
     SPOT,
 )
 from sageserve_env.simulator.metrics import RATIO_BUCKETS, WINDOW_MINUTES
-from sageserve_env.simulator.routing import seen_utilisation, turn_ring
+from sageserve_env.simulator.signals import seen_utilisation, turn_ring
 from sageserve_env.simulator.state import State
 from sageserve_env.view import SOURCES, WINDOWS_S, ClusterView, sizes
 

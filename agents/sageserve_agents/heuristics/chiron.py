@@ -10,7 +10,7 @@ import numpy as np
 from sageserve_agents.heuristics.signals import busy_instances
 from sageserve_agents.parameters import Range, ServiceKnob, Tunable, check_choice
 from sageserve_agents.rule import RuleAgent
-from sageserve_env.options import ROUTERS
+from sageserve_env.policies import ROUTERS
 from sageserve_env.view import ClusterView, Floats, Ints
 
 _HOUR_S = 3600.0

@@ -8,7 +8,7 @@ from typing import ClassVar
 from sageserve_agents.heuristics.thresholds import ThresholdRule
 from sageserve_agents.parameters import Range, ServiceKnob, Tunable, check_choice
 from sageserve_agents.rule import RuleAgent
-from sageserve_env.options import DISCIPLINES, ROUTERS
+from sageserve_env.policies import DISCIPLINES, ROUTERS
 from sageserve_env.view import ClusterView, Ints
 
 

@@ -11,7 +11,7 @@ from sageserve_agents.demand import DAY_S, DemandTracker
 from sageserve_agents.heuristics.signals import Persistence, interactive_requests_per_s
 from sageserve_agents.parameters import Range, ServiceKnob, Tunable, check_choice
 from sageserve_agents.rule import RuleAgent
-from sageserve_env.options import ROUTERS
+from sageserve_env.policies import ROUTERS
 from sageserve_env.view import ClusterView, Floats, Ints
 
 _REQUEST_TOKENS = 2000.0  # (A) prompt tokens of a request before any was seen

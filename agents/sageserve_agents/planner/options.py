@@ -9,7 +9,7 @@ import numpy as np
 from sageserve_agents.parameters import check_choice
 from sageserve_agents.planner.backend import SOLVERS, SolverOptions
 from sageserve_agents.planner.forecast import FORECASTERS
-from sageserve_env.options import DISCIPLINES, ROUTERS
+from sageserve_env.policies import DISCIPLINES, ROUTERS
 from sageserve_env.view import Floats
 
 STAFFING = ("margin", "sqrt")

@@ -1,0 +1,25 @@
+"""Every router that is a row of weights: the least score of an instance plus that of the way."""
+
+from __future__ import annotations
+
+from sageserve_env.simulator._jit import jit
+from sageserve_env.simulator.codes import INFINITY, NONE
+from sageserve_env.simulator.scoring import best_member, from_order_bits, region_cost
+from sageserve_env.simulator.signals import endpoint_for
+from sageserve_env.simulator.state import State
+
+
+@jit
+def by_score(s: State, i: int, batch: int, now_s: float) -> int:
+    """VM with the least score over all regions, the first region of equals; or NONE."""
+    request = s.request[i]
+    m, o = request.model, request.region
+    best, least = NONE, INFINITY
+    for r in range(s.round_trip.shape[0]):
+        e = endpoint_for(s, m, r, batch, now_s)
+        if e != NONE:
+            place = best_member(s, e)
+            total = from_order_bits(s.score[e, place]) + region_cost(s, m, o, r)
+            if total < least:
+                best, least = int(s.member[e, place]), total
+    return best

@@ -1,0 +1,161 @@
+"""Scores of instances: the router's weighted sum of features, kept per member of an endpoint.
+
+A score changes only when its instance does, so routing is a search for the least of numbers that
+are there. They are kept as integers in the same order (`order_bits`), which a processor compares
+several at a time. What depends on the origin too, round trip and penalty, is added per region.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from sageserve_env.simulator._jit import hot, jit
+from sageserve_env.simulator.codes import (
+    KV_SHARE,
+    NONE,
+    PENALTY_S,
+    PENDING,
+    QUEUE_S,
+    ROUND_TRIP_S,
+    RUNNING_N,
+    SHARES,
+    THRESHOLD,
+)
+from sageserve_env.simulator.state import State
+
+LARGEST = (1 << 63) - 1
+VM_BITS = 24
+VM_MASK = (1 << VM_BITS) - 1
+
+
+@hot
+def order_bits(x: float) -> int:
+    """Return an integer that is ordered as ``x`` among those of other numbers."""
+    bits = np.float64(x).view(np.int64)
+    return int(bits ^ ((bits >> np.int64(63)) & np.int64(LARGEST)))
+
+
+@hot
+def from_order_bits(key: int) -> float:
+    """Return the number that `order_bits` was given."""
+    bits = np.int64(key)
+    return float(np.int64(bits ^ ((bits >> np.int64(63)) & np.int64(LARGEST))).view(np.float64))
+
+
+@hot
+def score(s: State, v: int) -> float:
+    """Weighted features of VM ``v``, without those of the way to its region."""
+    vm = s.vm[v]
+    m = vm.model
+    w = s.weight
+    total = 0.0
+    if w[m, QUEUE_S] != 0.0:
+        total += w[m, QUEUE_S] * (vm.queued_tokens / s.profile[vm.profile].theta)
+    if w[m, RUNNING_N] != 0.0:
+        total += w[m, RUNNING_N] * vm.n_running
+    if w[m, KV_SHARE] != 0.0:
+        total += w[m, KV_SHARE] * ((vm.kv_used + vm.queued_tokens) / vm.kv_capacity)
+    if w[m, PENDING] != 0.0:
+        total += w[m, PENDING] * vm.pending_tokens
+    return total
+
+
+@hot
+def region_cost(s: State, m: int, origin: int, region: int) -> float:
+    """Weighted features of the way from an origin to a region."""
+    trip = s.weight[m, ROUND_TRIP_S] * s.round_trip[origin, region]
+    return float(trip + s.weight[m, PENALTY_S] * s.routing[m, origin, region])
+
+
+@hot
+def settle(s: State, v: int, kv_before: int, queued_before: int) -> None:
+    """Carry what changed on VM ``v`` to its endpoint and to the routing keys."""
+    vm = s.vm[v]
+    place = vm.member_pos
+    if place == NONE:
+        return
+    e = vm.endpoint
+    endpoint = s.endpoint[e]
+    endpoint.kv_used += vm.kv_used - kv_before
+    endpoint.queued_tokens += vm.queued_tokens - queued_before
+    s.jsq[e, place] = vm.pending_tokens << VM_BITS | v
+    if s.config[0].scored == 0:
+        return
+    key = order_bits(score(s, v))
+    before = s.score[e, place]
+    s.score[e, place] = key
+    best = endpoint.best
+    if best == place:
+        if key > before:
+            endpoint.best = NONE
+    elif best != NONE:
+        least = s.score[e, best]
+        if key < least or (key == least and place < best):
+            endpoint.best = place
+
+
+@hot
+def best_member(s: State, e: int) -> int:
+    """Place of the member of endpoint ``e`` with the least score, the first of equals."""
+    best = int(s.endpoint[e].best)
+    if best != NONE:
+        return best
+    n = (s.endpoint[e].n_members + 7) & ~7
+    least = s.score[e, 0]
+    for j in range(n):
+        least = min(least, s.score[e, j])
+    place = n
+    for j in range(n):
+        place = min(place, j if s.score[e, j] == least else n)
+    s.endpoint[e].best = place
+    return int(place)
+
+
+@hot
+def shortest_queue(s: State, e: int) -> int:
+    """VM of endpoint ``e`` with the fewest pending tokens, the lowest of equals."""
+    n = (s.endpoint[e].n_members + 7) & ~7
+    fewest = s.jsq[e, 0]
+    for j in range(n):
+        fewest = min(fewest, s.jsq[e, j])
+    return int(fewest & VM_MASK)
+
+
+@jit
+def set_router(s: State, router: int) -> None:
+    """Put a router and its weights into force; `refresh_scores` must follow before any routing."""
+    s.config[0].router = router
+    s.config[0].scored = 0 if router == THRESHOLD or router == SHARES else 1
+    for m in range(s.weight.shape[0]):
+        for f in range(s.weight.shape[1]):
+            s.weight[m, f] = s.router_row[router, f]
+
+
+@jit
+def set_discipline(s: State, discipline: int) -> None:
+    """Put a discipline into force for what is queued from now on."""
+    s.config[0].discipline = discipline
+    for m in range(s.order.shape[0]):
+        for f in range(s.order.shape[1]):
+            s.order[m, f] = s.order_row[discipline, f]
+
+
+@jit
+def refresh_scores(s: State) -> None:
+    """Compute all scores anew if the weights in force are not those they were computed with."""
+    if s.config[0].scored == 0:
+        s.keyed[0, 0] = np.nan
+        return
+    same = True
+    for m in range(s.weight.shape[0]):
+        for f in range(s.weight.shape[1]):
+            if s.keyed[m, f] != s.weight[m, f]:
+                same = False
+                s.keyed[m, f] = s.weight[m, f]
+    if same:
+        return
+    for v in range(s.vm.shape[0]):
+        if s.vm[v].member_pos != NONE:
+            s.score[s.vm[v].endpoint, s.vm[v].member_pos] = order_bits(score(s, v))
+    for e in range(s.endpoint.shape[0]):
+        s.endpoint[e].best = NONE
