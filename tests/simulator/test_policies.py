@@ -116,7 +116,7 @@ def test_names_are_taken_once() -> None:
 
 
 def test_a_name_with_a_file_that_is_not_there() -> None:
-    with pytest.raises(ScenarioError, match="there is no file 'none.py'"):
+    with pytest.raises(ScenarioError, match=r"there is no file .none\.py."):
         scenario(routing={"router": "none.py:greedy"})
 
 
