@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sageserve_env.options import tier_key as tier_key  # as a name of this module too
-from sageserve_env.policies import ROUTERS
 from sageserve_env.simulator import codes, survey
 from sageserve_env.simulator.metrics import BUCKETS, LOWEST_EXPONENT, OCTAVE_BUCKETS
 from sageserve_env.view import ClusterView

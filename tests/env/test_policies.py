@@ -1,0 +1,66 @@
+"""Routers and disciplines in environments: fixed by ``policy``, decided by weights, from a file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import gymnasium as gym
+import numpy as np
+
+import sageserve_env  # noqa: F401
+from sageserve_env.policies import ROUTER_FEATURES, ROUTERS
+from sageserve_env.scenario import load_scenario
+from tests.env.common import TINY, make
+
+USER_FILE = '''
+"""A router and a discipline of a user."""
+
+from sageserve_env.policies import register_discipline, register_router
+
+register_router("greedy_of_a_test", {"queue_s": 1.0, "kv": 9.0, "penalty_s": 2.0})
+register_discipline("shortest_of_a_test", {"prefill_s": 1.0})
+'''
+
+
+def user_file(folder: Path) -> str:
+    path = folder / "my_policies.py"
+    path.write_text(USER_FILE, "utf-8")
+    return str(path)
+
+
+def test_policies_of_a_file_by_gym_make_and_scenario(tmp_path: Path) -> None:
+    file = user_file(tmp_path)
+    policy = {"router": f"{file}:greedy_of_a_test", "discipline": f"{file}:shortest_of_a_test"}
+    env = gym.make(TINY, policy=policy).unwrapped
+    env.reset(seed=0)
+    env.step(env.action_space.sample())
+    state = env.simulator.state  # type: ignore[attr-defined]
+    assert env.view().router == "greedy_of_a_test"  # type: ignore[attr-defined]
+    assert state.weight[0].tolist() == [1.0, 0.0, 9.0, 0.0, 0.0, 2.0, 0.0]
+    assert state.order[0].tolist() == [0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0]
+    named = load_scenario("tiny").replace(routing={"router": policy["router"]})
+    other = make(scenario=named)
+    other.reset(seed=0)
+    other.step(np.zeros(other.action_space.shape, np.float32))
+    assert other.view().router == "greedy_of_a_test"
+
+
+def test_weights_as_a_knob_of_a_learner() -> None:
+    env = make(control="weights")
+    names = env.action_names
+    assert len(names) == 14 and names[0].endswith("router_weight[queue_s]")
+    env.reset(seed=0)
+    env.step(np.zeros(14, np.float32))  # zero: the row of the router itself
+    state = env.simulator.state
+    assert (state.weight[0] == state.router_row[ROUTERS.index("least_wait")]).all()
+    action = np.zeros(14, np.float32)
+    action[list(ROUTER_FEATURES).index("queue_s")] = 1.0
+    action[list(ROUTER_FEATURES).index("kv")] = 0.5
+    action[list(ROUTER_FEATURES).index("penalty_s")] = -1.0
+    env.step(action)
+    assert state.weight[0].tolist() == [4.0, state.weight[0, 1], 10.0, 0.0, 0.0, 0.0, 0.0]
+    env.simulator.check_invariants()
+
+
+def test_joint_control_is_without_weights() -> None:
+    assert not [name for name in make().action_names if "weight" in name]
