@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from sageserve_env import ClusterAction, load_scenario
 from sageserve_env.kernels.decode import target_of
 from sageserve_env.knobs import KNOBS, Knob, initial_fleet
-from sageserve_env.policies import DISCIPLINES, ROUTERS
+from sageserve_env.policies import DISCIPLINES
 from sageserve_env.simulator.decide import in_force, put_array
 from tests.env.common import TINY, make
 
@@ -240,7 +240,7 @@ def test_bad_discrete_actions_change_nothing(action: Any) -> None:
         {"instances": np.array([[-1], [1]])},
         {"instances": np.array([[1.0], [1.0]])},
         {"instances": [[1], ["1"]]},
-        {"router": len(ROUTERS)},
+        {"router": 99},
         {"routing": np.full((1, 2, 2), np.nan)},
         {"routing": np.zeros((2, 2))},
         {"niw_release": np.array([2.0, 0.0])},
