@@ -144,12 +144,34 @@ class Forecast(gym.ObservationWrapper[Any, Any, Any], RecordConstructorArgs):
         return np.concatenate([observation, scaled.ravel().astype(np.float32)])
 
 
+class Multiplier:
+    """The Lagrange multiplier of the service target, adapted at the end of episodes.
+
+    Args:
+        value: First charge of a miss beyond those allowed, in rewards per ``scale`` misses.
+        rate: Step of its logarithm per unit of relative excess, which counts from -1 to 1.
+        scale: Misses that one multiplier stands for (our assumption).
+    """
+
+    def __init__(self, value: float, rate: float, scale: float = 500.0) -> None:
+        self.value, self.rate, self.scale = value, rate, scale
+
+    def charge(self, missed: Any, allowed: Any) -> Any:
+        """Return what the misses of a step cost; of one environment or of each of several."""
+        return self.value * (missed - allowed) / self.scale
+
+    def update(self, missed: float, allowed: float) -> None:
+        """Move towards the target after an episode; the value stays from 0.001 to 1,000."""
+        excess = float(np.clip(missed / max(allowed, 1.0) - 1.0, -1.0, 1.0))
+        self.value = float(np.clip(self.value * np.exp(self.rate * excess), 1e-3, 1e3))
+
+
 class Lagrangian(gym.Wrapper[Any, Any, Any, Any], RecordConstructorArgs):
     """Charge SLO violations with a multiplier that adapts until the targets are met.
 
     reward' = reward - multiplier x (misses - misses allowed) / ``scale``; at the end of an episode
-    the multiplier moves by ``rate`` x (misses / misses allowed - 1), never below 0. Use it with
-    ``reward="constrained"``.
+    the multiplier's logarithm moves by ``rate`` x (misses / misses allowed - 1), by ``rate`` at
+    the most. Use it with ``reward="constrained"``.
 
     Args:
         env: A `SageServeEnv`, wrapped or not.
@@ -173,8 +195,13 @@ class Lagrangian(gym.Wrapper[Any, Any, Any, Any], RecordConstructorArgs):
                 raise ValueError(f"Lagrangian: {name}: expected a positive number, got {value!r}")
         RecordConstructorArgs.__init__(self, multiplier=multiplier, rate=rate, scale=scale)
         super().__init__(env)
-        self.multiplier, self.rate, self.scale = multiplier, rate, scale
+        self._held = Multiplier(multiplier, rate, scale)
         self._missed = self._allowed = 0.0
+
+    @property
+    def multiplier(self) -> float:
+        """The present multiplier."""
+        return self._held.value
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
@@ -188,11 +215,10 @@ class Lagrangian(gym.Wrapper[Any, Any, Any, Any], RecordConstructorArgs):
         observation, reward, terminated, truncated, info = self.env.step(action)
         self._missed += info["cost"]
         self._allowed += info["cost_budget"]
-        charge = self.multiplier * (info["cost"] - info["cost_budget"]) / self.scale
+        charge = self._held.charge(info["cost"], info["cost_budget"])
         info["multiplier"] = self.multiplier
         if truncated:
-            excess = self._missed / max(1.0, self._allowed) - 1.0
-            self.multiplier = max(0.0, self.multiplier + self.rate * excess)
+            self._held.update(self._missed, self._allowed)
         return observation, float(reward) - charge, terminated, truncated, info
 
 

@@ -89,7 +89,7 @@ def experiment(
 
     from lab.experiments.execute import read_tuned, run_experiment, write_experiment
     from sageserve_agents.parameters import nearest
-    from sageserve_bench.backends import Backend
+    from sageserve_bench.pools import Backend
     from sageserve_bench.progress import Bars
 
     if name is None:

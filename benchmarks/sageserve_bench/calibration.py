@@ -13,6 +13,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from scipy.optimize import brentq
+
 from sageserve_agents import make_agent
 from sageserve_agents.parameters import ServiceKnob
 from sageserve_agents.registry import agent_class, parse_spec
@@ -22,7 +24,7 @@ from sageserve_bench.probing import Probe, with_options
 MARGIN_TOLERANCE = 0.01  # an attained margin below this is as good as exact (A)
 _FIRST_STEP = 0.04  # of the knob's range
 _GROWTH = 2.0
-_LEAST_CUT = 0.15  # a cut of the bracket is at least this far from its ends
+_RTOL = 1e-9  # the tolerance is absolute
 
 
 @dataclass(frozen=True)
@@ -79,8 +81,7 @@ def calibrate(
     """Turn an agent's service knob to the lowest cost at which it attains the service.
 
     Starts at the agent's present value, steps towards the target until it is passed, and then
-    cuts the bracket where the margin between its ends would be 0 (false position with the
-    Illinois rule, which needs half the episodes of halving).
+    looks for the margin's zero between the last two values (Brent's method).
 
     Args:
         agent: Specification; its knob may be set in it as the place to start.
@@ -130,41 +131,31 @@ def search(
     Returns:
         A position that attains; 1 if none was found.
     """
-    at, value = start, margin(start)
-    probes = 1
-    direction = -1.0 if value >= 0 else 1.0
-    other, other_value, step = at, value, _FIRST_STEP
-    while probes < max_probes and (other_value >= 0) == (value >= 0):
-        if 0 <= other_value < MARGIN_TOLERANCE:
+    known: dict[float, float] = {}
+
+    def judged(position: float) -> float:
+        """Return the margin; one that is as good as exact is 0, which ends the search."""
+        if position not in known:
+            known[position] = margin(position)
+        return 0.0 if 0 <= known[position] < MARGIN_TOLERANCE else known[position]
+
+    at, other, step = start, start, _FIRST_STEP
+    direction = -1.0 if judged(start) >= 0 else 1.0
+    while len(known) < max_probes and (judged(other) >= 0) == (judged(at) >= 0):
+        if judged(other) == 0:
             return other
-        at, value = other, other_value
-        other = min(max(at + direction * step, 0.0), 1.0)
+        at, other = other, min(max(other + direction * step, 0.0), 1.0)
         if other == at:  # the end of the range
             return at
-        other_value = margin(other)
-        probes += 1
         step *= _GROWTH
-    low, low_value, high, high_value = (
-        (at, value, other, other_value) if value < 0 else (other, other_value, at, value)
-    )
-    if high_value < 0:  # out of probes
+        judged(other)
+    low, high = min(at, other), max(at, other)
+    if judged(high) < 0:  # out of probes
         return 1.0
-    low_weight, high_weight = low_value, high_value
-    while probes < max_probes and high - low > tolerance and high_value >= MARGIN_TOLERANCE:
-        cut = low_weight / (low_weight - high_weight) if low_weight < high_weight else 0.5
-        middle = low + min(max(cut, _LEAST_CUT), 1.0 - _LEAST_CUT) * (high - low)
-        middle_value = margin(middle)
-        probes += 1
-        if middle_value >= 0:
-            high, high_value, high_weight, low_weight = (
-                middle,
-                middle_value,
-                middle_value,
-                low_weight / 2.0,
-            )
-        else:
-            low, low_weight, high_weight = middle, middle_value, high_weight / 2.0
-    return high
+    left = max_probes - len(known)
+    if left > 0 and judged(low) < 0 < judged(high):
+        brentq(judged, low, high, xtol=tolerance, rtol=_RTOL, maxiter=left, disp=False)
+    return min(position for position, value in known.items() if value >= 0)
 
 
 def service_knob(agent: str) -> ServiceKnob:

@@ -39,13 +39,13 @@ COMMANDS = {
 """Name and one-line help of every sub-command, in the order of `sageserve --help`."""
 
 EXTRAS = {
+    "jinja2": "report",
     "mo_gymnasium": "mo",
     "optuna": "tune",
     "pettingzoo": "marl",
     "plotly": "report",
     "ray": "ray",
     "sb3_contrib": "learn",
-    "scipy": "forecast",
     "stable_baselines3": "learn",
     "statsmodels": "forecast",
     "tensorboard": "learn",

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
 
 from sageserve_agents import Agent
-from sageserve_bench.backends import Backend, execute
+from sageserve_bench.backends import execute
 from sageserve_bench.episode import Episode, steps_of
 from sageserve_bench.grid import Grid, make_grid
+from sageserve_bench.pools import Backend
 from sageserve_bench.progress import Reporter, Silent
 from sageserve_bench.rows import Row, with_scores
 from sageserve_bench.store import Store

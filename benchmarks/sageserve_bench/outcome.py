@@ -161,14 +161,8 @@ def _agent(
         if runs:
             figures[metric] = estimate(runs, rng)
             means[metric] = mean(np.concatenate(runs))
-    misses = tuple(
-        f"{target_label(column)} {means[column]:.2%} < {target:.1%}"
-        for column, target in targets.items()
-        if column in means and means[column] < target
-    )
-    left, most = _left(own), most_unfinished(_number(own[0], "horizon_s"))
-    if left > most:
-        misses += (f"unfinished {left:.2%} > {most:.1%}",)
+    most = most_unfinished(_number(own[0], "horizon_s"))
+    misses = Service(targets, most).misses(means | {"unfinished_share": _left(own)})
     return AgentOutcome(name, bool(own[0].get("clairvoyant")), len(own), figures, means, misses)
 
 

@@ -10,9 +10,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from sageserve_agents.registry import parse_spec
-from sageserve_bench.backends import Backend, execute
+from sageserve_bench.backends import execute
 from sageserve_bench.episode import Episode
 from sageserve_bench.journal import Journal
+from sageserve_bench.pools import Backend
 from sageserve_bench.rows import Row
 from sageserve_bench.service import Service
 from sageserve_bench.tasks import Task

@@ -64,11 +64,14 @@ class Service:
         return min(_log_ratio(allowed, missed) for allowed, missed in pairs)
 
     def misses(self, means: Mapping[str, float]) -> tuple[str, ...]:
-        """Return the targets that are missed, as text with attained and wanted share."""
+        """Return the targets that are missed, as text with attained and wanted share.
+
+        A tier that had no requests misses nothing.
+        """
         lines = [
             f"{target_label(name)} {means[name]:.2%} < {floor:.1%}"
             for name, floor in self.floors.items()
-            if means[name] < floor
+            if means.get(name, 1.0) < floor
         ]
         left = means["unfinished_share"]
         if left > self.unfinished_share:

@@ -8,14 +8,14 @@ strata may have different numbers of runs.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 Strata = Sequence[Floats]
-Statistic = Callable[[Floats], Floats]  # over the last axis
+Statistic = Callable[[Floats], Any]  # of pooled runs, over the last axis
 
 TRIM = 0.25
 LEVEL = 0.95
@@ -54,9 +54,8 @@ def mean(scores: Floats) -> float:
     return float(np.mean(scores)) if np.size(scores) else float("nan")
 
 
-def _mean(scores: Floats) -> Floats:
-    middle: Floats = np.asarray(scores.mean(axis=-1))
-    return middle
+def _mean(scores: Floats) -> Any:
+    return scores.mean(axis=-1)
 
 
 def estimate(
@@ -80,21 +79,49 @@ def estimate(
     value = float(statistic(pooled))
     if max(len(runs) for runs in strata) < 2:
         return Estimate(value, None, None, len(pooled))
-    drawn = [runs[rng.integers(0, len(runs), (repetitions, len(runs)))] for runs in strata]
-    low, high = _bounds(statistic(np.concatenate(drawn, axis=1)))
-    return Estimate(value, low, high, len(pooled))
+
+    def pooled_statistic(*drawn: Floats) -> Any:
+        return statistic(np.concatenate(drawn, axis=-1))
+
+    return Estimate(value, *_interval(strata, pooled_statistic, rng, repetitions), len(pooled))
 
 
-def _bounds(samples: Floats) -> tuple[float, float]:
-    low, high = np.quantile(samples, ((1 - LEVEL) / 2, (1 + LEVEL) / 2))
-    return float(low), float(high)
+def _interval(
+    strata: Strata, statistic: Callable[..., Any], rng: np.random.Generator, repetitions: int
+) -> tuple[float, float]:
+    """Return a bootstrap percentile interval; each stratum is resampled by itself.
+
+    A stratum of one run always comes out the same, and `scipy.stats.bootstrap` refuses it.
+    """
+    from scipy.stats import bootstrap
+
+    many = [i for i, runs in enumerate(strata) if len(runs) > 1]
+
+    def filled(*drawn: Floats, axis: int = -1) -> Any:
+        every: list[Floats] = [
+            np.broadcast_to(runs, (*drawn[0].shape[:-1], len(runs))) for runs in strata
+        ]
+        for i, runs in zip(many, drawn, strict=True):
+            every[i] = runs
+        return statistic(*every)
+
+    found = bootstrap(
+        [strata[i] for i in many],
+        filled,
+        n_resamples=repetitions,
+        vectorized=True,
+        confidence_level=LEVEL,
+        method="percentile",
+        rng=rng,
+    ).confidence_interval
+    return float(found.low), float(found.high)
 
 
-def probability_of_improvement(first: Strata, second: Strata) -> float:
+def probability_of_improvement(first: Strata, second: Strata) -> Any:
     """Return P(first > second), ties as one half, averaged over strata.
 
     Args:
-        first: Runs of each stratum, higher is better.
+        first: Runs of each stratum on the last axis, higher is better.
         second: The same strata in the same order; the numbers of runs may differ.
 
     Raises:
@@ -102,32 +129,28 @@ def probability_of_improvement(first: Strata, second: Strata) -> float:
     """
     shares = []
     for x, y in zip(first, second, strict=True):
-        if not len(x) or not len(y):
+        if not np.size(x) or not np.size(y):
             raise ValueError("probability_of_improvement: a stratum without a run")
-        difference = np.asarray(x, dtype=np.float64)[:, None] - np.asarray(y)[None, :]
-        shares.append(float((difference > 0).mean() + 0.5 * (difference == 0).mean()))
+        difference = np.asarray(x)[..., :, None] - np.asarray(y)[..., None, :]
+        shares.append((0.5 + 0.5 * np.sign(difference)).mean(axis=(-2, -1)))
     if not shares:
         raise ValueError("probability_of_improvement: no strata")
-    return float(np.mean(shares))
+    return np.mean(shares, axis=0)
 
 
 def improvement(
     first: Strata, second: Strata, rng: np.random.Generator, repetitions: int = REPETITIONS
 ) -> Estimate:
     """Return `probability_of_improvement` with its interval, both sides resampled by themselves."""
-    value = probability_of_improvement(first, second)
+    value = float(probability_of_improvement(first, second))
     runs = sum(len(x) for x in first)
     if max(len(x) for x in first) < 2:
         return Estimate(value, None, None, runs)
 
-    def drawn(strata: Strata) -> list[Floats]:
-        return [np.asarray(x)[rng.integers(0, len(x), len(x))] for x in strata]
+    def statistic(*drawn: Floats) -> Any:
+        return probability_of_improvement(drawn[: len(first)], drawn[len(first) :])
 
-    samples = np.array(
-        [probability_of_improvement(drawn(first), drawn(second)) for _ in range(repetitions)]
-    )
-    low, high = _bounds(samples)
-    return Estimate(value, low, high, runs)
+    return Estimate(value, *_interval([*first, *second], statistic, rng, repetitions), runs)
 
 
 def paired(

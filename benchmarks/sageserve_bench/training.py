@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import multiprocessing
-import signal
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -17,10 +14,11 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 from sageserve_agents.learned.arguments import TrainArgs
 from sageserve_agents.learned.run import Result
 from sageserve_agents.learned.scripts import train
-from sageserve_bench.backends import Backend, session
 from sageserve_bench.errors import UserError
+from sageserve_bench.pools import Backend, Stepped, run_jobs
 
 LINE_EVERY_S = 20.0
+Job = tuple[TrainArgs, Path]
 
 
 def folders(args: TrainArgs, seeds: Sequence[int], output: Path) -> dict[int, Path]:
@@ -45,69 +43,38 @@ def train_seeds(
     Raises:
         UserError: If a run fails.
     """
-    jobs = [(replace(args, seed=s), f) for s, f in folders(args, seeds, output).items()]
-    if backend.kind == "ray":
-        return _on_ray(jobs, backend, console)
-    if backend.workers == 1 or len(jobs) == 1:
+    places = folders(args, seeds, output)
+    if backend.kind == "ray":  # its workers have a folder of their own
+        places = {seed: place.resolve() for seed, place in places.items()}
+    jobs = [(replace(args, seed=seed), place) for seed, place in places.items()]
+    if backend.kind == "process" and (backend.workers == 1 or len(jobs) == 1):
         with Watch(console) as watch:
-            return [_named(job, watch.follow(f"seed {job[0].seed}")) for job in jobs]
-    return _in_pool(jobs, backend.workers, console)
+            return [_train(job, watch.follow(f"seed {job[0].seed}")) for job in jobs]
+    results: dict[int, Result] = {}
+
+    def finished(index: int, result: Result) -> None:
+        results[index] = result
+        _said(console, len(results), len(jobs), jobs[index][0], result)
+
+    run_jobs(
+        _in_worker, jobs, backend, finished=finished, stepped=lambda index, n: None, named=_named
+    )
+    return [results[index] for index in range(len(jobs))]
 
 
-def _named(job: tuple[TrainArgs, Path], report: Callable[[int, int, str], None]) -> Result:
-    args, folder = job
+def _train(job: Job, report: Callable[[int, int, str], None]) -> Result:
     try:
-        return train(args, folder, report)
+        return train(*job, report)
     except ValueError as error:
-        raise UserError(f"{args.agent}, seed {args.seed}: {error}") from error
+        raise UserError(f"{_named(job)}: {error}") from error
 
 
-def _quiet(job: tuple[TrainArgs, Path]) -> Result:
-    return _named(job, lambda done, wanted, line: None)
+def _in_worker(job: Job, stepped: Stepped) -> Result:
+    return _train(job, lambda done, wanted, line: stepped(done))
 
 
-def _start_worker() -> None:
-    # Ctrl-C goes to the whole process group; the parent alone decides what happens.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-
-
-def _in_pool(
-    jobs: Sequence[tuple[TrainArgs, Path]], workers: int, console: Console
-) -> list[Result]:
-    context = multiprocessing.get_context("spawn")
-    before = set(multiprocessing.active_children())
-    pool = ProcessPoolExecutor(min(workers, len(jobs)), context, _start_worker)
-    complete = False
-    try:
-        futures = {pool.submit(_quiet, job): job for job in jobs}
-        for done, future in enumerate(as_completed(futures), 1):
-            _said(console, done, len(jobs), futures[future][0], future.result())
-        complete = True
-        return [future.result() for future in futures]
-    finally:
-        if not complete:
-            for child in set(multiprocessing.active_children()) - before:
-                child.terminate()
-        pool.shutdown(wait=complete, cancel_futures=True)
-
-
-def _on_ray(
-    jobs: Sequence[tuple[TrainArgs, Path]], backend: Backend, console: Console
-) -> list[Result]:
-    import ray
-
-    with session(backend):
-        remote = ray.remote(num_cpus=1, max_retries=0)(_quiet)
-        places = [remote.remote((args, folder.resolve())) for args, folder in jobs]
-        results = []
-        for done, (place, job) in enumerate(zip(places, jobs, strict=True), 1):
-            try:
-                results.append(ray.get(place))
-            except ray.exceptions.RayTaskError as error:
-                cause: Exception = error.cause
-                raise cause from None
-            _said(console, done, len(jobs), job[0], results[-1])
-        return results
+def _named(job: Job) -> str:
+    return f"{job[0].agent}, seed {job[0].seed}"
 
 
 def _said(console: Console, done: int, of: int, args: TrainArgs, result: Result) -> None:

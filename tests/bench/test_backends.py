@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from sageserve_bench.backends import Backend, execute
+from sageserve_bench.backends import execute
 from sageserve_bench.episode import Episode
 from sageserve_bench.errors import UserError
+from sageserve_bench.pools import Backend
 from sageserve_bench.tasks import Task
 from sageserve_bench.workload import TraceSpec
 from sageserve_env.scenario import Scenario

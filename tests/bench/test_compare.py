@@ -13,11 +13,11 @@ import pytest
 import sageserve_bench
 from sageserve_bench.actionlog import ActionLog, Recorder
 from sageserve_bench.archive import members
-from sageserve_bench.backends import Backend
 from sageserve_bench.comparison import run_grid
 from sageserve_bench.episode import Episode, run_episode
 from sageserve_bench.errors import UserError
 from sageserve_bench.grid import make_grid
+from sageserve_bench.pools import Backend
 from sageserve_bench.replay import verify_grid
 from sageserve_bench.rows import COLUMNS, TIMED, Row
 from sageserve_bench.store import Store

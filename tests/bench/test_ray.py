@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from sageserve_bench.backends import Backend
 from sageserve_bench.comparison import run_grid
 from sageserve_bench.errors import UserError
 from sageserve_bench.grid import make_grid
+from sageserve_bench.pools import Backend
 from sageserve_bench.replay import verify_grid
 from sageserve_bench.rows import Row
 from sageserve_bench.store import Store
@@ -111,7 +111,7 @@ def test_a_node_that_dies_costs_no_row(tmp_path: Path, small: Scenario, cluster:
     assert [row["seed"] for row in store.read_rows()] == list(grid.seeds)
     assert len(list((store.folder / "runs").iterdir())) == 4
     assert untimed(rows) == untimed(run_grid(grid, Store(tmp_path / "serial")))
-    assert verify_grid(grid, store) == (4, [])
+    assert verify_grid(grid, store) == (4, 0, [])
 
 
 def test_no_cluster_there(small: Scenario) -> None:

@@ -30,7 +30,7 @@ def test_report_needs_nothing_else(compared: tuple[Path, pd.DataFrame]) -> None:
     assert not re.findall(r"(?:src|href)=\"(?!data:)", own)
     assert "http" not in own
     assert 'name="viewport"' in own
-    assert not re.findall(r"%[A-Z_]+%", own)
+    assert "{{" not in own and "{%" not in own
 
 
 def test_report_data(compared: tuple[Path, pd.DataFrame]) -> None:
@@ -71,8 +71,8 @@ def test_long_specifications_are_cut_where_there_is_little_room() -> None:
         *("static", "mpc #1", "mpc #2", "MyAgent", "ilp", "reactive", "reactive #1"),
     ]
     said = settings(conclude([row(agent, 1, 10.0, 0.99) for agent in ("static", alone)], TARGETS))
-    assert f"<b>ilp</b> {alone}" in said and "static" not in said
-    assert settings(conclude([row("static", 1, 10.0, 0.99)], TARGETS)) == ""
+    assert said == {"ilp": alone}
+    assert settings(conclude([row("static", 1, 10.0, 0.99)], TARGETS)) == {}
 
 
 def row(agent: str, seed: int, cost: float, slo: float, clairvoyant: int = 0) -> Row:

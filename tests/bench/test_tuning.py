@@ -10,9 +10,9 @@ import pytest
 
 from sageserve_agents.parameters import ServiceKnob
 from sageserve_bench import cli
-from sageserve_bench.backends import Backend, session
 from sageserve_bench.calibration import Calibration
 from sageserve_bench.errors import UserError
+from sageserve_bench.pools import Backend, session
 from sageserve_bench.probing import Probe, Prober
 from sageserve_bench.tuning import LEAST_RATE, cost_rate, equal_cost, least_budget, tune
 from sageserve_env.scenario import Scenario

@@ -19,9 +19,10 @@ from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecEnv
 from sageserve_agents.base import Agent
 from sageserve_agents.learned.agents import agent_from
 from sageserve_agents.learned.run import Run
-from sageserve_agents.learned.vec import Multiplier, Sb3VecEnv
+from sageserve_agents.learned.vec import Sb3VecEnv
 from sageserve_env.scenario import Scenario
 from sageserve_env.vector_env import SageServeVectorEnv
+from sageserve_env.wrappers import Multiplier
 
 # Not needed to act: critics, and the noise of exploration (whose size depends on the actions).
 _NOT_SHIPPED = ("value_net", "critic", "log_std", "vf_features", "pi_features", "optimizer")

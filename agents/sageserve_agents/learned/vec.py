@@ -18,28 +18,7 @@ from stable_baselines3.common.vec_env import VecEnv
 
 from sageserve_env.vector_env import SageServeVectorEnv
 from sageserve_env.workload import TRAIN_SEEDS
-
-
-class Multiplier:
-    """The Lagrange multiplier of the service target, adapted at the end of episodes.
-
-    Args:
-        value: First charge of a miss beyond those allowed, in rewards per ``scale`` misses.
-        rate: Step of the logarithm per unit of relative excess.
-        scale: Misses that one multiplier stands for (A).
-    """
-
-    def __init__(self, value: float, rate: float, scale: float = 500.0) -> None:
-        self.value, self.rate, self.scale = value, rate, scale
-
-    def charge(self, missed: NDArray[np.float64], allowed: NDArray[np.float64]) -> Any:
-        """Return what the misses of a step cost, per environment."""
-        return self.value * (missed - allowed) / self.scale
-
-    def update(self, missed: float, allowed: float) -> None:
-        """Move towards the target after an episode."""
-        excess = float(np.clip(missed / max(allowed, 1.0) - 1.0, -1.0, 1.0))
-        self.value = float(np.clip(self.value * np.exp(self.rate * excess), 1e-3, 1e3))
+from sageserve_env.wrappers import Multiplier
 
 
 class Sb3VecEnv(VecEnv):

@@ -19,8 +19,8 @@ from sageserve_bench.trace_options import (
 from sageserve_traces import ReadOptions
 
 if TYPE_CHECKING:
-    from sageserve_bench.backends import Backend
     from sageserve_bench.calibration import Calibration
+    from sageserve_bench.pools import Backend
     from sageserve_bench.probing import Prober
 
 
@@ -62,9 +62,9 @@ def calibrate(
     """
     from rich.console import Console
 
-    from sageserve_bench.backends import Backend, session
     from sageserve_bench.calibration import calibrate as calibrate_agent
     from sageserve_bench.calibration import parse_knob
+    from sageserve_bench.pools import Backend, session
     from sageserve_bench.records import header, shown_command
     from sageserve_bench.rows import write_json
     from sageserve_bench.tasks import agent_label, check_agents, split_agents

@@ -54,9 +54,9 @@ def compare(
 
     from sageserve_bench import terminal
     from sageserve_bench.assumptions import assumptions
-    from sageserve_bench.backends import Backend
     from sageserve_bench.comparison import run_grid
     from sageserve_bench.grid import make_grid
+    from sageserve_bench.pools import Backend
     from sageserve_bench.progress import Bars
     from sageserve_bench.replay import VERIFIED, verify_grid
     from sageserve_bench.store import REPORT, RESULTS, SUMMARY, Store

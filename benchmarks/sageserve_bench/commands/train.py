@@ -42,7 +42,7 @@ def train(
     from rich.table import Table
 
     from sageserve_agents.learned.arguments import make_args
-    from sageserve_bench.backends import Backend
+    from sageserve_bench.pools import Backend
     from sageserve_bench.training import train_seeds
 
     chosen = Backend(backend, workers, ray_address)

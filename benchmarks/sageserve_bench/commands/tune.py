@@ -47,8 +47,8 @@ def tune(
     from rich.console import Console
 
     from sageserve_agents.registry import parse_spec
-    from sageserve_bench.backends import Backend, session
     from sageserve_bench.commands.calibrate import make_prober, show_calibrations
+    from sageserve_bench.pools import Backend, session
     from sageserve_bench.records import header, shown_command
     from sageserve_bench.rows import write_json
     from sageserve_bench.tasks import agent_label, check_agents
