@@ -11,7 +11,7 @@ import pytest
 from sageserve_agents.learned import checkpoint
 from sageserve_agents.learned.checkpoint import CARD, WEIGHTS, Checkpoint
 from sageserve_agents.learned.features import FEATURES
-from sageserve_agents.learned.network import Mlp
+from sageserve_agents.learned.mlp import Mlp
 from sageserve_agents.learned.residual import ACTIONS, ResidualEs, ResidualOptions
 from sageserve_agents.registry import agent_class, list_agents, make_agent
 

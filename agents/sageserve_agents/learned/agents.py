@@ -145,7 +145,7 @@ class Ppo(Continuous):
 
     def policy_class(self) -> type[Any]:
         """Return the shared policy."""
-        from sageserve_agents.learned.networks import SharedPolicy
+        from sageserve_agents.learned.shared_policy import SharedPolicy
 
         return SharedPolicy
 

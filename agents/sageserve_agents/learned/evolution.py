@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sageserve_agents.learned.bill import Bill, left_usd
-from sageserve_agents.learned.network import Mlp
+from sageserve_agents.learned.mlp import Mlp
 from sageserve_agents.learned.residual import Residual
 from sageserve_agents.learned.traffic import Randomisation, Traffic
 from sageserve_agents.playing import begin, play

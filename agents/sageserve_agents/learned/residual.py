@@ -10,7 +10,7 @@ import numpy as np
 
 from sageserve_agents.learned.checkpoint import Checkpoint, load
 from sageserve_agents.learned.features import FEATURES, Loads, Misses, features, loads
-from sageserve_agents.learned.network import Mlp
+from sageserve_agents.learned.mlp import Mlp
 from sageserve_agents.parameters import Range, ServiceKnob, Tunable
 from sageserve_agents.planner import requirements as need
 from sageserve_agents.planner.options import PlannerOptions

@@ -10,7 +10,7 @@ from stable_baselines3.common.logger import configure
 
 from sageserve_agents.learned.evolution import Evolution, EvolutionArgs
 from sageserve_agents.learned.features import FEATURES
-from sageserve_agents.learned.network import Mlp
+from sageserve_agents.learned.mlp import Mlp
 from sageserve_agents.learned.residual import ACTIONS, Residual, ResidualEs, ResidualOptions
 from sageserve_agents.learned.run import Run
 from sageserve_agents.learned.traffic import Randomisation

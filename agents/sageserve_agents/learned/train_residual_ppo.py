@@ -12,7 +12,7 @@ from stable_baselines3 import PPO
 
 from sageserve_agents.learned.checkpoint import load
 from sageserve_agents.learned.factored import FactoredVecEnv, Price
-from sageserve_agents.learned.network import Mlp
+from sageserve_agents.learned.mlp import Mlp
 from sageserve_agents.learned.residual import Residual, ResidualOptions, ResidualPpo
 from sageserve_agents.learned.run import Run
 from sageserve_agents.learned.sb3 import learn, prepare
