@@ -1,16 +1,11 @@
-"""Options of agents: parsing, checking, what may be tuned, and the one knob of calibration."""
+"""What of an agent may be tuned, the one knob of calibration, and errors that name the nearest."""
 
 from __future__ import annotations
 
-import dataclasses
 import difflib
-import types
-import typing
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, TypeVar
-
-OptionsT = TypeVar("OptionsT")
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -71,57 +66,3 @@ def check_choice(value: str, valid: Iterable[str], what: str) -> None:
     names = tuple(valid)
     if value not in names:
         raise nearest(value, names, what)
-
-
-def build_options(cls: type[OptionsT], values: Mapping[str, Any], owner: str) -> OptionsT:
-    """Make an options dataclass from keywords; text is converted to the type of the field.
-
-    Args:
-        cls: A frozen dataclass, all fields with defaults.
-        values: Keywords; values may be text, as they come from a command line.
-        owner: Name of the agent, for errors.
-
-    Raises:
-        ValueError: On an unknown option or a value of the wrong type or range.
-    """
-    hints = typing.get_type_hints(cls)
-    names = [f.name for f in dataclasses.fields(cls)]  # type: ignore[arg-type]
-    converted = {}
-    for key, value in values.items():
-        if key not in names:
-            raise nearest(key, names, f"option of agent {owner!r}:")
-        converted[key] = _convert(hints[key], value, f"agent {owner!r}: option {key}")
-    try:
-        return cls(**converted)
-    except ValueError as error:
-        text = str(error)
-        raise ValueError(
-            text if text.startswith("agent ") else f"agent {owner!r}: {text}"
-        ) from None
-
-
-def _convert(hint: Any, value: Any, where: str) -> Any:
-    origin = typing.get_origin(hint)
-    if origin in (typing.Union, types.UnionType):
-        if value is None or (isinstance(value, str) and value.lower() == "none"):
-            return None
-        rest = [t for t in typing.get_args(hint) if t is not type(None)]
-        return _convert(rest[0], value, where)
-    if hint is bool:
-        text = str(value).lower()
-        if text not in {"true", "false", "1", "0", "yes", "no"}:
-            raise ValueError(f"{where}: expected true or false, got {value!r}")
-        return text in {"true", "1", "yes"}
-    if hint in (int, float):
-        try:
-            number = float(value)
-        except (TypeError, ValueError):
-            raise ValueError(f"{where}: expected a number, got {value!r}") from None
-        if number != number or number in (float("inf"), float("-inf")):
-            raise ValueError(f"{where}: expected a finite number, got {value!r}")
-        if hint is int:
-            if number != int(number):
-                raise ValueError(f"{where}: expected a whole number, got {value!r}")
-            return int(number)
-        return number
-    return str(value)

@@ -14,7 +14,8 @@ from importlib.metadata import entry_points
 from typing import Any
 
 from sageserve_agents.base import Agent
-from sageserve_agents.parameters import build_options, nearest
+from sageserve_agents.options import build_options
+from sageserve_agents.parameters import nearest
 from sageserve_env.user_files import load_user_file
 
 ENTRY_POINT_GROUP = "sageserve.agents"

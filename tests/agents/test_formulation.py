@@ -12,7 +12,6 @@ from scipy.optimize import linprog
 from sageserve_agents.planner.backend import SolverOptions
 from sageserve_agents.planner.bench import instance
 from sageserve_agents.planner.explain import explain
-from sageserve_agents.planner.formulation import missing_minimum_usd
 from sageserve_agents.planner.problem import PlanProblem, cost_parts
 from sageserve_agents.planner.solver import solve
 from tests.agents.problems import problem, random_problem
@@ -133,7 +132,7 @@ def enumerate_best(p: PlanProblem) -> float:
     """Return the least objective over every count of instances, flows by linear programming."""
     _, m, r, g, c = p.shape
     top = np.minimum(p.inventory[None], p.high[:, :, None]) * (p.theta[:, None, :] > 0)
-    missing_usd = missing_minimum_usd(p)
+    missing_usd = p.missing_minimum_usd()
     best = np.inf
     short = p.shortfall_usd()
     for flat in itertools.product(*(range(int(t) + 1) for t in top.ravel())):
@@ -220,3 +219,36 @@ def test_explain_names_what_binds() -> None:
 def test_bad_problems_are_refused(change: dict[str, object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         problem(**change)
+
+
+@pytest.mark.parametrize("solver", ["highs", "cbc"])
+def test_free_vms_serve_everything(solver: str) -> None:
+    """A price of 0 makes neither demand nor its transfer worthless."""
+    free = problem(price_usd_per_hour=np.zeros(1), flow_cost_usd=np.full((1, 2, 2), 1e-3))
+    plan = solve(free, dataclasses.replace(EXACT, solver=solver))
+    assert not plan.short
+    assert plan.capacity().sum() >= 240.0
+    none = dataclasses.replace(free, start_cost_usd=np.zeros((1, 2, 1)))
+    assert not solve(none, dataclasses.replace(EXACT, solver=solver)).short
+
+
+def test_a_plan_costs_the_same_whole_and_model_by_model() -> None:
+    """Also where a minimum cannot be held, whose price is that of the whole program."""
+    two = problem(
+        models=("large", "small"),
+        demand=np.array([[[[50.0, 0.0], [40.0, 0.0]], [[500.0, 0.0], [400.0, 0.0]]]]),
+        theta=np.array([[100.0], [2000.0]]),
+        current=np.zeros((2, 2, 1), dtype=np.int64),
+        low=np.full((2, 2), 2),
+        high=np.full((2, 2), 5),
+        start_cost_usd=np.ones((2, 2, 1)),
+        flow_cost_usd=np.zeros((2, 2, 2)),
+        value_usd=np.array([[2.0, 1.0], [40.0, 20.0]]),
+        ceiling=np.array([[[[1], [5]], [[1], [5]]]]),
+    )
+    whole = solve(two, EXACT)
+    parts = solve(two, dataclasses.replace(EXACT, by_model=True))
+    assert parts.instances.tolist() == whole.instances.tolist()
+    assert parts.objective_usd == pytest.approx(whole.objective_usd)
+    missing = two.missing_minimum_usd()
+    assert whole.objective_usd == pytest.approx(2 * missing + sum(whole.cost_usd().values()))

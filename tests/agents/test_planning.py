@@ -10,10 +10,10 @@ import pytest
 
 from sageserve_agents import make_agent
 from sageserve_agents.layout import Layout
-from sageserve_agents.planner import planning
+from sageserve_agents.planner import forecasting, planning
 from sageserve_agents.planner import requirements as need
 from sageserve_agents.planner.backend import PlannerError
-from sageserve_agents.planner.options import PlannerOptions
+from sageserve_agents.planner.options import TrustOptions
 from sageserve_agents.planner.refine import Refinement, refine
 from sageserve_agents.planner.schedule import HourlySchedule
 from sageserve_agents.planner.staffing import apportion
@@ -57,7 +57,7 @@ def test_what_a_plan_adds_starts_before_the_hour_and_what_it_removes_leaves_with
     agent = make_agent("ilp:refine=false;staffing=margin;rho=1;niw_buffer=0")
     agent.reset(scenario, 0, history)
     # The forecast smooths the step of the profile over 20 minutes.
-    agent.make_forecaster = lambda view: planning.make_forecaster(  # type: ignore[attr-defined]
+    agent.make_forecaster = lambda view: forecasting.make_forecaster(  # type: ignore[attr-defined]
         "seasonal-naive", smooth_s=0.0, fade_s=1.0
     )
     targets = ToyCluster(scenario, rate).run(agent, 200).sum(axis=1)
@@ -336,11 +336,11 @@ def test_agents_with_perfect_forecasts_are_clairvoyant() -> None:
 
 
 def test_trust_is_a_factor_on_theta_by_model() -> None:
-    assert PlannerOptions().trust_by_model(3).tolist() == [1.0, 1.0, 1.0]
-    assert PlannerOptions(trust="1.2").trust_by_model(2).tolist() == [1.2, 1.2]
-    assert PlannerOptions(trust="1/0.9").trust_by_model(2).tolist() == [1.0, 0.9]
+    assert TrustOptions().trust_by_model(3).tolist() == [1.0, 1.0, 1.0]
+    assert TrustOptions(trust="1.2").trust_by_model(2).tolist() == [1.2, 1.2]
+    assert TrustOptions(trust="1/0.9").trust_by_model(2).tolist() == [1.0, 0.9]
     with pytest.raises(ValueError, match="names 2 models, the scenario has 3"):
-        PlannerOptions(trust="1/0.9").trust_by_model(3)
+        TrustOptions(trust="1/0.9").trust_by_model(3)
     for wrong in ("a/b", "0", "-1/1", "nan"):
         with pytest.raises(ValueError, match="numbers above 0"):
-            PlannerOptions(trust=wrong)
+            TrustOptions(trust=wrong)

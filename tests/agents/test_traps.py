@@ -99,22 +99,24 @@ def test_no_oscillation_after_consolidation(name: str, load: float) -> None:
 def test_threshold_rule_by_hand() -> None:
     scenario = scenario_of("tiny")
     view = make_view(scenario)
-    rule = ThresholdRule(2, 0.7, 0.3, 15.0)
+    rule, known = ThresholdRule(2, 0.7, 0.3, 15.0), np.ones(2, dtype=bool)
+    unknown = dataclasses.replace(view, utilisation=np.array([0.9, 0.0]))
+    assert rule.step(unknown, ~known).tolist() == [0, 0]
     busy = dataclasses.replace(view, utilisation=np.array([0.71, 0.7]))
-    assert rule.step(busy).tolist() == [1, 0]
+    assert rule.step(busy, known).tolist() == [1, 0]
     idle = dataclasses.replace(view, time_s=60.0, utilisation=np.array([0.29, 0.3]))
-    assert rule.step(idle).tolist() == [-1, 0]
+    assert rule.step(idle, known).tolist() == [-1, 0]
     rule = ThresholdRule(2, 0.7, 0.6, 900.0)
     # 2 x 0.4 on one instance would be 0.8: no scale-in; 2 x 0.3 is 0.6: scale-in.
     near = dataclasses.replace(view, time_s=60.0, utilisation=np.array([0.4, 0.3]))
-    assert rule.step(near).tolist() == [0, -1]
+    assert rule.step(near, known).tolist() == [0, -1]
     again = dataclasses.replace(view, time_s=300.0, utilisation=np.array([0.9, 0.1]))
-    assert rule.step(again).tolist() == [1, 0]  # the second cools down
+    assert rule.step(again, known).tolist() == [1, 0]  # the second cools down
     last = dataclasses.replace(
         view, active=np.array([[1], [1]]), target=np.array([[1], [1]]), time_s=2000.0
     )
     last = dataclasses.replace(last, utilisation=np.array([0.1, 0.0]))
-    assert rule.step(last).tolist() == [0, -1]  # the last one leaves only when idle
+    assert rule.step(last, known).tolist() == [0, -1]  # the last one leaves only when idle
 
 
 def test_static_is_sized_by_its_history_and_never_changes() -> None:

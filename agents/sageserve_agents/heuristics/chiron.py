@@ -7,17 +7,17 @@ from typing import ClassVar
 
 import numpy as np
 
-from sageserve_agents.heuristics.signals import busy_instances
-from sageserve_agents.parameters import Range, ServiceKnob, Tunable, check_choice
+from sageserve_agents.heuristics.signals import busy_instances, measured
+from sageserve_agents.options import Options, option, router_option
+from sageserve_agents.parameters import Range, ServiceKnob, Tunable
 from sageserve_agents.rule import RuleAgent
-from sageserve_env.policies import ROUTERS
 from sageserve_env.view import ClusterView, Floats, Ints
 
 _HOUR_S = 3600.0
 
 
 @dataclass(frozen=True)
-class ChironOptions:
+class ChironOptions(Options):
     """Options of `Chiron`.
 
     Attributes:
@@ -32,21 +32,13 @@ class ChironOptions:
         router: Router of the requests.
     """
 
-    back_pressure: float = 0.6
-    hysteresis: float = 0.15
-    mixed_share: float = 0.3
-    reserve_s: float = 2 * _HOUR_S
-    mixed_release: float = 0.6
-    batch_release: float = 1.0
-    router: str = "threshold"
-
-    def __post_init__(self) -> None:
-        """Check the values."""
-        check_choice(self.router, ROUTERS, "router")
-        if not self.back_pressure > 0:
-            raise ValueError(f"back_pressure must be positive, got {self.back_pressure}")
-        if not 0 <= self.mixed_share <= 1:
-            raise ValueError(f"mixed_share must be in [0, 1], got {self.mixed_share}")
+    back_pressure: float = option(0.6, above=0)
+    hysteresis: float = option(0.15, low=0, high=1)
+    mixed_share: float = option(0.3, low=0, high=1)
+    reserve_s: float = option(2 * _HOUR_S, low=0)
+    mixed_release: float = option(0.6, low=0)
+    batch_release: float = option(1.0, low=0)
+    router: str = router_option("threshold")
 
 
 class Chiron(RuleAgent[ChironOptions]):
@@ -85,6 +77,8 @@ class Chiron(RuleAgent[ChironOptions]):
         into = pressure < o.back_pressure * (1.0 - o.hysteresis)
         total = np.where(out, np.maximum(wanted, have + 1), have)
         total = np.where(into, np.maximum(wanted, have - 1), total)
+        known = measured(view, self.scenario).reshape(shape)
+        total = np.where(known[..., inter] | known[..., mixed], total, have)
         shared = np.rint(o.mixed_share * total).astype(np.int64)
         result = standing.copy()
         result[..., mixed] = shared

@@ -7,15 +7,15 @@ from typing import ClassVar
 
 import numpy as np
 
-from sageserve_agents.heuristics.signals import Window, busy_instances
-from sageserve_agents.parameters import Range, ServiceKnob, Tunable, check_choice
+from sageserve_agents.heuristics.signals import Window, busy_instances, measured
+from sageserve_agents.options import Options, option, router_option
+from sageserve_agents.parameters import Range, ServiceKnob, Tunable
 from sageserve_agents.rule import RuleAgent
-from sageserve_env.policies import ROUTERS
 from sageserve_env.view import ClusterView, Ints
 
 
 @dataclass(frozen=True)
-class HpaOptions:
+class HpaOptions(Options):
     """Options of `Hpa`; the defaults are Kubernetes' (DOMAIN.md section 6) but for the target.
 
     Attributes:
@@ -27,27 +27,21 @@ class HpaOptions:
         router: Router of the requests.
     """
 
-    target: float = 0.5
-    tolerance: float = 0.1
-    stabilisation_s: float = 300.0
-    sync_s: float = 15.0
-    max_add: int = 4
-    router: str = "least_wait"
-
-    def __post_init__(self) -> None:
-        """Check the values."""
-        check_choice(self.router, ROUTERS, "router")
-        if not self.target > 0:
-            raise ValueError(f"target must be positive, got {self.target}")
-        if not self.sync_s > 0:
-            raise ValueError(f"sync_s must be positive, got {self.sync_s}")
+    target: float = option(0.5, above=0)
+    tolerance: float = option(0.1, low=0)
+    stabilisation_s: float = option(300.0, low=0)
+    sync_s: float = option(15.0, above=0)
+    max_add: int = option(4, low=1)
+    router: str = router_option("least_wait")
 
 
 class Hpa(RuleAgent[HpaOptions]):
     """``desired = ceil(n x metric / target)`` with tolerance, stabilisation and a growth limit.
 
     Instances that are not ready are left out of the metric and counted as idle in a scale-out, so
-    that the desired count depends on the load alone and pending instances do not cascade.
+    that the desired count depends on the load alone and pending instances do not cascade. As in
+    Kubernetes the count in force at the start is the first recommendation, and without a metric
+    the count stays.
     """
 
     name = "hpa"
@@ -68,14 +62,22 @@ class Hpa(RuleAgent[HpaOptions]):
         standing: Ints = view.target.sum(axis=1)
         wanted = np.ceil(busy_instances(view) / o.target - 1e-9).astype(np.int64)
         near = np.abs(view.utilisation / o.target - 1.0) <= o.tolerance
-        wanted = np.where(near, standing, wanted)
-        limit = standing.copy()
-        for _ in range(max(1, int(view.interval_s // o.sync_s))):
-            limit = np.maximum(limit + o.max_add, 2 * limit)
-        wanted = np.minimum(wanted, limit)
+        wanted = np.where(near | ~measured(view, self.scenario), standing, wanted)
+        wanted = np.minimum(wanted, self._limit(view, standing))
+        if not len(self._recommended):
+            self._recommended.add(view.time_s, standing.astype(np.float64))
         self._recommended.add(view.time_s, wanted.astype(np.float64))
         highest = self._recommended.max().astype(np.int64)
         result: Ints = np.where(
             wanted >= standing, wanted, np.minimum(standing, np.maximum(wanted, highest))
         )
         return result
+
+    def _limit(self, view: ClusterView, standing: Ints) -> Ints:
+        """Return the most instances that the looks until the next decision may reach, [E]."""
+        o = self.options
+        limit, looks = standing, max(1, int(view.interval_s // o.sync_s))
+        while looks > 0 and (limit < self.layout.high).any():  # it doubles: few looks are enough
+            limit = np.maximum(limit + o.max_add, 2 * limit)
+            looks -= 1
+        return limit

@@ -7,15 +7,15 @@ from typing import ClassVar
 
 import numpy as np
 
-from sageserve_agents.heuristics.signals import Window, busy_instances
-from sageserve_agents.parameters import Range, ServiceKnob, Tunable, check_choice
+from sageserve_agents.heuristics.signals import Window, busy_instances, measured
+from sageserve_agents.options import Options, option, router_option
+from sageserve_agents.parameters import Range, ServiceKnob, Tunable
 from sageserve_agents.rule import RuleAgent
-from sageserve_env.policies import ROUTERS
-from sageserve_env.view import ClusterView, Ints
+from sageserve_env.view import ClusterView, Floats, Ints
 
 
 @dataclass(frozen=True)
-class KpaOptions:
+class KpaOptions(Options):
     """Options of `Kpa`; the defaults are Knative's (DOMAIN.md section 6).
 
     Attributes:
@@ -25,30 +25,24 @@ class KpaOptions:
         stable_s: Window of the stable mode.
         panic_s: Window of the panic mode.
         panic_threshold: Panic when the panic window wants this many times the ready instances.
-        max_scale_down: Largest factor by which one decision may shrink an endpoint.
+        max_scale_down: Largest factor by which one decision may shrink what is ready.
         router: Router of the requests.
     """
 
-    target: float = 0.7
-    stable_s: float = 60.0
-    panic_s: float = 6.0
-    panic_threshold: float = 2.0
-    max_scale_down: float = 2.0
-    router: str = "least_wait"
-
-    def __post_init__(self) -> None:
-        """Check the values."""
-        check_choice(self.router, ROUTERS, "router")
-        if not self.target > 0:
-            raise ValueError(f"target must be positive, got {self.target}")
-        if not self.max_scale_down > 1:
-            raise ValueError(f"max_scale_down must be above 1, got {self.max_scale_down}")
+    target: float = option(0.7, above=0)
+    stable_s: float = option(60.0, above=0)
+    panic_s: float = option(6.0, above=0)
+    panic_threshold: float = option(2.0, above=1)
+    max_scale_down: float = option(2.0, above=1)
+    router: str = router_option("least_wait")
 
 
 class Kpa(RuleAgent[KpaOptions]):
     """``desired = ceil(mean load / target)``; in panic it never scales in.
 
-    Panic lasts until a full stable window has passed without its condition.
+    Panic lasts until a full stable window has passed without its condition. As in Knative an
+    endpoint with more than one instance begins in panic, so that it keeps them until a stable
+    window has been seen, and without a metric the count stays.
     """
 
     name = "kpa"
@@ -63,21 +57,27 @@ class Kpa(RuleAgent[KpaOptions]):
         """Forget the last episode."""
         self._stable = Window(self.options.stable_s)
         self._panic = Window(self.options.panic_s)
-        self._panicked_s = np.full(len(self.layout.model), -np.inf)
+        self._panicked_s: Floats | None = None
 
     def desired(self, view: ClusterView) -> Ints:
         """Return the wanted instances, [E]."""
         o = self.options
         standing: Ints = view.target.sum(axis=1)
+        ready = view.active.sum(axis=1)
+        if self._panicked_s is None:
+            self._panicked_s = np.where(ready > 1, view.time_s, -np.inf)
+        known = measured(view, self.scenario)
+        if not known.any():
+            return standing
         load = busy_instances(view)
         self._stable.add(view.time_s, load)
         self._panic.add(view.time_s, load)
         stable = np.ceil(self._stable.mean() / o.target - 1e-9)
         panic = np.ceil(self._panic.mean() / o.target - 1e-9)
-        ready = np.maximum(view.active.sum(axis=1), 1)
+        ready = np.maximum(ready, 1)
         self._panicked_s[panic >= o.panic_threshold * ready] = view.time_s
         panicking = view.time_s - self._panicked_s < o.stable_s
-        shrunk = np.maximum(stable, np.floor(standing / o.max_scale_down))
+        shrunk = np.maximum(stable, np.floor(ready / o.max_scale_down))
         held = np.maximum(np.maximum(stable, panic), standing)
         wanted: Ints = np.where(panicking, held, shrunk).astype(np.int64)
-        return wanted
+        return np.where(known, wanted, standing)

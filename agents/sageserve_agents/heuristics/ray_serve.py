@@ -8,14 +8,14 @@ from typing import ClassVar
 import numpy as np
 
 from sageserve_agents.heuristics.signals import Persistence, Window, ongoing_requests
-from sageserve_agents.parameters import Range, ServiceKnob, Tunable, check_choice
+from sageserve_agents.options import Options, option, router_option
+from sageserve_agents.parameters import Range, ServiceKnob, Tunable
 from sageserve_agents.rule import RuleAgent
-from sageserve_env.policies import ROUTERS
 from sageserve_env.view import ClusterView, Ints
 
 
 @dataclass(frozen=True)
-class RayServeOptions:
+class RayServeOptions(Options):
     """Options of `RayServe`; the delays are Ray's defaults (DOMAIN.md section 6).
 
     Attributes:
@@ -27,17 +27,11 @@ class RayServeOptions:
         router: Router of the requests.
     """
 
-    target_ongoing: float = 12.0
-    look_back_s: float = 30.0
-    upscale_delay_s: float = 30.0
-    downscale_delay_s: float = 600.0
-    router: str = "least_wait"
-
-    def __post_init__(self) -> None:
-        """Check the values."""
-        check_choice(self.router, ROUTERS, "router")
-        if not self.target_ongoing > 0:
-            raise ValueError(f"target_ongoing must be positive, got {self.target_ongoing}")
+    target_ongoing: float = option(12.0, above=0)
+    look_back_s: float = option(30.0, low=0)
+    upscale_delay_s: float = option(30.0, low=0)
+    downscale_delay_s: float = option(600.0, low=0)
+    router: str = router_option("least_wait")
 
 
 class RayServe(RuleAgent[RayServeOptions]):

@@ -5,15 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+from sageserve_agents.heuristics.signals import measured
 from sageserve_agents.heuristics.thresholds import ThresholdRule
-from sageserve_agents.parameters import Range, ServiceKnob, Tunable, check_choice
+from sageserve_agents.options import Options, When, discipline_option, option, router_option
+from sageserve_agents.parameters import Range, ServiceKnob, Tunable
 from sageserve_agents.rule import RuleAgent
-from sageserve_env.policies import DISCIPLINES, ROUTERS
 from sageserve_env.view import ClusterView, Ints
+
+_BY_RATIO: When = ("in_below is none", lambda o: o.in_below is None)
 
 
 @dataclass(frozen=True)
-class ReactiveOptions:
+class ReactiveOptions(Options):
     """Options of `Reactive`; the defaults are the paper's (DOMAIN.md section 1).
 
     Attributes:
@@ -26,19 +29,17 @@ class ReactiveOptions:
             ``edf``.
     """
 
-    out_above: float = 0.7
-    in_below: float | None = None
-    in_ratio: float = 3.0 / 7.0
-    cooldown_s: float = 15.0
-    router: str = "threshold"
-    discipline: str | None = None
+    out_above: float = option(0.7, above=0)
+    in_below: float | None = option(None, low=0)
+    in_ratio: float = option(3.0 / 7.0, low=0, below=1, when=_BY_RATIO)
+    cooldown_s: float = option(15.0, low=0)
+    router: str = router_option("threshold")
+    discipline: str | None = discipline_option(None)
 
     def __post_init__(self) -> None:
         """Check the values."""
-        check_choice(self.router, ROUTERS, "router")
-        if self.discipline is not None:
-            check_choice(self.discipline, DISCIPLINES, "discipline")
-        if not 0 <= self.low < self.out_above:
+        super().__post_init__()
+        if not self.low < self.out_above:
             raise ValueError(
                 f"need 0 <= in_below < out_above, got {self.low:g} and {self.out_above:g}"
             )
@@ -53,9 +54,9 @@ class ReactiveOptions:
 class ReactiveLwOptions(ReactiveOptions):
     """Options of `ReactiveLw`: as `ReactiveOptions`, with the thresholds of DOMAIN.md section 9."""
 
-    out_above: float = 0.65
-    in_ratio: float = 0.32 / 0.65
-    router: str = "least_wait"
+    out_above: float = option(0.65, above=0)
+    in_ratio: float = option(0.32 / 0.65, low=0, below=1, when=_BY_RATIO)
+    router: str = router_option("least_wait")
 
 
 class Reactive(RuleAgent[ReactiveOptions]):
@@ -78,7 +79,8 @@ class Reactive(RuleAgent[ReactiveOptions]):
 
     def desired(self, view: ClusterView) -> Ints:
         """Return the standing targets with at most one instance more or less, [E]."""
-        wanted: Ints = view.target.sum(axis=1) + self._rule.step(view)
+        change = self._rule.step(view, measured(view, self.scenario))
+        wanted: Ints = view.target.sum(axis=1) + change
         return wanted
 
 

@@ -8,7 +8,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sageserve_agents.layout import Layout
+from sageserve_env.scenario import Scenario
 from sageserve_env.view import ClusterView, Floats
+
+
+def measured(view: ClusterView, scenario: Scenario) -> NDArray[np.bool_]:
+    """Return where a utilisation has been measured, bool [E].
+
+    It has not at time 0, before metrics that are published late have come once, and where no
+    instance is active: a zero seen then means nothing and must not be read as idle.
+    """
+    published = view.time_s > 0 and view.time_s >= scenario.faults.stale_metrics_s
+    seen = (view.utilisation > 0) | published
+    known: NDArray[np.bool_] = seen & (view.active.sum(axis=1) > 0)
+    return known
 
 
 def busy_instances(view: ClusterView) -> Floats:
@@ -45,6 +58,10 @@ class Window:
         self._rows.append((time_s, np.asarray(value, dtype=np.float64)))
         while self._rows[0][0] < time_s - self.length_s + 1e-9 and len(self._rows) > 1:
             self._rows.popleft()
+
+    def __len__(self) -> int:
+        """Return the number of values in the window."""
+        return len(self._rows)
 
     def mean(self) -> Floats:
         """Return the mean over the window."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from sageserve_agents.heuristics.reactive import Reactive, ReactiveOptions
+from sageserve_agents.options import option
 from sageserve_env.view import Floats
 
 
@@ -19,7 +20,7 @@ class SiloedOptions(ReactiveOptions):
             pool of its own fills up, so that its backlog shows in its utilisation and scales it).
     """
 
-    batch_release: float = 1.0
+    batch_release: float = option(1.0, low=0)
 
 
 class Siloed(Reactive):

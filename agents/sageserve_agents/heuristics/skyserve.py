@@ -9,16 +9,16 @@ import numpy as np
 
 from sageserve_agents.demand import DAY_S, DemandTracker
 from sageserve_agents.heuristics.signals import Persistence, interactive_requests_per_s
-from sageserve_agents.parameters import Range, ServiceKnob, Tunable, check_choice
+from sageserve_agents.options import Options, option, router_option
+from sageserve_agents.parameters import Range, ServiceKnob, Tunable
 from sageserve_agents.rule import RuleAgent
-from sageserve_env.policies import ROUTERS
 from sageserve_env.view import ClusterView, Floats, Ints
 
 _REQUEST_TOKENS = 2000.0  # (A) prompt tokens of a request before any was seen
 
 
 @dataclass(frozen=True)
-class SkyServeOptions:
+class SkyServeOptions(Options):
     """Options of `SkyServe`; the delays are SkyServe's (DOMAIN.md section 6).
 
     Attributes:
@@ -29,16 +29,10 @@ class SkyServeOptions:
         router: Router of the requests.
     """
 
-    target_load: float = 0.5
-    upscale_delay_s: float = 300.0
-    downscale_delay_s: float = 1200.0
-    router: str = "least_wait"
-
-    def __post_init__(self) -> None:
-        """Check the values."""
-        check_choice(self.router, ROUTERS, "router")
-        if not self.target_load > 0:
-            raise ValueError(f"target_load must be positive, got {self.target_load}")
+    target_load: float = option(0.5, above=0)
+    upscale_delay_s: float = option(300.0, low=0)
+    downscale_delay_s: float = option(1200.0, low=0)
+    router: str = router_option("least_wait")
 
 
 class SkyServe(RuleAgent[SkyServeOptions]):

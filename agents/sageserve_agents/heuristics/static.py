@@ -8,14 +8,16 @@ from typing import ClassVar
 import numpy as np
 
 from sageserve_agents.demand import DemandTracker
-from sageserve_agents.parameters import Range, ServiceKnob, Tunable, check_choice
+from sageserve_agents.options import Options, When, option, router_option
+from sageserve_agents.parameters import Range, ServiceKnob, Tunable
 from sageserve_agents.rule import RuleAgent
-from sageserve_env.policies import ROUTERS
 from sageserve_env.view import ClusterView, Ints
+
+_SIZED: When = ("instances=0", lambda o: o.instances == 0)
 
 
 @dataclass(frozen=True)
-class StaticOptions:
+class StaticOptions(Options):
     """Options of `Static`.
 
     Attributes:
@@ -28,19 +30,11 @@ class StaticOptions:
         router: Router of the requests.
     """
 
-    target_load: float = 0.7
-    peak_bin_s: float = 300.0
-    instances: int = 0
-    without_history: int = 20
-    router: str = "least_wait"
-
-    def __post_init__(self) -> None:
-        """Check the values."""
-        check_choice(self.router, ROUTERS, "router")
-        if not 0 < self.target_load:
-            raise ValueError(f"target_load must be positive, got {self.target_load}")
-        if self.peak_bin_s < 60 or self.peak_bin_s % 60:
-            raise ValueError(f"peak_bin_s must be a multiple of 60, got {self.peak_bin_s}")
+    target_load: float = option(0.7, above=0, when=_SIZED)
+    peak_bin_s: float = option(300.0, low=60, multiple_of=60, when=_SIZED)
+    instances: int = option(0, low=0)
+    without_history: int = option(20, low=0, when=_SIZED)
+    router: str = router_option("least_wait")
 
 
 class Static(RuleAgent[StaticOptions]):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sageserve_env.view import ClusterView, Ints
 
@@ -32,13 +33,18 @@ class ThresholdRule:
         self.cooldown_s = cooldown_s
         self._changed_s = np.full(endpoints, NEVER_S)
 
-    def step(self, view: ClusterView) -> Ints:
-        """Return the change of each endpoint's target, -1, 0 or +1, int64 [E]."""
+    def step(self, view: ClusterView, known: NDArray[np.bool_]) -> Ints:
+        """Return the change of each endpoint's target, -1, 0 or +1, int64 [E].
+
+        Args:
+            view: What is seen.
+            known: Where the utilisation has been measured, [E]; elsewhere nothing changes.
+        """
         load = view.utilisation
         standing = view.target.sum(axis=1)
         active = view.active.sum(axis=1)
         waiting = (view.pending.sum(axis=1) > 0) | (view.unmet.sum(axis=1) > 0)
-        ready = view.time_s - self._changed_s >= self.cooldown_s - 1e-9
+        ready = known & (view.time_s - self._changed_s >= self.cooldown_s - 1e-9)
         out = ready & (load > self.out_above) & ~waiting
         rest = np.maximum(active - 1, 0)
         last = np.where(load > 0, np.inf, 0.0)  # without the last instance

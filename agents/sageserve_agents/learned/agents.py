@@ -13,6 +13,7 @@ from sageserve_agents.layout import Layout
 from sageserve_agents.learned.checkpoint import Checkpoint, load
 from sageserve_agents.learned.codec import Codec
 from sageserve_agents.learned.extra import require
+from sageserve_agents.options import Options, option
 from sageserve_agents.parameters import ServiceKnob, Tunable
 from sageserve_env.actions import ClusterAction
 from sageserve_env.scenario import Scenario
@@ -21,21 +22,25 @@ from sageserve_traces.trace import DemandSeries
 
 
 @dataclass(frozen=True)
-class Sb3Options:
+class CheckpointOptions(Options):
     """Options of the agents that are trained by Stable-Baselines3.
 
     Attributes:
         checkpoint: Folder of a trained policy or name of a shipped one; None is the agent's own.
-        headroom: Factor on the targets, by which cost is traded for service.
     """
 
     checkpoint: str | None = None
-    headroom: float = 1.0
 
-    def __post_init__(self) -> None:
-        """Check the values."""
-        if not self.headroom > 0:
-            raise ValueError(f"headroom must be positive, got {self.headroom}")
+
+@dataclass(frozen=True)
+class Sb3Options(CheckpointOptions):
+    """Options of those whose actions are targets.
+
+    Attributes:
+        headroom: Factor on the targets, by which cost is traded for service.
+    """
+
+    headroom: float = option(1.0, above=0)
 
 
 class Sb3Agent:
@@ -58,9 +63,9 @@ class Sb3Agent:
     service_knob: ClassVar[ServiceKnob | None] = ServiceKnob("headroom", 0.3, 3.0, log=True)
     package: ClassVar[str] = "stable_baselines3"
 
-    def __init__(self, options: Sb3Options | None = None, held: Checkpoint | None = None) -> None:
+    def __init__(self, options: Any = None, held: Checkpoint | None = None) -> None:
         require(f"agent {self.name!r}", "torch", self.package)
-        self.options = options if options is not None else Sb3Options()
+        self.options: Any = options if options is not None else self.options_type()
         self.held = held or load(self.options.checkpoint or self.name, self.name)
         self.planner_failures = 0
 
@@ -167,6 +172,7 @@ class MaskablePpo(Sb3Agent):
 
     name = "maskable-ppo"
     package = "sb3_contrib"
+    options_type = CheckpointOptions
     service_knob = None  # its changes stand on the targets in force: a factor would pile up
 
     def policy_class(self) -> type[Any]:
@@ -222,4 +228,5 @@ BY_NAME: dict[str, type[Sb3Agent]] = {a.name: a for a in (Ppo, Sac, MaskablePpo,
 
 def agent_from(name: str, options: Mapping[str, Any], held: Checkpoint) -> Sb3Agent:
     """Return the agent of a checkpoint in memory."""
-    return BY_NAME[name](Sb3Options(**options), held)
+    cls = BY_NAME[name]
+    return cls(cls.options_type(**options), held)

@@ -11,10 +11,11 @@ import numpy as np
 from sageserve_agents.learned.checkpoint import Checkpoint, load
 from sageserve_agents.learned.features import FEATURES, Loads, Misses, features, loads
 from sageserve_agents.learned.mlp import Mlp
+from sageserve_agents.options import When, option, router_option
 from sageserve_agents.parameters import Range, ServiceKnob, Tunable
 from sageserve_agents.planner import requirements as need
-from sageserve_agents.planner.options import PlannerOptions
-from sageserve_agents.planner.planning import PlanningAgent
+from sageserve_agents.planner.forecasting import ForecastingAgent
+from sageserve_agents.planner.options import ForecastOptions
 from sageserve_agents.rule import wake
 from sageserve_env.actions import ClusterAction
 from sageserve_env.view import ClusterView, Floats, Ints
@@ -33,8 +34,11 @@ _MOST_FEEDBACK = 1.5  # (A) most that misses change the logarithm of the headroo
 Policy = Callable[[Floats], Floats]
 
 
+_CORRECTED: When = ("the checkpoint is not rule", lambda o: o.checkpoint != "rule")
+
+
 @dataclass(frozen=True)
-class ResidualOptions(PlannerOptions):
+class ResidualOptions(ForecastOptions):
     """Options of `Residual`.
 
     Attributes:
@@ -54,29 +58,24 @@ class ResidualOptions(PlannerOptions):
         correct: Which outputs of the network are used, as digits (for ablation).
     """
 
-    beta: float = 1.0
-    rho: float = 1.05
-    router: str = "least_wait_kv"
+    beta: float = option(1.0, low=0)
+    rho: float = option(1.05, above=0)
+    router: str = router_option("least_wait_kv")
     checkpoint: str | None = None
-    period_s: float = 60.0
-    hold_s: float = 300.0
-    headroom: float = 1.0
-    feedback: float = 6.0
-    correct: str = "0123"
+    period_s: float = option(60.0, above=0)
+    hold_s: float = option(300.0, above=0)
+    headroom: float = option(1.0, above=0)
+    feedback: float = option(6.0, low=0, high=100)
+    correct: str = option("0123", when=_CORRECTED)
 
     def __post_init__(self) -> None:
         """Check the values."""
         super().__post_init__()
-        for name in ("period_s", "hold_s", "headroom"):
-            if not getattr(self, name) > 0:
-                raise ValueError(f"{name} must be positive, got {getattr(self, name)}")
-        if not 0 <= self.feedback <= 100:
-            raise ValueError(f"feedback must be in [0, 100], got {self.feedback}")
         if any(digit not in "0123" for digit in self.correct):
             raise ValueError(f"correct must be digits of 0123, got {self.correct!r}")
 
 
-class Residual(PlanningAgent[ResidualOptions]):
+class Residual(ForecastingAgent[ResidualOptions]):
     """Square-root staffing whose load, safety and batch work a network corrects every minute.
 
     The rule is ``n = load + beta sqrt(load) + batch`` per model, with the largest forecast until a

@@ -9,9 +9,9 @@ from __future__ import annotations
 from stable_baselines3 import PPO
 
 from sageserve_agents.learned.cloning import imitate
-from sageserve_agents.learned.shared_policy import SharedPolicy
 from sageserve_agents.learned.run import Run
 from sageserve_agents.learned.sb3 import learn, make_vec, prepare
+from sageserve_agents.learned.shared_policy import SharedPolicy
 
 
 def train(run: Run) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pulp
 
-from sageserve_agents.parameters import check_choice
+from sageserve_agents.options import Options, option
 from sageserve_agents.planner.formulation import Model
 from sageserve_agents.planner.problem import Plan, PlanProblem
 from sageserve_env.view import Ints
@@ -32,7 +32,7 @@ class SolverError(PlannerError):
 
 
 @dataclass(frozen=True)
-class SolverOptions:
+class SolverOptions(Options):
     """How a plan is solved.
 
     Attributes:
@@ -46,16 +46,12 @@ class SolverOptions:
             same plan on every machine (A).
     """
 
-    solver: str = "highs"
-    time_limit_s: float = 10.0
-    gap: float = 1e-3
-    threads: int = 1
+    solver: str = option("highs", choices=SOLVERS)
+    time_limit_s: float = option(10.0, low=0)
+    gap: float = option(1e-3, low=0)
+    threads: int = option(1, low=1)
     by_model: bool = False
-    node_limit: int = 2000
-
-    def __post_init__(self) -> None:
-        """Check the values."""
-        check_choice(self.solver, SOLVERS, "solver")
+    node_limit: int = option(2000, low=1)
 
 
 def _highs_class() -> type[Any]:

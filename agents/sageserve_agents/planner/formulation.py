@@ -29,10 +29,6 @@ from sageserve_env.view import Floats
 
 Variables = dict[tuple[int, ...], Any]
 
-# A missing instance of the minimum costs this many times what it could serve (A): the cluster
-# holds every endpoint at its minimum, so demand must not be planned on those VMs.
-_MINIMUM_FACTOR = 2.0
-
 
 @dataclass
 class Model:
@@ -111,18 +107,12 @@ def _minimum_may_not_fit(p: PlanProblem) -> bool:
     return bool((p.low.sum(axis=0) > p.inventory.sum(axis=1)).any())
 
 
-def missing_minimum_usd(p: PlanProblem) -> float:
-    """Return the cost of an instance below the minimum for an hour."""
-    served = p.rho * float(p.theta.max(initial=0.0)) * float(p.shortfall_usd().max(initial=0.0))
-    return _MINIMUM_FACTOR * max(served, float(p.price_usd_per_hour.max(initial=0.0)))
-
-
 def _objective(p: PlanProblem, model: Model) -> Any:
     hours = (p.period_s / HOUR_S).tolist()
     seconds = p.period_s.tolist()
     price = p.price_usd_per_hour.tolist()
     start, flow, short = p.start_cost_usd, p.flow_cost_usd, p.shortfall_usd()
-    missing = missing_minimum_usd(p)
+    missing = p.missing_minimum_usd()
     terms = [(v, price[k[3]] * hours[k[0]]) for k, v in model.x.items()]
     terms += [(v, float(start[k[1:]])) for k, v in model.y.items()]
     terms += [(v, float(flow[k[1:]]) * seconds[k[0]]) for k, v in model.f.items()]

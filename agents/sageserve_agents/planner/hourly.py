@@ -8,6 +8,7 @@ from typing import TypeVar
 import numpy as np
 
 from sageserve_agents.demand import HOUR_S
+from sageserve_agents.options import option
 from sageserve_agents.planner import requirements as need
 from sageserve_agents.planner.options import PlannerOptions
 from sageserve_agents.planner.planning import PlanningAgent
@@ -24,14 +25,12 @@ class HourlyOptions(PlannerOptions):
         level: Quantile over the bins of a period that is planned for; 1 is their maximum.
     """
 
-    period_s: float = HOUR_S
-    level: float = 1.0
+    period_s: float = option(HOUR_S, above=0)
+    level: float = option(1.0, low=0, high=1)
 
     def __post_init__(self) -> None:
         """Check the values."""
         super().__post_init__()
-        if not 0 <= self.level <= 1:
-            raise ValueError(f"level must be in [0, 1], got {self.level}")
         if self.period_s < self.bin_s:
             raise ValueError(f"period_s must be at least bin_s, got {self.period_s}")
 

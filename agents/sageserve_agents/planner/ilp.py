@@ -5,10 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+from sageserve_agents.options import When, option
 from sageserve_agents.parameters import Range, ServiceKnob, Tunable
 from sageserve_agents.planner.hourly import HourlyOptions, HourlyPlanner
 from sageserve_agents.planner.refine import Refinement, refine
 from sageserve_env.view import ClusterView, Ints
+
+_REFINED: When = ("refine=yes", lambda o: o.refine)
+_SAFE: When = ("staffing=sqrt or refine=yes", lambda o: o.staffing == "sqrt" or o.refine)
 
 
 @dataclass(frozen=True)
@@ -27,12 +31,13 @@ class IlpOptions(HourlyOptions):
             LT-U: in below 0.3; 1 or more never waits).
     """
 
-    rho: float = 1.1
+    beta: float = option(1.5, low=0, when=_SAFE)
+    rho: float = option(1.1, above=0)
     refine: bool = True
-    beyond: float = 5.0
-    below: float = 0.5
-    last_part_s: float = 1200.0
-    hold_above: float = 0.7
+    beyond: float = option(5.0, above=0, when=_REFINED)
+    below: float = option(0.5, low=0, when=_REFINED)
+    last_part_s: float = option(1200.0, low=0, when=_REFINED)
+    hold_above: float = option(0.7, low=0, when=_REFINED)
 
 
 class Ilp(HourlyPlanner[IlpOptions]):

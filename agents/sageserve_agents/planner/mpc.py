@@ -8,9 +8,10 @@ from typing import ClassVar
 
 import numpy as np
 
+from sageserve_agents.options import When, option
 from sageserve_agents.parameters import Range, ServiceKnob, Tunable
 from sageserve_agents.planner import requirements as need
-from sageserve_agents.planner.options import PlannerOptions
+from sageserve_agents.planner.options import UNCERTAIN, PlannerOptions
 from sageserve_agents.planner.planning import PlanningAgent
 from sageserve_agents.planner.refine import Refinement, refine
 from sageserve_env.view import ClusterView, Floats, Ints
@@ -18,6 +19,13 @@ from sageserve_env.view import ClusterView, Floats, Ints
 # Bins per period: fine while starts are decided, coarse later (A). With bins of 5 minutes: 5, 5,
 # 5, 10, 15 and 20 minutes, an hour in all.
 _GRID = (1, 1, 1, 2, 3, 4)
+
+
+_REFINED: When = ("beyond is above 0", lambda o: o.beyond > 0)
+_SAFE: When = (
+    "staffing=sqrt or beyond is above 0",
+    lambda o: o.staffing == "sqrt" or o.beyond > 0,
+)
 
 
 @dataclass(frozen=True)
@@ -32,14 +40,14 @@ class MpcOptions(PlannerOptions):
         hold_above: A planned scale-in waits while the utilisation is above this.
     """
 
-    quantile: float | None = 0.8
-    beta: float = 0.3
-    rho: float = 0.92
+    quantile: float | None = option(0.8, above=0, below=1, when=UNCERTAIN)
+    beta: float = option(0.3, low=0, when=_SAFE)
+    rho: float = option(0.92, above=0)
     gap: float = 0.02
-    period_s: float = 300.0
-    integer_periods: int = 2
-    beyond: float = 1.5
-    hold_above: float = 0.7
+    period_s: float = option(300.0, above=0)
+    integer_periods: int = option(2, low=1, high=len(_GRID))
+    beyond: float = option(1.5, low=0)
+    hold_above: float = option(0.7, low=0, when=_REFINED)
 
 
 class Mpc(PlanningAgent[MpcOptions]):
@@ -120,12 +128,12 @@ class Mpc(PlanningAgent[MpcOptions]):
 class OracleOptions(MpcOptions):
     """Options of `Oracle`: as `MpcOptions`, on the realised future."""
 
-    forecaster: str = "perfect"
-    quantile: float | None = None
-    beta: float = 1.0
-    rho: float = 1.15
-    beyond: float = 0.0
-    hold_above: float = 10.0
+    forecaster: str = option("perfect", choices=("perfect",))
+    quantile: float | None = option(None, when=UNCERTAIN)
+    beta: float = option(1.0, low=0, when=_SAFE)
+    rho: float = option(1.15, above=0)
+    beyond: float = option(0.0, low=0)
+    hold_above: float = option(10.0, low=0, when=_REFINED)
 
 
 class Oracle(Mpc):

@@ -6,37 +6,38 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sageserve_agents.parameters import check_choice
-from sageserve_agents.planner.backend import SOLVERS, SolverOptions
+from sageserve_agents.options import (
+    Options,
+    When,
+    discipline_option,
+    option,
+    router_option,
+)
+from sageserve_agents.planner.backend import SolverOptions
 from sageserve_agents.planner.forecast import FORECASTERS
-from sageserve_env.policies import DISCIPLINES, ROUTERS
 from sageserve_env.view import Floats
 
 STAFFING = ("margin", "sqrt")
 
 
+_BY_REGION: When = ("pool_regions=yes", lambda o: o.pool_regions)
+UNCERTAIN: When = ("the forecaster is not perfect", lambda o: o.forecaster != "perfect")
+BY_ROOT: When = ("staffing=sqrt", lambda o: o.staffing == "sqrt")
+
+
 @dataclass(frozen=True)
-class PlannerOptions:
-    """What every planning agent takes.
+class ForecastOptions(Options):
+    """What every agent takes that acts on a forecast.
 
     Attributes:
         forecaster: Name of the forecaster.
         quantile: Quantile of the forecast to plan on; None plans on the point forecast.
         bin_s: Bins of the forecast.
-        staffing: ``sqrt`` (load + beta sqrt(load)) or ``margin`` (load / rho).
         beta: Safety of square-root staffing (DOMAIN.md section 9: 1.5).
         rho: Share of theta that is planned; above 1 where the staffing already has the safety
             (defaults: tuned on validation seeds 1000-1001 of ``o365-day`` to about 95 %).
-        trust: Factors on theta by model in the scenario's order, as ``0.95/1.05/1.2/1``; empty
-            for 1. How far a model may be loaded differs from what the probe of one instance says
-            by how its misses weigh against its VMs.
-        pool_regions: Whether a region's traffic may be planned for another region.
-        local_share: Least share of the demand that stays in its region.
         niw_buffer: Share of the last hour's NIW that is planned for (DESIGN.md section 6: 10 %).
         lead_s: A plan is made this long before it is needed; None takes the scale-out delay.
-        solver: ``highs`` or ``cbc``.
-        time_limit_s: Time limit of the solver.
-        gap: Relative gap at which the solver may stop.
         router: Router of the requests.
         discipline: Order of waiting requests; None for the scenario's. ``triage`` lets short
             prompts pass long ones (DOMAIN.md section 9, lesson 6) and what is late stand back: 3 to
@@ -47,43 +48,38 @@ class PlannerOptions:
             ``o365-day``).
     """
 
-    forecaster: str = "seasonal-naive"
-    quantile: float | None = None
-    bin_s: float = 300.0
-    staffing: str = "sqrt"
-    beta: float = 1.5
-    rho: float = 1.05
+    forecaster: str = option("seasonal-naive", choices=FORECASTERS)
+    quantile: float | None = option(None, above=0, below=1, when=UNCERTAIN)
+    bin_s: float = option(300.0, low=60, multiple_of=60)
+    beta: float = option(1.5, low=0)
+    rho: float = option(1.05, above=0)
+    niw_buffer: float = option(0.1, low=0)
+    lead_s: float | None = option(None, low=0)
+    router: str = router_option("least_wait")
+    discipline: str | None = discipline_option("triage")
+    niw_ceiling: float | None = option(0.8, low=0)
+
+    def trust_by_model(self, models: int) -> Floats:
+        """Return factors on theta, [M]: none here."""
+        return np.ones(models)
+
+
+@dataclass(frozen=True)
+class TrustOptions(ForecastOptions):
+    """As `ForecastOptions`, with theta trusted more or less.
+
+    Attributes:
+        trust: Factors on theta by model in the scenario's order, as ``0.95/1.05/1.2/1``; empty
+            for 1. How far a model may be loaded differs from what the probe of one instance says
+            by how its misses weigh against its VMs.
+    """
+
     trust: str = ""
-    pool_regions: bool = True
-    local_share: float = 0.0
-    niw_buffer: float = 0.1
-    lead_s: float | None = None
-    solver: str = "highs"
-    time_limit_s: float = 10.0
-    gap: float = 1e-3
-    router: str = "least_wait"
-    discipline: str | None = "triage"
-    niw_ceiling: float | None = 0.8
 
     def __post_init__(self) -> None:
         """Check the values."""
-        check_choice(self.forecaster, FORECASTERS, "forecaster")
-        check_choice(self.staffing, STAFFING, "staffing")
-        check_choice(self.solver, SOLVERS, "solver")
-        check_choice(self.router, ROUTERS, "router")
-        if self.discipline is not None:
-            check_choice(self.discipline, DISCIPLINES, "discipline")
-        if self.quantile is not None and not 0 < self.quantile < 1:
-            raise ValueError(f"quantile must be in (0, 1), got {self.quantile}")
-        if not self.rho > 0:
-            raise ValueError(f"rho must be positive, got {self.rho}")
-        if self.beta < 0:
-            raise ValueError(f"beta must be at least 0, got {self.beta}")
-        if not 0 <= self.local_share <= 1:
-            raise ValueError(f"local_share must be in [0, 1], got {self.local_share}")
+        super().__post_init__()
         self.trust_by_model(1)
-        if self.bin_s < 60 or self.bin_s % 60:
-            raise ValueError(f"bin_s must be a multiple of 60, got {self.bin_s}")
 
     def trust_by_model(self, models: int) -> Floats:
         """Return ``trust`` as numbers, [M].
@@ -102,6 +98,32 @@ class PlannerOptions:
         if models > 1 and len(values) != models:
             raise ValueError(f"trust names {len(values)} models, the scenario has {models}")
         return values
+
+
+@dataclass(frozen=True)
+class PlannerOptions(TrustOptions):
+    """What every agent takes that plans with the integer program.
+
+    Attributes:
+        staffing: ``sqrt`` (load + beta sqrt(load)) or ``margin`` (load / rho).
+        pool_regions: Whether a region's traffic may be planned for another region.
+        local_share: Least share of the demand that stays in its region.
+        solver: ``highs`` or ``cbc``.
+        time_limit_s: Time limit of the solver.
+        gap: Relative gap at which the solver may stop.
+    """
+
+    staffing: str = option("sqrt", choices=STAFFING)
+    pool_regions: bool = True
+    local_share: float = option(0.0, low=0, high=1, when=_BY_REGION)
+    solver: str = "highs"
+    time_limit_s: float = 10.0
+    gap: float = 1e-3
+
+    def __post_init__(self) -> None:
+        """Check the values."""
+        super().__post_init__()
+        self.solver_options()  # has the limits of the solver's part
 
     def solver_options(self) -> SolverOptions:
         """Return the solver's part."""

@@ -1,121 +1,35 @@
-"""The common part of agents that plan: what is known, forecast, problem, plan."""
+"""The common part of agents that plan with the integer program: problem and plan."""
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from typing import TypeVar
 
 import numpy as np
 
-from sageserve_agents.demand import Clock, DemandTracker
 from sageserve_agents.planner import requirements as need
 from sageserve_agents.planner.explain import explain
-from sageserve_agents.planner.forecast import Forecaster, make_forecaster
+from sageserve_agents.planner.forecasting import ForecastingAgent
 from sageserve_agents.planner.options import PlannerOptions
 from sageserve_agents.planner.problem import Plan, PlanProblem
 from sageserve_agents.planner.solver import PlannerError, solve
-from sageserve_agents.rule import RuleAgent, wake
-from sageserve_env.actions import ClusterAction
 from sageserve_env.view import ClusterView, Floats, Ints
 
-OptionsT = TypeVar("OptionsT", bound=PlannerOptions)
-
-# Digits after the point of a forecast in tokens per second (A). NumPy's exp and log differ in the
-# last bit between processors with and without AVX-512, and of two plans that cost the same that bit
-# would choose one.
-_RATE_DIGITS = 3
+PlannerT = TypeVar("PlannerT", bound=PlannerOptions)
 
 
-class PlanningAgent(RuleAgent[OptionsT]):
-    """An agent that keeps a demand history, makes plans and acts on the last one that worked.
+class PlanningAgent(ForecastingAgent[PlannerT]):
+    """An agent that makes plans and acts on the last one that worked.
 
     Attributes:
         plan: The last plan that was solved; None before the first.
         failure: Why the last failed plan failed.
-        planned: Instances that the plan in force wants, [E, G]; None before the first.
     """
-
-    def __init__(self, options: OptionsT | None = None) -> None:
-        super().__init__(options)
-        if self.options.forecaster == "perfect":
-            self.clairvoyant = True
 
     def start(self) -> None:
         """Forget the last episode."""
-        self.tracker = DemandTracker(self.history, self.options.bin_s)
-        self.trust = self.options.trust_by_model(len(self.scenario.models))
-        self.forecaster: Forecaster | None = None
+        super().start()
         self.plan: Plan | None = None
-        self.planned: Ints | None = None
         self.failure = ""
-
-    @property
-    def lead_s(self) -> float:
-        """How long before its need a plan is made: the usual scale-out delay, with its jitter."""
-        if self.options.lead_s is not None:
-            return self.options.lead_s
-        lifecycle = self.scenario.lifecycle
-        return lifecycle.redeploy_s * (1.0 + lifecycle.jitter)
-
-    def act(self, view: ClusterView) -> ClusterAction:
-        """Take the new demand, plan if it is time, and return targets."""
-        self.tracker.update(view)
-        self.step(view)
-        planned = view.target if self.planned is None else self.planned
-        wanted = self.desired(view)
-        totals = wake(view, self.layout, wanted)
-        return ClusterAction(
-            self.layout.spread(view, totals, planned),
-            router=self.router,
-            niw_release=need.niw_ceiling(self.layout, view, self.calm_ceiling),
-            discipline=self.options.discipline,
-        )
-
-    @property
-    def calm_ceiling(self) -> float:
-        """Utilisation below which endpoints take non-interactive work that is not urgent."""
-        chosen = self.options.niw_ceiling
-        return self.scenario.niw.pull_below if chosen is None else chosen
-
-    @abstractmethod
-    def step(self, view: ClusterView) -> None:
-        """Make a plan if it is time; called before `desired`."""
-
-    # -- forecast -------------------------------------------------------------------------------
-
-    @property
-    def informed(self) -> bool:
-        """Whether anything of the demand is known."""
-        return len(self.tracker) > 0
-
-    def make_forecaster(self, view: ClusterView) -> Forecaster:
-        """Return an unfitted forecaster of the chosen kind."""
-        clock, interactive = Clock.of(view), self.layout.interactive
-        if self.clairvoyant:
-            return make_forecaster("perfect", clock, interactive, future=self.history)
-        return make_forecaster(self.options.forecaster, clock, interactive)
-
-    def forecast(self, view: ClusterView, until_s: float) -> Floats:
-        """Forecast interactive prompt tokens per second from now to ``until_s``, [T, M, R, K].
-
-        The first bin starts at the end of the last complete one, which is now or a little before.
-        """
-        if self.forecaster is None:
-            self.forecaster = self.make_forecaster(view)
-        self.forecaster.fit(self.tracker.series())
-        bins = max(1, int(np.ceil((until_s - self.tracker.end_s) / self.options.bin_s - 1e-9)))
-        tokens = self.forecaster.predict(bins, self.options.quantile)
-        rates: Floats = tokens * self.layout.interactive / self.options.bin_s
-        return np.round(rates, _RATE_DIGITS)
-
-    def bins_between(self, start_s: float, end_s: float) -> slice:
-        """Return which bins of `forecast` cover ``[start_s, end_s)``."""
-        width = self.options.bin_s
-        low = max(0, int(np.floor((start_s - self.tracker.end_s) / width + 1e-9)))
-        high = max(low + 1, int(np.ceil((end_s - self.tracker.end_s) / width - 1e-9)))
-        return slice(low, high)
-
-    # -- plan -----------------------------------------------------------------------------------
 
     def staff(self, view: ClusterView, demand: Floats) -> Floats:
         """Return demand [..., M, R, K] with the safety of the chosen staffing."""
@@ -123,11 +37,6 @@ class PlanningAgent(RuleAgent[OptionsT]):
             return demand
         theta = self.planned_theta(view)
         return need.staffed(demand, theta, self.options.beta, self.options.pool_regions)
-
-    def planned_theta(self, view: ClusterView) -> Floats:
-        """Return prompt tokens per second that an instance of each model is planned for, [M]."""
-        theta: Floats = self.layout.best_theta(view.theta) * self.trust * self.options.rho
-        return theta
 
     def problem(
         self,

@@ -16,6 +16,24 @@ from sageserve_env.view import Floats, Ints
 # that anything above a thousandth of an instance is worth an instance and demand is cut only
 # where no VM is left.
 SHORTFALL_FACTOR = 1000.0
+# A VM counts as at least this dear for that (A): free ones must not make demand worthless.
+_LEAST_USD = 1.0
+# A missing instance of the minimum costs this many times what it could serve (A): the cluster
+# holds every endpoint at its minimum, so demand must not be planned on those VMs.
+_MINIMUM_FACTOR = 2.0
+
+
+@dataclass(frozen=True)
+class Penalties:
+    """What a plan pays for what it leaves out.
+
+    Attributes:
+        shortfall_usd: Cost of a token per second that is not served for an hour, [M, C].
+        missing_usd: Cost of an instance below the minimum for an hour.
+    """
+
+    shortfall_usd: Floats
+    missing_usd: float
 
 
 @dataclass(frozen=True)
@@ -46,6 +64,8 @@ class PlanProblem:
         neighbours: Regions that may serve a region's traffic, counting itself, nearest first by
             ``flow_cost_usd``; None means all.
         integer_periods: Instances are whole in that many first periods, and relaxed later.
+        penalties: What is paid for demand and minima that are not met; None derives it. The
+            problem of one model of several has those of the whole (see `only`).
     """
 
     models: tuple[str, ...]
@@ -68,6 +88,7 @@ class PlanProblem:
     ceiling: Ints | None = None
     neighbours: int | None = None
     integer_periods: int | None = None
+    penalties: Penalties | None = None
 
     def __post_init__(self) -> None:
         """Check shapes and values.
@@ -130,6 +151,7 @@ class PlanProblem:
             flow_cost_usd=self.flow_cost_usd[one],
             value_usd=self.value_usd[one],
             ceiling=None if self.ceiling is None else self.ceiling[:, one],
+            penalties=Penalties(self.shortfall_usd()[one], self.missing_minimum_usd()),
         )
 
     def shortfall_usd(self) -> Floats:
@@ -138,12 +160,24 @@ class PlanProblem:
         Proportional to ``value_usd``; the least valuable class costs `SHORTFALL_FACTOR` times the
         dearest way to serve a token.
         """
+        if self.penalties is not None:
+            return self.penalties.shortfall_usd
         usable = self.theta > 0
-        per_rate = np.where(usable, self.price_usd_per_hour / np.where(usable, self.theta, 1.0), 0)
-        unit = SHORTFALL_FACTOR * max(float(per_rate.max()), 1e-9) / self.rho
+        vm = np.maximum(self.price_usd_per_hour, _LEAST_USD)
+        per_rate = np.where(usable, vm / np.where(usable, self.theta, 1.0), 0.0)
+        moved = HOUR_S * float(self.flow_cost_usd.max(initial=0.0))
+        unit = SHORTFALL_FACTOR * max(float(per_rate.max()) / self.rho, moved, 1e-9)
         positive = self.value_usd[self.value_usd > 0]
         least = float(positive.min()) if positive.size else 1.0
         return unit * np.maximum(self.value_usd / least, 1.0)
+
+    def missing_minimum_usd(self) -> float:
+        """Return the cost of an instance below the minimum for an hour."""
+        if self.penalties is not None:
+            return self.penalties.missing_usd
+        served = self.rho * float(self.theta.max(initial=0.0))
+        served *= float(self.shortfall_usd().max(initial=0.0))
+        return _MINIMUM_FACTOR * max(served, float(self.price_usd_per_hour.max(initial=0.0)))
 
 
 @dataclass(frozen=True)

@@ -7,15 +7,16 @@ from typing import ClassVar
 
 import numpy as np
 
+from sageserve_agents.options import option
 from sageserve_agents.parameters import Range, ServiceKnob, Tunable
 from sageserve_agents.planner import requirements as need
-from sageserve_agents.planner.options import PlannerOptions
-from sageserve_agents.planner.planning import PlanningAgent
+from sageserve_agents.planner.forecasting import ForecastingAgent
+from sageserve_agents.planner.options import TrustOptions
 from sageserve_env.view import ClusterView, Floats, Ints
 
 
 @dataclass(frozen=True)
-class StaffingOptions(PlannerOptions):
+class StaffingOptions(TrustOptions):
     """Options of `Staffing`.
 
     Attributes:
@@ -23,11 +24,11 @@ class StaffingOptions(PlannerOptions):
         hold_s: A scale-in waits until it has been wanted for this long (A).
     """
 
-    period_s: float = 300.0
-    hold_s: float = 900.0
+    period_s: float = option(300.0, above=0)
+    hold_s: float = option(900.0, low=0)
 
 
-class Staffing(PlanningAgent[StaffingOptions]):
+class Staffing(ForecastingAgent[StaffingOptions]):
     """``n = load + beta sqrt(load)`` of each model, every five minutes.
 
     The load is the largest forecast within the scale-out delay and the next period; the instances
