@@ -2,8 +2,13 @@
 
 Kernels are compiled without the GIL and cached on disk. Numba stamps a cache entry with the file
 of the function itself only; a kernel that calls one in another file would survive an edit there.
-So the entries are stamped with the contents of all folders that hold kernels instead.
+So the entries are stamped with the contents of all folders that hold kernels instead. What is
+optimised, turned into machine code and cached is a kernel that Python calls with all it contains;
+kernels that only kernels call are typed and lowered once, and linked into those.
 """
+
+# Numba's compiler has no types.
+# mypy: disable-error-code="no-untyped-call, misc"
 
 from __future__ import annotations
 
@@ -15,6 +20,8 @@ from typing import Any, TypeVar, cast
 import numba
 from numba.core import types
 from numba.core.caching import IndexDataCacheFile
+from numba.core.codegen import JITCodeLibrary
+from numba.core.compiler import Compiler
 
 from sageserve_env.simulator._handle import CHECK_BOUNDS
 
@@ -50,27 +57,87 @@ def hot(function: F) -> F:
 
 
 def _compiled(function: F, *, forceinline: bool) -> F:
-    compiled = numba.njit(cache=True, nogil=True, error_model="numpy", forceinline=forceinline)(
-        function
-    )
+    options: dict[str, Any] = {
+        "nogil": True,
+        "error_model": "numpy",
+        "forceinline": forceinline,
+        "no_cfunc_wrapper": True,
+    }
+    compiled: Any = numba.njit(cache=True, **options)(function)
     cache = getattr(compiled, "_cache", None)  # absent with NUMBA_DISABLE_JIT=1
-    if cache is not None and hasattr(cache, "_cache_file"):
-        cache._cache_file = IndexDataCacheFile(  # type: ignore[no-untyped-call]
+    if cache is None:
+        return cast(F, compiled)
+    if hasattr(cache, "_cache_file"):
+        cache._cache_file = IndexDataCacheFile(
             cache_path=cache._cache_path,
             filename_base=cache._impl.filename_base,
             source_stamp=_STAMP,
         )
-    if cache is not None:
-        _call_with_wide_numbers(compiled)
+    inner: Any = compiled
+    if not CHECK_BOUNDS:  # an error's message is part of what an inner kernel leaves out
+        inner = numba.njit(no_cpython_wrapper=True, pipeline_class=_InnerCompiler, **options)(
+            function
+        )
+        compiled.get_overload = inner.get_overload
+    _call_with_wide_numbers(compiled, inner.get_call_template)
     return cast(F, compiled)
 
 
-def _call_with_wide_numbers(compiled: Any) -> None:
+class _InnerLibrary(JITCodeLibrary):
+    """Code of a kernel that other kernels call: it is linked into theirs and never run itself.
+
+    So it is not optimised, turned into machine code or kept on disk: all of that is done once, for
+    the kernel that Python calls, with everything it contains. A kernel that is called by both is
+    compiled twice, once in each way.
+    """
+
+    def _optimize_final_module(self) -> None:
+        """Leave that to the library this one is linked into."""
+
+    def _finalize_final_module(self) -> None:
+        """Complete the library without machine code."""
+        self._finalize_dynamic_globals()
+        self._verify_declare_only_symbols()
+        self._finalized = True
+
+    @property
+    def codegen(self) -> Any:
+        """The code generator, as the caller of the compiler sees it."""
+        return _NoMachineCode(self._codegen)
+
+    def get_pointer_to_function(self, name: str) -> int:
+        """Return no address: there is no machine code."""
+        self._ensure_finalized()
+        return 0
+
+
+class _NoMachineCode:
+    """A code generator that has no machine code to tell of a kernel's environment."""
+
+    def __init__(self, codegen: Any) -> None:
+        self._codegen = codegen
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._codegen, name)
+
+    def set_env(self, name: str, environment: Any) -> None:
+        """Do nothing: inner kernels raise nothing, which is what an environment is for."""
+
+
+class _InnerCompiler(Compiler):
+    """Numba's compiler, into an `_InnerLibrary`."""
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        if self.state.library is None:
+            self.state.library = _InnerLibrary(self.state.targetctx.codegen(), "inner")
+
+
+def _call_with_wide_numbers(compiled: Any, resolve: Callable[..., Any]) -> None:
     """Let kernels that call this one pass 64-bit numbers, so that it is compiled once.
 
     Numba would compile another version for each literal and each narrower integer.
     """
-    resolve = compiled.get_call_template
 
     def widened(args: tuple[Any, ...], kws: dict[str, Any]) -> Any:
         return resolve(tuple(_wide(a) for a in args), kws)
@@ -79,5 +146,5 @@ def _call_with_wide_numbers(compiled: Any) -> None:
 
 
 def _wide(argument: Any) -> Any:
-    plain = types.unliteral(argument)  # type: ignore[no-untyped-call]
+    plain = types.unliteral(argument)
     return types.int64 if isinstance(plain, types.Integer) else plain
