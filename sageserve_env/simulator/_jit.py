@@ -63,7 +63,8 @@ def _compiled(function: F, *, forceinline: bool) -> F:
         "forceinline": forceinline,
         "no_cfunc_wrapper": True,
     }
-    compiled: Any = numba.njit(cache=True, **options)(function)
+    njit: Any = numba.njit
+    compiled = njit(cache=True, **options)(function)
     cache = getattr(compiled, "_cache", None)  # absent with NUMBA_DISABLE_JIT=1
     if cache is None:
         return cast(F, compiled)
@@ -73,11 +74,9 @@ def _compiled(function: F, *, forceinline: bool) -> F:
             filename_base=cache._impl.filename_base,
             source_stamp=_STAMP,
         )
-    inner: Any = compiled
+    inner = compiled
     if not CHECK_BOUNDS:  # an error's message is part of what an inner kernel leaves out
-        inner = numba.njit(no_cpython_wrapper=True, pipeline_class=_InnerCompiler, **options)(
-            function
-        )
+        inner = njit(no_cpython_wrapper=True, pipeline_class=_InnerCompiler, **options)(function)
         compiled.get_overload = inner.get_overload
     _call_with_wide_numbers(compiled, inner.get_call_template)
     return cast(F, compiled)
