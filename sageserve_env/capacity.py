@@ -6,7 +6,7 @@ simulator: an instance is given a long backlog, and the prompt tokens it complet
 the run are divided by the time. So it is the throughput at saturation, whatever the latency: how
 far below it a fleet must stay to meet its objectives is the margin of a planner, not of the probe.
 Decoding sequences and KV memory take their share, so memory-bound models sustain less than half of
-what their prefill speed suggests (DOMAIN.md section 9).
+what their prefill speed suggests (docs/sources.md, "First simulations").
 """
 
 from __future__ import annotations

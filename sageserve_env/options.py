@@ -41,7 +41,7 @@ def tier_key(name: str) -> str:
 
 @dataclass(frozen=True)
 class TierConfig:
-    """A class of requests and its objective (DOMAIN.md section 1).
+    """A class of requests and its objective (docs/sources.md, "Paper").
 
     Attributes:
         name: ``IW-F``, ``IW-N`` or ``NIW``, or a user's own with a letter or a digit in it.
@@ -78,7 +78,7 @@ class TierConfig:
 
 
 def default_tiers() -> tuple[TierConfig, ...]:
-    """Return the paper's tiers (DOMAIN.md section 1).
+    """Return the paper's tiers (docs/sources.md, "Paper").
 
     The charge per miss is our assumption (A): serving a request of the published day costs about
     3 cents of VM time, and the last points of attainment cost some 15-20 cents per request saved.
@@ -92,7 +92,7 @@ def default_tiers() -> tuple[TierConfig, ...]:
 
 @dataclass(frozen=True)
 class LifecycleConfig:
-    """Delays of the capacity ladder (DOMAIN.md sections 1 and 3).
+    """Delays of the capacity ladder (docs/sources.md, "Delays").
 
     Attributes:
         spot_same_model_s: A spot VM that still holds the model returns (paper: 1 min).
@@ -135,11 +135,11 @@ class BatchingConfig:
         discipline_weights: Weights of `DISCIPLINE_FEATURES` in place of the discipline's own.
         utilisation: Endpoint signal, ``load`` or ``kv``.
         balancer: Choice of instance in an endpoint, a name of `sageserve_env.policies.BALANCERS`.
-        memory_fraction: Share of the VM memory used for weights and KV (DOMAIN.md: 0.9).
-        max_output_tokens: Longest output (DOMAIN.md: clip at 4,096); longer ones are cut.
+        memory_fraction: Share of VM memory for weights and KV (docs/sources.md, "Latency").
+        max_output_tokens: Longest output (docs/sources.md, "Workload"); longer ones are cut.
         iteration_overhead_s: Added to every iteration (authors' simulator: 10 ms).
-        mixed_prefill_factor: None for the additive rule of DOMAIN.md section 2; a number x for
-            the authors' ``x * prefill(tokens + decodes)``.
+        mixed_prefill_factor: None for the additive rule of docs/sources.md, "Latency"; a number x
+            for the authors' ``x * prefill(tokens + decodes)``.
     """
 
     mode: str = "mixed"
@@ -217,7 +217,7 @@ class RoutingConfig:
 
 @dataclass(frozen=True)
 class NiwConfig:
-    """The manager of non-interactive work (DOMAIN.md section 1).
+    """The manager of non-interactive work (docs/sources.md, "Paper").
 
     Attributes:
         pull_below: An endpoint pulls one request per active instance and interval when its

@@ -59,6 +59,20 @@ def test_nothing_names_a_machine(
     assert found == []
 
 
+def test_what_code_cites_stands_in_the_sources(repository: Path, tracked: list[Path]) -> None:
+    """Nothing cites a document outside the repository, and every cited section is there."""
+    outside = re.compile(r"\b(?:DOMAI[N]|DESIG[N]|STYL[E])(?:\.md\b| section)")
+    cited = re.compile(r'docs/sources\.md,[\s#:]*"([^"]+)"')
+    sections = set(re.findall(r"^## (.+)$", _text(repository / "docs/sources.md"), re.MULTILINE))
+    found = []
+    for path in tracked:
+        text = _text(repository / path)
+        found += [f"{path}: {match[0]}" for match in outside.finditer(text)]
+        names = [re.sub(r"\s+#?:?\s*", " ", match[1]) for match in cited.finditer(text)]
+        found += [f"{path}: no section {name!r}" for name in names if name not in sections]
+    assert found == []
+
+
 def test_no_file_is_long(repository: Path, tracked: list[Path]) -> None:
     long = {
         str(path): lines

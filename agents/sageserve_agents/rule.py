@@ -96,8 +96,9 @@ class RuleAgent(ABC, Generic[OptionsT]):
 def wake(view: ClusterView, layout: Layout, totals: Ints) -> Ints:
     """Return totals with one instance where a model has work but nothing that could take it.
 
-    Waking from zero (DOMAIN.md section 7): with no instance of a model anywhere every utilisation
-    is 0 and no threshold is ever crossed. The region with the most traffic of the model is woken.
+    Waking from zero (docs/sources.md, "Traps"): with no instance of a model anywhere every
+    utilisation is 0 and no threshold is ever crossed. The region with the most traffic of the model
+    is woken.
     """
     per_model = totals.reshape(len(view.theta), -1).sum(axis=1)
     asleep = np.flatnonzero(

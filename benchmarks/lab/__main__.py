@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from lab.assumptions import assumptions
 from lab.experiments.outcomes import read_experiment
 from lab.experiments.page import tables as experiment_tables
 from lab.experiments.paper import EXPERIMENTS
@@ -30,6 +31,7 @@ def makers(results: Path) -> Makers:
         "leaderboard": leaderboard(read_published(results)),
         "experiment": lambda name: experiment_tables(read_experiment(results / "paper" / name)),
         "learned": learned,
+        "assumptions": assumptions,
     }
 
 

@@ -44,7 +44,7 @@ COLUMNS = (
     "wall_s",
     "config_hash",
 )
-"""The columns every table has, first and in this order (DESIGN.md section 6)."""
+"""The columns every table has, first and in this order."""
 
 TIMED = ("wall_s", "decision_ms")
 """Columns that differ between two runs of the same thing."""

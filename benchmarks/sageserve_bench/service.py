@@ -11,7 +11,7 @@ from sageserve_env.scenario import Scenario
 from sageserve_env.simulator.summary import tier_key
 
 WORST_MODEL_TARGET = 0.9
-"""No model may be served below this, whatever the tier's average (DESIGN.md section 6)."""
+"""No model may be served below this, whatever the tier's average (docs/benchmark.md)."""
 
 UNFINISHED_SHARE = 0.005
 """Share of the requests that may be left in the system at the end (A). Work that is not yet due

@@ -15,7 +15,7 @@ from sageserve_bench.versions import versions
 
 @dataclass(frozen=True)
 class Figure:
-    """A figure of DESIGN.md section 8.
+    """A figure of docs/benchmark.md, "Speed".
 
     Attributes:
         key: Name in the JSON file.

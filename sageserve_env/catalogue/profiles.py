@@ -1,7 +1,7 @@
 """Latency of one instance: iteration times as a function of the batch.
 
 With ``T`` prompt tokens in an iteration and ``n`` sequences decoding over ``ctx`` KV tokens
-(DOMAIN.md section 2):
+(docs/sources.md, "Latency"):
 
 * prefill iteration: ``a + b T + c T^2`` or a piecewise-linear table over ``T``;
 * decode iteration: ``d + e n + f ctx`` or a piecewise-linear table over ``n``, plus ``f ctx``;

@@ -1,4 +1,4 @@
-"""Regions and the network round trips between them (digitised; DOMAIN.md section 3)."""
+"""Regions and the network round trips between them (digitised; docs/sources.md, "Delays")."""
 
 from __future__ import annotations
 

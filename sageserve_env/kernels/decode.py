@@ -26,7 +26,7 @@ from sageserve_env.simulator.scoring import set_discipline, set_router
 from sageserve_env.simulator.signals import seen_utilisation
 from sageserve_env.simulator.state import State
 
-REACTIVE_OUT, REACTIVE_IN = 0.7, 0.3  # the paper's thresholds (DOMAIN.md section 1)
+REACTIVE_OUT, REACTIVE_IN = 0.7, 0.3  # the paper's thresholds (docs/sources.md, "Paper")
 
 
 @jit

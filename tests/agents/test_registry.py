@@ -11,7 +11,7 @@ from sageserve_agents.registry import BUILT_IN
 from tests.agents.shipped import make_or_skip
 from tests.agents.toy import ToyCluster, constant, empty_history, scenario_of
 
-NAMED_IN_THE_DESIGN = (
+PROMISED = (
     "static siloed reactive chiron lt-i lt-u lt-ua reactive-lw hpa kpa ray-serve skyserve "
     "staffing ilp mpc oracle"
 ).split()
@@ -43,7 +43,7 @@ class MyAgent:
 '''
 
 
-@pytest.mark.parametrize("name", NAMED_IN_THE_DESIGN)
+@pytest.mark.parametrize("name", PROMISED)
 def test_every_agent_of_the_design_is_there(name: str) -> None:
     agent = make_agent(name)
     assert isinstance(agent, Agent)

@@ -1,4 +1,4 @@
-"""The traps of DOMAIN.md section 7, for every rule agent on the fluid toy cluster."""
+"""The traps of docs/sources.md, "Traps", for every rule agent on the fluid toy cluster."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A naive event loop of the authors' simulator, from the recipe in DOMAIN.md section 5.
+"""A naive event loop of the authors' simulator, as docs/sources.md has it, "Authors' simulator".
 
 Plain Python and nothing of `sageserve_env`: one heap of events, lists, and a scan of every waiting
 request at every iteration. It is what `sageserve fidelity events` is checked against, both on the

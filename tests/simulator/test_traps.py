@@ -1,4 +1,4 @@
-"""What operators of such systems report (DOMAIN.md section 7): a named scenario and a test each."""
+"""What operators report (docs/sources.md, "Traps"): a named scenario and a test each."""
 
 from __future__ import annotations
 

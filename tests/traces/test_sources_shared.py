@@ -1,4 +1,4 @@
-"""The published files that lie beside the project (DOMAIN section 5)."""
+"""The published files that lie beside the project (docs/sources.md, "Traces")."""
 
 from __future__ import annotations
 

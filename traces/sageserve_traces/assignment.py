@@ -1,9 +1,9 @@
 """Giving a trace the models, regions and tiers it does not have, by a seeded rule.
 
-No public trace carries region, model and tier together (DOMAIN section 5). The rule: each request
-draws its tier, then its model and its origin region given the tier's class, independently. The
-default shares are those of the O365 workload: IW : NIW 80 : 20 and IW-F : IW-N 80 : 20, models in
-proportion to the base rates of the class, regions as in DOMAIN section 4.
+No public trace carries region, model and tier together (docs/sources.md, "Traces"). The rule: each
+request draws its tier, then its model and its origin region given the tier's class, independently.
+The default shares are those of the O365 workload: IW : NIW 80 : 20 and IW-F : IW-N 80 : 20, models
+in proportion to the base rates of the class, regions as in docs/sources.md, "Workload".
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 FloatArray = npt.NDArray[np.float64]
 Shares = Mapping[str, float] | Sequence[float]
 
-#: IW 80 %, of which IW-F 80 % (A; DOMAIN section 1).
+#: IW 80 %, of which IW-F 80 % (A).
 TIER_SHARES: Final[dict[str, float]] = {"IW-F": 0.64, "IW-N": 0.16, "NIW": 0.20}
 COLUMNS: Final = ("model", "region", "tier")
 

@@ -72,7 +72,7 @@ TRACES: Final[dict[str, NamedTrace]] = {
             "synthetic week of the SageServe paper, any length and scale; needs no file",
             "by seed",
             "MIT (this project)",
-            citation="arXiv 2502.14617; DOMAIN section 4",
+            citation="arXiv 2502.14617; docs/sources.md, Workload",
             generated=True,
         ),
         NamedTrace(

@@ -1,6 +1,6 @@
-"""`O365`: constants of the workload of the SageServe paper (DOMAIN section 4).
+"""`O365`: constants of the workload of the SageServe paper (docs/sources.md, "Workload").
 
-Every number is DOMAIN's (digitised from the SageServe paper's figures, "D") unless its comment
+Every number is digitised from the SageServe paper's figures ("D") unless its comment
 says "our assumption (A)". Axis order everywhere: class (IW, NIW), model (A, B, C, D), region
 (westus, centralus, eastus), tier (IW-F, IW-N, NIW).
 """
@@ -21,9 +21,9 @@ def _row(text: str) -> list[float]:
     return [float(word) for word in text.split()]
 
 
-#: Weekday requests per second ``[class, model]``. D's IW 1.0 is an assumption of DOMAIN (A).
+#: Weekday requests per second ``[class, model]``. D's IW 1.0 is an assumption (A).
 BASE_RPS: Final[FloatArray] = np.array([[3.4, 3.7, 3.3, 1.0], [0.69, 1.0, 0.63, 0.38]])
-#: Share of IW-F in IW: not published, 80 : 20 (A of DOMAIN section 1).
+#: Share of IW-F in IW: not published, 80 : 20 (A).
 IWF_SHARE: Final = 0.8
 
 _IW_AC = _row(
@@ -57,7 +57,7 @@ REGION_SHARES: Final[FloatArray] = np.array([[0.44, 0.30, 0.26], [0.60, 0.15, 0.
 REGION_JITTER: Final = 0.05
 #: A region never falls below this share of a model's traffic (A).
 MIN_REGION_SHARE: Final = 0.02
-#: Local phase in hours ``[class, region]``. DOMAIN has W +2, C 0, E -1 (A). The hour tables are
+#: Local phase in hours ``[class, region]``. W +2, C 0, E -1 (A). The hour tables are
 #: sums over the regions already, so the phases are centred on their share-weighted mean: as they
 #: stand they would delay the whole day by 0.62 h (and put the four-hour means of interactive
 #: requests of the digitised week 13.8 % off instead of 12.3 %). Batch work is scheduled, not typed
@@ -72,7 +72,7 @@ NOISE_SIGMA: Final[FloatArray] = np.array([[0.25, 0.15, 0.10, 0.25], [0.5, 0.5, 
 NOISE_PHI: Final[FloatArray] = np.array([0.25, 0.55])
 
 #: Bursts ``[class, model]``: number a day, longest duration in minutes (shortest 1), median and
-#: p90 of the factor. DOMAIN gives A, C and NIW; D is like A and B like C (A). C's p90 is not
+#: p90 of the factor. A, C and NIW are read off; D is like A and B like C (A). C's p90 is not
 #: published: the same spread as A's (A).
 BURSTS_PER_DAY: Final[FloatArray] = np.array([[40.0, 10, 10, 40], [100, 100, 100, 100]])
 BURST_MAX_MIN: Final[npt.NDArray[np.int64]] = np.array([[2, 2, 2, 2], [5, 5, 5, 5]])
@@ -85,7 +85,7 @@ BURST_SIGMA: Final[FloatArray] = (
 #: Coefficient of variation of the gamma renewal arrivals inside a minute ``[class]``.
 ARRIVAL_CV: Final[FloatArray] = np.array([1.1, 3.0])
 
-#: How days differ (all A of DOMAIN).
+#: How days differ (all (A)).
 LEVEL_SIGMA: Final = 0.10
 SLOW_SIGMA: Final = 0.08
 SLOW_PHI: Final = 0.95

@@ -18,7 +18,7 @@ from .token_mix import TokenPairs
 from .trace import COLUMNS, RequestTrace, trusted
 from .transforms import concatenate
 
-#: Burst stress test of the authors (DOMAIN section 4): the first minute of each hour 8 more times.
+#: Burst test of the authors (docs/sources.md, "Workload"): each hour's first minute 8 more times.
 BURST_COPIES: Final = 8
 BURST_PERIOD_S: Final = 3600.0
 BURST_LENGTH_S: Final = 60.0

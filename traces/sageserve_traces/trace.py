@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["COLUMNS", "DemandSeries", "RequestTrace", "TraceError", "count_bins", "trusted"]
 
-#: Columns of a trace in the order of the native files (DESIGN section 5).
+#: Columns of a trace in the order of the native files.
 COLUMNS = ("arrival_s", "model", "region", "tier", "prompt_tokens", "output_tokens")
 _DTYPES: dict[str, type[np.generic]] = {
     "arrival_s": np.float64,

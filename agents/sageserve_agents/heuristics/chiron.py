@@ -22,7 +22,7 @@ class ChironOptions(Options):
 
     Attributes:
         back_pressure: Interactive back-pressure that is kept: busy interactive instances over
-            interactive and mixed ones (DOMAIN.md section 1: 0.6).
+            interactive and mixed ones (docs/sources.md, "Paper": 0.6).
         hysteresis: No scale-in while the back-pressure is above ``(1 - hysteresis)`` x the target
             (A; without it the pools oscillate by one).
         mixed_share: Share of the interactive capacity that is in the mixed pool (A).

@@ -16,7 +16,7 @@ from sageserve_env.view import ClusterView, Ints
 
 @dataclass(frozen=True)
 class HpaOptions(Options):
-    """Options of `Hpa`; the defaults are Kubernetes' (DOMAIN.md section 6) but for the target.
+    """Options of `Hpa`; all but the target are Kubernetes' (docs/sources.md, "Other systems").
 
     Attributes:
         target: Utilisation to keep (A: Kubernetes has no default for a custom metric).

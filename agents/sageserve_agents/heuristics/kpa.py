@@ -16,7 +16,7 @@ from sageserve_env.view import ClusterView, Floats, Ints
 
 @dataclass(frozen=True)
 class KpaOptions(Options):
-    """Options of `Kpa`; the defaults are Knative's (DOMAIN.md section 6).
+    """Options of `Kpa`; the defaults are Knative's (docs/sources.md, "Other systems").
 
     Attributes:
         target: Share of an instance's concurrency to use (0.7). Concurrency is measured as load:

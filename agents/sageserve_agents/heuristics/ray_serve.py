@@ -16,7 +16,7 @@ from sageserve_env.view import ClusterView, Ints
 
 @dataclass(frozen=True)
 class RayServeOptions(Options):
-    """Options of `RayServe`; the delays are Ray's defaults (DOMAIN.md section 6).
+    """Options of `RayServe`; the delays are Ray's defaults (docs/sources.md, "Other systems").
 
     Attributes:
         target_ongoing: Requests in flight per instance to keep. Ray's default of 2 is for

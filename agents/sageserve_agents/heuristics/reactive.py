@@ -17,7 +17,7 @@ _BY_RATIO: When = ("in_below is none", lambda o: o.in_below is None)
 
 @dataclass(frozen=True)
 class ReactiveOptions(Options):
-    """Options of `Reactive`; the defaults are the paper's (DOMAIN.md section 1).
+    """Options of `Reactive`; the defaults are the paper's (docs/sources.md, "Paper").
 
     Attributes:
         out_above: Utilisation above which an instance is added.
@@ -52,7 +52,7 @@ class ReactiveOptions(Options):
 
 @dataclass(frozen=True)
 class ReactiveLwOptions(ReactiveOptions):
-    """Options of `ReactiveLw`: as `ReactiveOptions`, with the thresholds of DOMAIN.md section 9."""
+    """As `ReactiveOptions`, with the thresholds of docs/sources.md, "First simulations"."""
 
     out_above: float = option(0.65, above=0)
     in_ratio: float = option(0.32 / 0.65, low=0, below=1, when=_BY_RATIO)

@@ -24,7 +24,7 @@ class SiloedOptions(ReactiveOptions):
 
 
 class Siloed(Reactive):
-    """The paper's siloed baseline: no pool takes the other's work (DOMAIN.md section 1)."""
+    """The paper's siloed baseline: no pool takes the other's work (docs/sources.md, "Paper")."""
 
     name = "siloed"
     pooling = "siloed"

@@ -19,7 +19,7 @@ _REQUEST_TOKENS = 2000.0  # (A) prompt tokens of a request before any was seen
 
 @dataclass(frozen=True)
 class SkyServeOptions(Options):
-    """Options of `SkyServe`; the delays are SkyServe's (DOMAIN.md section 6).
+    """Options of `SkyServe`; the delays are SkyServe's (docs/sources.md, "Other systems").
 
     Attributes:
         target_load: Requests per second of an instance, as a share of theta over the mean prompt

@@ -26,7 +26,7 @@ class StaticOptions(Options):
             drains before most objectives).
         instances: Instances per endpoint, instead of a size from the history; 0 means not given.
         without_history: Instances per endpoint where there is no history (the paper's unified
-            pool has 20 per model and region; DOMAIN.md section 1).
+            pool has 20 per model and region; docs/sources.md, "Paper").
         router: Router of the requests.
     """
 

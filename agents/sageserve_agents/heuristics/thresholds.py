@@ -13,8 +13,8 @@ NEVER_S = -1e18
 class ThresholdRule:
     """Out above one utilisation, in below another, one instance per endpoint and decision.
 
-    After a scale-out there is no other for that endpoint until it is up (DOMAIN.md section 1): the
-    rule waits while an instance is pending or unmet, so that slow starts do not cascade. A
+    After a scale-out there is no other for that endpoint until it is up (docs/sources.md, "Paper"):
+    the rule waits while an instance is pending or unmet, so that slow starts do not cascade. A
     scale-in that would push the utilisation of the rest over the threshold for scaling out is not
     done (no 2-1-2 oscillation).
 

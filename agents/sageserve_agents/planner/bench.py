@@ -10,7 +10,7 @@ from sageserve_agents.planner.problem import PlanProblem
 from sageserve_agents.planner.solver import SolverOptions, solve
 from sageserve_env.view import Floats
 
-LARGE_GAP = 0.01  # DESIGN.md section 8
+LARGE_GAP = 0.01  # docs/benchmark.md, "Speed"
 
 
 def instance(

@@ -1,4 +1,4 @@
-"""The integer program of the planner as a PuLP model (DESIGN.md section 6).
+"""The integer program of the planner as a PuLP model.
 
 Variables, per period: instances ``x[m, r, g]`` integer, forecast flow ``f[m, o, d] >= 0``, starts
 ``y[m, r, g] >= x - previous``, shortfall ``s[m, o, c]`` up to the demand.
@@ -12,7 +12,7 @@ Minimise price x + start cost y + transfer and latency cost f + shortfall penalt
 * locality: ``f[m, o, o] >= local_share sum_d f[m, o, d]``.
 
 A minimum that the inventory cannot hold is bought off at a price (``z``), so that a plan always
-exists ("a plan exceeds the GPU budget and deadlocks" is a trap of DOMAIN.md section 7).
+exists ("a plan exceeds the GPU budget and deadlocks" is a trap of docs/sources.md, "Traps").
 """
 
 from __future__ import annotations

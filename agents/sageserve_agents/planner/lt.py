@@ -1,4 +1,4 @@
-"""The paper's strategies on the hourly plan: `lt-i`, `lt-u` and `lt-ua` (DOMAIN.md section 1)."""
+"""The paper's hourly strategies: `lt-i`, `lt-u` and `lt-ua` (docs/sources.md, "Paper")."""
 
 from __future__ import annotations
 

@@ -33,15 +33,15 @@ class ForecastOptions(Options):
         forecaster: Name of the forecaster.
         quantile: Quantile of the forecast to plan on; None plans on the point forecast.
         bin_s: Bins of the forecast.
-        beta: Safety of square-root staffing (DOMAIN.md section 9: 1.5).
+        beta: Safety of square-root staffing (docs/sources.md, "First simulations": 1.5).
         rho: Share of theta that is planned; above 1 where the staffing already has the safety
             (defaults: tuned on validation seeds 1000-1001 of ``o365-day`` to about 95 %).
-        niw_buffer: Share of the last hour's NIW that is planned for (DESIGN.md section 6: 10 %).
+        niw_buffer: Share of the last hour's NIW that is planned for (A: 10 %).
         lead_s: A plan is made this long before it is needed; None takes the scale-out delay.
         router: Router of the requests.
         discipline: Order of waiting requests; None for the scenario's. ``triage`` lets short
-            prompts pass long ones (DOMAIN.md section 9, lesson 6) and what is late stand back: 3 to
-            5 % cheaper than ``edf`` at equal service.
+            prompts pass long ones (docs/sources.md, "First simulations") and what is late stand
+            back: 3 to 5 % cheaper than ``edf`` at equal service.
         niw_ceiling: Utilisation below which endpoints take non-interactive work that is not
             urgent; None for the scenario's. Above the paper's 0.6, at which an endpoint that is
             loaded as planned never takes any (tuned on validation seeds 1000-1001 of

@@ -16,7 +16,7 @@ _REQUEST_TOKENS = 2000.0  # (A) prompt tokens of a request before any was seen
 _DEADLINE_RESERVE_S = 2 * HOUR_S  # (A) backlog is planned to be done this long before it is due
 _LEAST_SPREAD_S = 0.5 * HOUR_S  # (A) and over no less than this, so that late work is no spike
 _URGENT_CEILING = 1.5  # (A) utilisation up to which work that is due is taken
-_NIW_LOOK_BACK_S = HOUR_S  # the buffer is a share of the last hour's NIW (DESIGN.md section 6)
+_NIW_LOOK_BACK_S = HOUR_S  # the buffer is a share of the last hour's NIW
 
 
 def niw_demand(
@@ -69,7 +69,8 @@ def staffed(demand: Floats, theta: Floats, beta: float, pooled: bool) -> Floats:
     Args:
         demand: Prompt tokens per second, [..., M, R, K].
         theta: Sustained rate of one instance, [M].
-        beta: Safety in units of the square root of the load (DOMAIN.md section 9: 1.5).
+        beta: Safety in units of the square root of the load (1.5: docs/sources.md,
+            "First simulations").
         pooled: Whether the load of a model is that of all regions together.
     """
     load = demand.sum(axis=-1) / theta[:, None]  # [..., M, R]

@@ -20,7 +20,7 @@ class StaffingOptions(TrustOptions):
     """Options of `Staffing`.
 
     Attributes:
-        period_s: Time between two decisions (DOMAIN.md section 9: 5 min).
+        period_s: Time between two decisions (docs/sources.md, "First simulations": 5 min).
         hold_s: A scale-in waits until it has been wanted for this long (A).
     """
 

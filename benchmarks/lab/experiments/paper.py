@@ -1,4 +1,4 @@
-"""The experiments of the SageServe paper (arXiv 2502.14617; DOMAIN.md section 1)."""
+"""The experiments of the SageServe paper (arXiv 2502.14617; docs/sources.md, "Paper")."""
 
 from __future__ import annotations
 

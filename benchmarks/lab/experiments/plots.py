@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 COLOURS = ("#4c72b0", "#dd8452", "#55a868", "#c44e52", "#8172b3", "#937860", "#64b5cd")
-TARGET = 95.0  # per cent of IW-F within their objective (DOMAIN.md section 1)
+TARGET = 95.0  # per cent of IW-F within their objective (docs/sources.md, "Paper")
 _DPI = 90
 _FLEET = ("active", "pending", "draining")
 

@@ -1,6 +1,6 @@
 """`sageserve fidelity events`: a replay of the authors' simulator, compared request by request.
 
-The scenario is configured as section 5 of DOMAIN.md says; `docs/fidelity.md` lists what that leaves
+The scenario is configured as docs/sources.md says; `docs/fidelity.md` lists what that leaves
 open. Models A and B only: the reference files have no others.
 """
 

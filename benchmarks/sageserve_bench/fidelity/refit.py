@@ -14,7 +14,7 @@ from sageserve_env.catalogue.profiles import milliseconds
 
 Floats = NDArray[np.float64]
 
-# The coefficients of DOMAIN.md section 2 in milliseconds: prefill a, b, c; decode d, e, f.
+# The coefficients of docs/sources.md, "Latency" in milliseconds: prefill a, b, c; decode d, e, f.
 PUBLISHED: dict[tuple[str, str], tuple[float, ...]] = {
     ("llama-2-70b", "a100-80gb-x8"): (32.6, 0.1252, 4.39e-6, 44.07, 0.190, 3.35e-4),
     ("llama-2-70b", "h100-80gb-x8"): (26.6, 0.0585, 1.46e-6, 29.89, 0.199, 1.79e-4),
@@ -33,9 +33,9 @@ _SEARCH_WIDTH = np.array([0.8, 0.5, 0.9])
 
 
 def published(measured: Measured) -> LatencyProfile:
-    """Return the profile with the coefficients of DOMAIN.md section 2."""
+    """Return the profile with the coefficients of docs/sources.md, "Latency"."""
     a, b, c, d, e, f = PUBLISHED[measured.model, measured.gpu]
-    return milliseconds(a, b, c, d, e, f, "DOMAIN.md section 2")
+    return milliseconds(a, b, c, d, e, f, "docs/sources.md, Latency")
 
 
 def least_squares(measured: Measured) -> LatencyProfile:

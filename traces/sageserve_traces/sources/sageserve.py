@@ -1,4 +1,4 @@
-"""The schema of the SageServe authors' traces (DOMAIN section 4)."""
+"""The schema of the SageServe authors' traces (docs/sources.md, "Workload")."""
 
 from __future__ import annotations
 

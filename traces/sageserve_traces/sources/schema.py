@@ -14,7 +14,7 @@ from ..names import MODELS, REGIONS, TIERS
 if TYPE_CHECKING:
     from .columns import Checker
 
-#: Models of DESIGN section 4; a file may name any of them.
+#: The four models of the paper; a file may name any of them.
 KNOWN_MODELS: tuple[str, ...] = (*MODELS, "llama-3.1-70b", "qwen3-32b", "gpt-oss-120b")
 
 

@@ -12,7 +12,7 @@ from sageserve_agents.demand import DAY_S, HOUR_S, Clock
 from sageserve_agents.planner.forecast.seasonal import SeasonalNaive
 from sageserve_env.view import Floats
 
-ORDER = (3, 1, 2)  # DOMAIN.md section 4
+ORDER = (3, 1, 2)  # docs/sources.md, "Workload"
 _FIT_BIN_S = 900.0  # (A) quarter hours: minutes are noise to a plan of an hour
 _FIT_DAYS = 3.0  # (A) history that a model is fitted on
 _RENEW_S = DAY_S  # (A) parameters are estimated once a day, the state is filtered each time

@@ -18,7 +18,7 @@ _BACKTEST_STEP_S = 3 * HOUR_S
 _BACKTEST_AHEAD_S = HOUR_S
 _BACKTEST_RENEW_S = 6 * HOUR_S
 # Errors assumed while there is nothing to measure them on (A): the paper's ARIMA has 15-24 % mean
-# error at one minute (DOMAIN.md section 4).
+# error at one minute (docs/sources.md, "Workload").
 _DEFAULT_SIGMA = 0.2
 
 

@@ -15,8 +15,8 @@ _WEEKEND = 5.0  # Saturday
 class SeasonalNaive(ProfileForecaster):
     """The mean of the same time of day on past days of the same kind, times a level correction.
 
-    Kinds of day are working days and weekends (weekend traffic is 0.3 of a working day's; DOMAIN.md
-    section 4). Past values are smoothed over 20 minutes on both sides.
+    Kinds of day are working days and weekends (weekend traffic is 0.3 of a working day's;
+    docs/sources.md, "Workload"). Past values are smoothed over 20 minutes on both sides.
 
     Args:
         clock: The calendar of time 0.
