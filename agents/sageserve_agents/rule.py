@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Generic, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from sageserve_agents.layout import Layout
+from sageserve_agents.endpoints import Endpoints
 from sageserve_agents.parameters import ServiceKnob, Tunable
 from sageserve_env.actions import ClusterAction
 from sageserve_env.scenario import Scenario
@@ -51,7 +51,7 @@ class RuleAgent(ABC, Generic[OptionsT]):
         self.router = getattr(self.options, "router", self.router)
         self.discipline = getattr(self.options, "discipline", self.discipline)
         self.planner_failures = 0
-        self.layout: Layout
+        self.endpoints: Endpoints
 
     def reset(self, scenario: Scenario, seed: int, history: DemandSeries) -> None:
         """Start an episode (see `Agent.reset`).
@@ -64,14 +64,14 @@ class RuleAgent(ABC, Generic[OptionsT]):
                 f"agent {self.name!r} needs pooling {self.pooling!r}, got {scenario.pooling!r}"
             )
         self.scenario = scenario
-        self.layout = Layout.of(scenario)
+        self.endpoints = Endpoints.of(scenario)
         self.rng = np.random.default_rng(seed)
         self.history = history
         self.planner_failures = 0
         self.start()
 
     def start(self) -> None:
-        """Prepare the state of an episode; ``scenario``, ``layout`` and ``history`` are set."""
+        """Prepare the state of an episode; ``scenario``, ``endpoints`` and ``history`` are set."""
         return None
 
     @abstractmethod
@@ -80,9 +80,9 @@ class RuleAgent(ABC, Generic[OptionsT]):
 
     def act(self, view: ClusterView) -> ClusterAction:
         """Return the decision for the next interval."""
-        totals = wake(view, self.layout, self.desired(view))
+        totals = wake(view, self.endpoints, self.desired(view))
         return ClusterAction(
-            self.layout.spread(view, totals),
+            self.endpoints.spread(view, totals),
             router=self.router,
             niw_release=self.niw_release(),
             discipline=self.discipline,
@@ -93,7 +93,7 @@ class RuleAgent(ABC, Generic[OptionsT]):
         return None
 
 
-def wake(view: ClusterView, layout: Layout, totals: Ints) -> Ints:
+def wake(view: ClusterView, endpoints: Endpoints, totals: Ints) -> Ints:
     """Return totals with one instance where a model has work but nothing that could take it.
 
     Waking from zero (docs/sources.md, "Traps"): with no instance of a model anywhere every
@@ -110,9 +110,9 @@ def wake(view: ClusterView, layout: Layout, totals: Ints) -> Ints:
     rate = view.request_rate[0].sum(axis=2)  # [M, R]
     for m in asleep:
         home = int(np.argmax(rate[m]))
-        candidates = np.flatnonzero((layout.model == m) & (layout.high > 0))
+        candidates = np.flatnonzero((endpoints.model == m) & (endpoints.high > 0))
         if len(candidates):
-            at_home = candidates[layout.region[candidates] == home]
+            at_home = candidates[endpoints.region[candidates] == home]
             totals[(at_home if len(at_home) else candidates)[0]] = 1
     return totals
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from sageserve_agents import make_agent
-from sageserve_agents.layout import Layout
+from sageserve_agents.endpoints import Endpoints
 from sageserve_agents.planner import forecasting, planning
 from sageserve_agents.planner import requirements as need
 from sageserve_agents.planner.backend import PlannerError
@@ -153,7 +153,7 @@ def test_more_demand_than_inventory_is_planned_and_explained() -> None:
 
 def test_niw_buffer_and_deadlines_by_hand() -> None:
     scenario = scenario_of("tiny")
-    layout = Layout.of(scenario)
+    endpoints = Endpoints.of(scenario)
     rate = constant(scenario, 100.0, tier=2)
     history = history_from(scenario, rate, 1)
     agent: Any = make_agent("ilp")
@@ -164,7 +164,7 @@ def test_niw_buffer_and_deadlines_by_hand() -> None:
         niw_backlog_tokens=np.array([3600.0 * 50.0]),
         niw_deadline_s=np.array([10_800.0]),
     )
-    demand = need.niw_demand(layout, view, agent.tracker, 0.1)
+    demand = need.niw_demand(endpoints, view, agent.tracker, 0.1)
     # 10 % of 100 in each region; 180,000 tokens in one hour (3 h less the reserve of 2 h): 50/s.
     assert demand[0, :, 2] == pytest.approx([10.0 + 25.0, 10.0 + 25.0])
     assert not demand[..., :2].any()
@@ -172,7 +172,7 @@ def test_niw_buffer_and_deadlines_by_hand() -> None:
 
 def test_the_end_of_the_episode_is_the_last_deadline_of_batch_work() -> None:
     scenario = scenario_of("tiny")
-    layout = Layout.of(scenario)
+    endpoints = Endpoints.of(scenario)
     agent: Any = make_agent("ilp")
     agent.reset(scenario, 0, history_from(scenario, constant(scenario, 100.0, tier=2), 1))
 
@@ -186,11 +186,11 @@ def test_the_end_of_the_episode_is_the_last_deadline_of_batch_work() -> None:
         )
 
     # Three hours before the end one hour is left before the reserve, as before a deadline.
-    demand = need.niw_demand(layout, seen(75_600.0), agent.tracker, 0.1)
+    demand = need.niw_demand(endpoints, seen(75_600.0), agent.tracker, 0.1)
     assert demand[0, :, 2] == pytest.approx([10.0 + 25.0, 10.0 + 25.0])
     # The ceiling is calm until two hours before the end, and then rises evenly to 1.5.
     ceilings = [
-        need.niw_ceiling(layout, seen(t), 0.7)[0] for t in (0.0, 79_200.0, 82_800.0, 86_400.0)
+        need.niw_ceiling(endpoints, seen(t), 0.7)[0] for t in (0.0, 79_200.0, 82_800.0, 86_400.0)
     ]
     assert ceilings == pytest.approx([0.7, 0.7, 1.1, 1.5])
 
@@ -228,28 +228,28 @@ def observed(load: float, **changes: Any) -> Any:
 
 def test_refine_adds_what_the_observed_load_needs() -> None:
     scenario, view = observed(4.0)
-    layout = Layout.of(scenario)
-    totals = refine(view, layout, np.array([2, 2]), None, 0.0, np.full(1, THETA), RULES)
+    endpoints = Endpoints.of(scenario)
+    totals = refine(view, endpoints, np.array([2, 2]), None, 0.0, np.full(1, THETA), RULES)
     assert totals.sum() == 6  # 4 + sqrt(4)
     spot = view.spot_vms.copy()
     spot[0, 1, 0] = 1
     quick = dataclasses.replace(view, spot_vms=spot, target=np.array([[2], [3]]))
-    totals = refine(quick, layout, np.array([2, 3]), None, 0.0, np.full(1, THETA), RULES)
+    totals = refine(quick, endpoints, np.array([2, 3]), None, 0.0, np.full(1, THETA), RULES)
     assert totals.tolist() == [2, 4]  # where an instance is up in a minute
-    enough = refine(view, layout, np.array([3, 3]), None, 0.0, np.full(1, THETA), RULES)
+    enough = refine(view, endpoints, np.array([3, 3]), None, 0.0, np.full(1, THETA), RULES)
     assert enough.tolist() == [3, 3]
 
 
 def test_refine_holds_busy_endpoints_and_shrinks_calm_ones() -> None:
     scenario, view = observed(1.0, utilisation=np.array([0.8, 0.1]))
-    layout = Layout.of(scenario)
-    totals = refine(view, layout, np.array([1, 1]), None, 0.0, np.full(1, THETA), RULES)
+    endpoints = Endpoints.of(scenario)
+    totals = refine(view, endpoints, np.array([1, 1]), None, 0.0, np.full(1, THETA), RULES)
     assert totals.tolist() == [2, 1]
     calm = dataclasses.replace(view, utilisation=np.zeros(2))
     expected = np.array([4.0 * THETA])
-    late = refine(calm, layout, np.array([4, 4]), expected, 600.0, np.full(1, THETA), RULES)
+    late = refine(calm, endpoints, np.array([4, 4]), expected, 600.0, np.full(1, THETA), RULES)
     assert late.sum() == 2  # 1 + sqrt(1)
-    early = refine(calm, layout, np.array([4, 4]), expected, 3000.0, np.full(1, THETA), RULES)
+    early = refine(calm, endpoints, np.array([4, 4]), expected, 3000.0, np.full(1, THETA), RULES)
     assert early.tolist() == [4, 4]
 
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from sageserve_agents import agent_class, make_agent
+from sageserve_agents.endpoints import Endpoints
 from sageserve_agents.heuristics.thresholds import ThresholdRule
-from sageserve_agents.layout import Layout
 from sageserve_agents.registry import BUILT_IN
 from tests.agents.shipped import make_or_skip
 from tests.agents.toy import (
@@ -182,11 +182,11 @@ def test_instances_go_to_the_cheapest_type_with_room() -> None:
             {"name": "eastus", "vms": {"a100-80gb-x8": 6, "h100-80gb-x8": 0}},
         ],
     )
-    layout = Layout.of(scenario)
+    endpoints = Endpoints.of(scenario)
     theta = np.array([[10_000.0, 20_000.0]])  # $32.77 for 10k against $98 for 20k: A100 is cheaper
     view = make_view(scenario, theta=theta)
-    assert layout.spread(view, np.array([5, 5])).tolist() == [[3, 2], [5, 0]]
+    assert endpoints.spread(view, np.array([5, 5])).tolist() == [[3, 2], [5, 0]]
     full = dataclasses.replace(view, target=np.array([[3, 2], [5, 0]]))
-    assert layout.spread(full, np.array([4, 3])).tolist() == [[3, 1], [3, 0]]
+    assert endpoints.spread(full, np.array([4, 3])).tolist() == [[3, 1], [3, 0]]
     # More than there is: the limit of the endpoint; what is not free is asked for all the same.
-    assert layout.spread(view, np.array([99, 99])).sum(axis=1).tolist() == [7, 6]
+    assert endpoints.spread(view, np.array([99, 99])).sum(axis=1).tolist() == [7, 6]

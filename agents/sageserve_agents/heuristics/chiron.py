@@ -62,7 +62,7 @@ class Chiron(RuleAgent[ChironOptions]):
     def desired(self, view: ClusterView) -> Ints:
         """Return the wanted instances of every pool, [E]."""
         o = self.options
-        shape = self.layout.shape
+        shape = self.endpoints.shape
         standing: Ints = view.target.sum(axis=1).reshape(shape)
         waiting = (view.pending + view.unmet).sum(axis=1).reshape(shape)
         busy = busy_instances(view).reshape(shape)
@@ -89,15 +89,15 @@ class Chiron(RuleAgent[ChironOptions]):
 
     def _batch(self, view: ClusterView) -> Ints:
         """Return the batch instances of each model per region, [M]."""
-        theta = self.layout.best_theta(view.theta)
+        theta = self.endpoints.best_theta(view.theta)
         left_s = np.maximum(view.niw_deadline_s - self.options.reserve_s, _HOUR_S)
         load = view.niw_backlog_tokens / left_s / theta
-        per_region: Ints = np.ceil(load / self.layout.shape[1] - 1e-9).astype(np.int64)
+        per_region: Ints = np.ceil(load / self.endpoints.shape[1] - 1e-9).astype(np.int64)
         return per_region
 
     def niw_release(self) -> Floats | None:
         """Return the ceilings, [E]: none in the interactive pools."""
         limits = {"mixed": self.options.mixed_release, "batch": self.options.batch_release}
         by_pool = np.array([limits.get(p, 0.0) for p in self.scenario.pools])
-        released: Floats = by_pool[self.layout.pool]
+        released: Floats = by_pool[self.endpoints.pool]
         return released

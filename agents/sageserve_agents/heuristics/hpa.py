@@ -77,7 +77,7 @@ class Hpa(RuleAgent[HpaOptions]):
         """Return the most instances that the looks until the next decision may reach, [E]."""
         o = self.options
         limit, looks = standing, max(1, int(view.interval_s // o.sync_s))
-        while looks > 0 and (limit < self.layout.high).any():  # it doubles: few looks are enough
+        while looks > 0 and (limit < self.endpoints.high).any():  # it doubles: few looks are enough
             limit = np.maximum(limit + o.max_add, 2 * limit)
             looks -= 1
         return limit

@@ -49,8 +49,8 @@ class RayServe(RuleAgent[RayServeOptions]):
     def start(self) -> None:
         """Forget the last episode."""
         self._ongoing = Window(self.options.look_back_s)
-        self._out = Persistence(len(self.layout.model))
-        self._in = Persistence(len(self.layout.model))
+        self._out = Persistence(len(self.endpoints.model))
+        self._in = Persistence(len(self.endpoints.model))
 
     def desired(self, view: ClusterView) -> Ints:
         """Return the wanted instances, [E]."""

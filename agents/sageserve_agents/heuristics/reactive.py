@@ -75,7 +75,7 @@ class Reactive(RuleAgent[ReactiveOptions]):
     def start(self) -> None:
         """Make the rule of an episode."""
         o = self.options
-        self._rule = ThresholdRule(len(self.layout.model), o.out_above, o.low, o.cooldown_s)
+        self._rule = ThresholdRule(len(self.endpoints.model), o.out_above, o.low, o.cooldown_s)
 
     def desired(self, view: ClusterView) -> Ints:
         """Return the standing targets with at most one instance more or less, [E]."""

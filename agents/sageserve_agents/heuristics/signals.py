@@ -7,7 +7,7 @@ from collections import deque
 import numpy as np
 from numpy.typing import NDArray
 
-from sageserve_agents.layout import Layout
+from sageserve_agents.endpoints import Endpoints
 from sageserve_env.scenario import Scenario
 from sageserve_env.view import ClusterView, Floats
 
@@ -36,9 +36,9 @@ def ongoing_requests(view: ClusterView) -> Floats:
     return ongoing
 
 
-def interactive_requests_per_s(view: ClusterView, layout: Layout, window: int = 0) -> Floats:
+def interactive_requests_per_s(view: ClusterView, endpoints: Endpoints, window: int = 0) -> Floats:
     """Return interactive arrivals per second by model and origin region, [M, R]."""
-    rate: Floats = view.request_rate[window][..., layout.interactive].sum(axis=2)
+    rate: Floats = view.request_rate[window][..., endpoints.interactive].sum(axis=2)
     return rate
 
 

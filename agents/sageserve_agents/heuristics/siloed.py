@@ -35,5 +35,5 @@ class Siloed(Reactive):
         assert isinstance(self.options, SiloedOptions)
         pools = self.scenario.pools
         limits = np.array([self.options.batch_release if p == "batch" else 0.0 for p in pools])
-        released: Floats = limits[self.layout.pool]
+        released: Floats = limits[self.endpoints.pool]
         return released

@@ -53,8 +53,8 @@ class SkyServe(RuleAgent[SkyServeOptions]):
     def start(self) -> None:
         """Forget the last episode."""
         self._tracker = DemandTracker(self.history, 300.0)
-        self._out = Persistence(len(self.layout.model))
-        self._in = Persistence(len(self.layout.model))
+        self._out = Persistence(len(self.endpoints.model))
+        self._in = Persistence(len(self.endpoints.model))
         self._tokens: Floats | None = None
 
     def desired(self, view: ClusterView) -> Ints:
@@ -63,8 +63,8 @@ class SkyServe(RuleAgent[SkyServeOptions]):
         if self._tracker.update(view) or self._tokens is None:
             self._tokens = self._tokens_per_request()
         standing: Ints = view.target.sum(axis=1)
-        per_instance = o.target_load * self.layout.best_theta(view.theta) / self._tokens
-        rate = interactive_requests_per_s(view, self.layout)
+        per_instance = o.target_load * self.endpoints.best_theta(view.theta) / self._tokens
+        rate = interactive_requests_per_s(view, self.endpoints)
         wanted = np.ceil(rate / per_instance[:, None] - 1e-9).astype(np.int64).reshape(-1)
         out = self._out.update(view.time_s, wanted > standing) >= o.upscale_delay_s
         into = self._in.update(view.time_s, wanted < standing) >= o.downscale_delay_s
@@ -73,7 +73,7 @@ class SkyServe(RuleAgent[SkyServeOptions]):
 
     def _tokens_per_request(self) -> Floats:
         """Return mean prompt tokens of an interactive request over the last day, [M]."""
-        mask = self.layout.interactive
+        mask = self.endpoints.interactive
         requests = self._tracker.recent(DAY_S, "requests")[..., mask].sum(axis=(1, 2))
         tokens = self._tracker.recent(DAY_S)[..., mask].sum(axis=(1, 2))
         seen = requests > 0

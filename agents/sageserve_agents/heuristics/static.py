@@ -62,13 +62,13 @@ class Static(RuleAgent[StaticOptions]):
         return self._size
 
     def _sized(self, view: ClusterView) -> Ints:
-        models, regions, pools = self.layout.shape
+        models, regions, pools = self.endpoints.shape
         tracker = DemandTracker(self.history, self.options.peak_bin_s)
         if self.options.instances:
             per_pair = np.full((models, regions), self.options.instances)
         elif len(tracker):
             tokens = tracker.series().prompt_tokens.sum(axis=3) / self.options.peak_bin_s
-            theta = self.layout.best_theta(view.theta)[:, None]
+            theta = self.endpoints.best_theta(view.theta)[:, None]
             per_pair = np.ceil(tokens.max(axis=0) / (self.options.target_load * theta))
         else:
             share = self.scenario.inventory.sum(axis=1) // models
@@ -79,9 +79,9 @@ class Static(RuleAgent[StaticOptions]):
 
     def _within_inventory(self, totals: Ints) -> Ints:
         """Shrink a region's endpoints in proportion where they exceed its VMs, [E]."""
-        totals = self.layout.clip(totals)
+        totals = self.endpoints.clip(totals)
         for r, vms in enumerate(self.scenario.inventory.sum(axis=1)):
-            here = self.layout.region == r
+            here = self.endpoints.region == r
             wanted = int(totals[here].sum())
             if wanted > vms:
                 totals[here] = np.floor(totals[here] * vms / wanted).astype(np.int64)

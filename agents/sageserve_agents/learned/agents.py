@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from sageserve_agents.layout import Layout
+from sageserve_agents.endpoints import Endpoints
 from sageserve_agents.learned.checkpoint import Checkpoint, load
 from sageserve_agents.learned.codec import Codec
 from sageserve_agents.learned.extra import require
@@ -75,7 +75,7 @@ class Sb3Agent:
 
         torch.set_num_threads(1)
         self.scenario = scenario
-        self.layout = Layout.of(scenario)
+        self.endpoints = Endpoints.of(scenario)
         self.codec: Codec | None = None
         self.policy: Any = None
         self._left = 0

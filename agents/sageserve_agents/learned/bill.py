@@ -1,4 +1,4 @@
-"""What an episode has cost so far, model by model."""
+"""What an episode has cost so far, model by model, and the price of a miss."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ import numpy as np
 
 from sageserve_env.env import SageServeEnv
 from sageserve_env.view import Floats
+
+_MOST_STEP = 0.1  # (A) of the logarithm of the price of a miss
 
 
 @dataclass(frozen=True)
@@ -50,3 +52,30 @@ def left_usd(env: SageServeEnv) -> Floats:
     queued = view.queued_prompt_tokens.reshape(len(scenario.models), -1).sum(axis=1)
     left: Floats = (view.niw_backlog_tokens + queued) * per_token.min(axis=1)
     return left
+
+
+class Price:
+    """The price of a miss: the Lagrange multiplier of the service target.
+
+    Args:
+        usd: First value, and value where it is not adapted.
+        aim: Attainment over all models that is aimed at, in the worse of the interactive tiers.
+        rate: Step of its logarithm per unit of attainment at the end of each plain episode; 0
+            leaves the price as it is.
+    """
+
+    def __init__(self, usd: float, aim: float, rate: float) -> None:
+        self.usd, self.aim, self.rate = usd, aim, rate
+
+    def update(self, attained: Floats, missed: Floats) -> float:
+        """Move towards the aim after episodes with counts per tier; return the least attainment.
+
+        Without a request of a tier the price stays, and the aim counts as attained.
+        """
+        total = attained + missed
+        if not total.min() > 0:
+            return self.aim
+        lowest = float((attained / total).min())
+        step = np.clip(self.rate * (self.aim - lowest), -_MOST_STEP, _MOST_STEP)
+        self.usd *= float(np.exp(step))
+        return lowest

@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sageserve_agents.learned.bill import Bill, left_usd
+from sageserve_agents.learned.bill import Bill, Price, left_usd
 from sageserve_agents.learned.mlp import Mlp
 from sageserve_agents.learned.residual import Residual
 from sageserve_agents.learned.traffic import Randomisation, Traffic
@@ -124,7 +124,7 @@ class Evolution:
         self.make_agent = make_agent
         self.network = network
         self.vector = network.vector()
-        self.price = args.miss_usd
+        self.price = Price(args.miss_usd, args.aim, args.price_rate)
         self.mean = self.vector
         self.first = np.zeros_like(self.vector)
         self.second = 0.0
@@ -147,7 +147,7 @@ class Evolution:
                 agent = self.make_agent()
                 agent.policy = _Perturbed(self.network, self.vector + sign * args.sigma * noise)
                 score = scored(agent, self.traffic.begin(scenario, start, seed))
-                scores.append(score.loss(args, self.price))
+                scores.append(score.loss(args, self.price.usd))
                 usd += float(score.usd.sum())
                 left += float(score.left.sum())
                 if plain:
@@ -158,10 +158,7 @@ class Evolution:
             gradient += np.clip(difference, -args.clip, args.clip) @ noise / (2.0 * args.sigma)
             samples += 1
         self._move(gradient / samples)
-        lowest = args.aim  # no plain episode: the price stays
-        if (attained + missed).min() > 0:
-            lowest = float((attained / (attained + missed)).min())
-        self.price *= float(np.exp(np.clip(args.price_rate * (args.aim - lowest), -0.1, 0.1)))
+        lowest = self.price.update(attained, missed)
         self.generation += 1
         runs = 2 * args.pairs
         return {
@@ -169,7 +166,7 @@ class Evolution:
             "cost_usd": usd / runs,
             "left_usd": left / runs,
             "attainment": lowest,
-            "miss_usd": self.price,
+            "miss_usd": self.price.usd,
             "gradient": float(np.linalg.norm(gradient / samples)),
         }
 
@@ -179,7 +176,7 @@ class Evolution:
             "vector": self.vector,
             "mean": self.mean,
             "first": self.first,
-            "numbers": np.array([self.price, self.second, self.generation]),
+            "numbers": np.array([self.price.usd, self.second, self.generation]),
             "random": np.array(json.dumps(self.rng.bit_generator.state)),
         }
 
@@ -187,7 +184,7 @@ class Evolution:
         """Go on from a state."""
         self.vector, self.mean = state["vector"], state["mean"]
         self.first = state["first"]
-        self.price, self.second, generation = state["numbers"].tolist()
+        self.price.usd, self.second, generation = state["numbers"].tolist()
         self.generation = int(generation)
         self.rng.bit_generator.state = json.loads(str(state["random"]))
 

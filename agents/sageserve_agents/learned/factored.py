@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from stable_baselines3.common.vec_env import VecEnv
 
-from sageserve_agents.learned.bill import Bill, left_usd
+from sageserve_agents.learned.bill import Bill, Price, left_usd
 from sageserve_agents.learned.features import FEATURES
 from sageserve_agents.learned.residual import ACTIONS, Residual
 from sageserve_agents.learned.traffic import Traffic
@@ -25,27 +25,6 @@ from sageserve_env.env import SageServeEnv
 from sageserve_env.view import Floats
 
 _LIMIT = 3.0  # of the features, see `features`
-
-
-class Price:
-    """The price of a miss: the Lagrange multiplier of the service target.
-
-    Args:
-        usd: First value, and value where it is not adapted.
-        aim: Attainment over all models that is aimed at, in the worse of the interactive tiers.
-        rate: Step of its logarithm per unit of attainment at the end of each plain episode; 0
-            leaves the price as it is.
-    """
-
-    def __init__(self, usd: float, aim: float, rate: float) -> None:
-        self.usd, self.aim, self.rate = usd, aim, rate
-
-    def update(self, attained: Floats, missed: Floats) -> None:
-        """Move towards the aim after an episode with counts per tier."""
-        total = attained + missed
-        if self.rate > 0 and total.min() > 0:
-            short = self.aim - float((attained / total).min())
-            self.usd *= float(np.exp(np.clip(self.rate * short, -0.1, 0.1)))
 
 
 class FactoredVecEnv(VecEnv):

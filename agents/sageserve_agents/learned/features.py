@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sageserve_agents.layout import Layout
+from sageserve_agents.endpoints import Endpoints
 from sageserve_env.view import ClusterView, Floats
 
 FEATURES = (
@@ -69,20 +69,20 @@ class Loads:
 
 
 def loads(
-    view: ClusterView, layout: Layout, rates: Floats, quick_bins: int, slow_bins: int
+    view: ClusterView, endpoints: Endpoints, rates: Floats, quick_bins: int, slow_bins: int
 ) -> Loads:
     """Return the loads of a view.
 
     Args:
         view: What is seen.
-        layout: Endpoints.
+        endpoints: Endpoints.
         rates: Forecast interactive prompt tokens per second in bins from now, [T, M, R, K].
         quick_bins: Bins until a start from a spot VM made now has been up for a period.
         slow_bins: The same for the slowest usual start.
     """
-    theta = layout.best_theta(view.theta)
+    theta = endpoints.best_theta(view.theta)
     ahead = rates.sum(axis=(2, 3)) / theta  # [T, M]
-    interactive = layout.interactive
+    interactive = endpoints.interactive
     seen = view.prompt_rate[..., interactive].sum(axis=(2, 3)) / theta  # [W, M]
     batch = view.prompt_rate[2][..., ~interactive].sum(axis=(1, 2)) / theta
     left_s = np.minimum(view.niw_deadline_s, view.horizon_s - view.time_s) - _NIW_RESERVE_S
@@ -117,7 +117,7 @@ class Misses:
         self._seen = np.zeros((2, models))
         self._last_s = 0.0
 
-    def update(self, view: ClusterView, layout: Layout) -> None:
+    def update(self, view: ClusterView, endpoints: Endpoints) -> None:
         """Take the last interval of a view."""
         models = len(view.theta)
         passed = max(view.time_s - self._last_s, 0.0)
@@ -126,7 +126,7 @@ class Misses:
         weight = np.where(np.isfinite(weight), weight, 1.0) + 1e-9
         missing = (1.0 - view.slo_attainment) * weight
         self.fast = missing.reshape(models, -1).sum(axis=1) / weight.reshape(models, -1).sum(axis=1)
-        requests = view.request_rate[0][..., layout.interactive].sum(axis=(1, 2)) * passed
+        requests = view.request_rate[0][..., endpoints.interactive].sum(axis=(1, 2)) * passed
         for row, span_s in enumerate((_LONG_S, _DAY_PART_S)):
             keep = np.exp(-passed / span_s)
             self._missed[row] = keep * self._missed[row] + self.fast * requests
@@ -139,7 +139,7 @@ class Misses:
         return shares
 
 
-def features(view: ClusterView, layout: Layout, seen: Loads, misses: Misses) -> Floats:
+def features(view: ClusterView, endpoints: Endpoints, seen: Loads, misses: Misses) -> Floats:
     """Return the rows of the policy, [M, len(FEATURES)], each entry of the order of 1."""
     models = len(view.theta)
 
@@ -158,8 +158,8 @@ def features(view: ClusterView, layout: Layout, seen: Loads, misses: Misses) -> 
     ttft = per_model(view.ttft_p95_ratio * weight) / per_model(weight)
     hour, part = misses.shares()
     load = np.maximum(seen.soon, _TINY)
-    theta = layout.best_theta(view.theta)
-    interactive = layout.interactive
+    theta = endpoints.best_theta(view.theta)
+    interactive = endpoints.interactive
     tokens = view.prompt_rate[2][..., interactive].sum(axis=(1, 2))
     requests = view.request_rate[2][..., interactive].sum(axis=(1, 2))
     work_s = np.where(requests > 0, tokens / np.maximum(requests, 1e-9), theta) / theta

@@ -145,7 +145,7 @@ class Residual(ForecastingAgent[ResidualOptions]):
     def observe(self, view: ClusterView) -> Floats:
         """Return the rows of the policy, [M, F]; to be called once per view."""
         self.tracker.update(view)
-        self._misses.update(view, self.layout)
+        self._misses.update(view, self.endpoints)
         bins = round(3600.0 / self.options.bin_s)
         if self.tracker.end_s > self._rates_s or self._rates is None:
             if self.informed:
@@ -160,8 +160,8 @@ class Residual(ForecastingAgent[ResidualOptions]):
         quick, slow = (
             int(np.ceil(lead / self.options.bin_s)) for lead in (self.quick_s, self.lead_s)
         )
-        self._seen = loads(view, self.layout, self._rates[max(first, 0) :], quick, slow)
-        return features(view, self.layout, self._seen, self._misses)
+        self._seen = loads(view, self.endpoints, self._rates[max(first, 0) :], quick, slow)
+        return features(view, self.endpoints, self._seen, self._misses)
 
     def decide(self, view: ClusterView, outputs: Floats) -> ClusterAction:
         """Return the decision for outputs of the network in [-1, 1], [M, A]."""
@@ -179,8 +179,8 @@ class Residual(ForecastingAgent[ResidualOptions]):
         # What spot VMs can give within a period may wait; what takes longer starts now.
         quick = view.spot_vms.sum(axis=(1, 2))
         counts = np.maximum(needed(seen.soon), needed(seen.later) - quick)
-        calm = need.niw_ceiling(self.layout, view, self.calm_ceiling)
-        ceiling: Floats = np.maximum(calm + (_CEILING * outputs[:, 2])[self.layout.model], 0.0)
+        calm = need.niw_ceiling(self.endpoints, view, self.calm_ceiling)
+        ceiling: Floats = np.maximum(calm + (_CEILING * outputs[:, 2])[self.endpoints.model], 0.0)
         self._ceiling = ceiling.round(2)  # so that logs of decisions stay small
         self._wanted.append((view.time_s, counts))
         self._wanted = [w for w in self._wanted if w[0] > view.time_s - o.hold_s - 1e-6]
@@ -188,7 +188,7 @@ class Residual(ForecastingAgent[ResidualOptions]):
         if self.informed:
             totals = self._place(view, np.max([c for _, c in self._wanted], axis=0))
         return ClusterAction(
-            self.layout.spread(view, wake(view, self.layout, totals)),
+            self.endpoints.spread(view, wake(view, self.endpoints, totals)),
             router=self.router,
             niw_release=self._ceiling,
             discipline=o.discipline,
@@ -204,8 +204,8 @@ class Residual(ForecastingAgent[ResidualOptions]):
 
     def _batch(self, view: ClusterView) -> Floats:
         """Return the instances that the planners would have for batch work, [M]."""
-        demand = need.niw_demand(self.layout, view, self.tracker, self.options.niw_buffer)
-        load: Floats = demand.sum(axis=(1, 2)) / self.layout.best_theta(view.theta)
+        demand = need.niw_demand(self.endpoints, view, self.tracker, self.options.niw_buffer)
+        load: Floats = demand.sum(axis=(1, 2)) / self.endpoints.best_theta(view.theta)
         return load / self.options.rho
 
     def desired(self, view: ClusterView) -> Ints:
@@ -219,9 +219,9 @@ class Residual(ForecastingAgent[ResidualOptions]):
         What was asked for in vain counts for nothing, so that the instances of a region that is
         lost or full are started elsewhere.
         """
-        models, regions, _ = self.layout.shape
-        low = self.layout.low.reshape(models, regions)
-        high = self.layout.high.reshape(models, regions)
+        models, regions, _ = self.endpoints.shape
+        low = self.endpoints.low.reshape(models, regions)
+        high = self.endpoints.high.reshape(models, regions)
         had = (view.target - view.unmet).sum(axis=1)
         counts = np.clip(had.reshape(models, regions), low, high)
         spot = view.spot_vms.sum(axis=2)

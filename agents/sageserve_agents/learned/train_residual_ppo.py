@@ -10,8 +10,9 @@ import torch
 from numpy.typing import NDArray
 from stable_baselines3 import PPO
 
+from sageserve_agents.learned.bill import Price
 from sageserve_agents.learned.checkpoint import load
-from sageserve_agents.learned.factored import FactoredVecEnv, Price
+from sageserve_agents.learned.factored import FactoredVecEnv
 from sageserve_agents.learned.mlp import Mlp
 from sageserve_agents.learned.residual import Residual, ResidualOptions, ResidualPpo
 from sageserve_agents.learned.run import Run

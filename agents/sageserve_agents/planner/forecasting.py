@@ -56,11 +56,11 @@ class ForecastingAgent(RuleAgent[OptionsT]):
         self.step(view)
         planned = view.target if self.planned is None else self.planned
         wanted = self.desired(view)
-        totals = wake(view, self.layout, wanted)
+        totals = wake(view, self.endpoints, wanted)
         return ClusterAction(
-            self.layout.spread(view, totals, planned),
+            self.endpoints.spread(view, totals, planned),
             router=self.router,
-            niw_release=need.niw_ceiling(self.layout, view, self.calm_ceiling),
+            niw_release=need.niw_ceiling(self.endpoints, view, self.calm_ceiling),
             discipline=self.options.discipline,
         )
 
@@ -83,7 +83,7 @@ class ForecastingAgent(RuleAgent[OptionsT]):
 
     def make_forecaster(self, view: ClusterView) -> Forecaster:
         """Return an unfitted forecaster of the chosen kind."""
-        clock, interactive = Clock.of(view), self.layout.interactive
+        clock, interactive = Clock.of(view), self.endpoints.interactive
         if self.clairvoyant:
             return make_forecaster("perfect", clock, interactive, future=self.history)
         return make_forecaster(self.options.forecaster, clock, interactive)
@@ -98,7 +98,7 @@ class ForecastingAgent(RuleAgent[OptionsT]):
         self.forecaster.fit(self.tracker.series())
         bins = max(1, int(np.ceil((until_s - self.tracker.end_s) / self.options.bin_s - 1e-9)))
         tokens = self.forecaster.predict(bins, self.options.quantile)
-        rates: Floats = tokens * self.layout.interactive / self.options.bin_s
+        rates: Floats = tokens * self.endpoints.interactive / self.options.bin_s
         return np.round(rates, _RATE_DIGITS)
 
     def bins_between(self, start_s: float, end_s: float) -> slice:
@@ -110,5 +110,5 @@ class ForecastingAgent(RuleAgent[OptionsT]):
 
     def planned_theta(self, view: ClusterView) -> Floats:
         """Return prompt tokens per second that an instance of each model is planned for, [M]."""
-        theta: Floats = self.layout.best_theta(view.theta) * self.trust * self.options.rho
+        theta: Floats = self.endpoints.best_theta(view.theta) * self.trust * self.options.rho
         return theta

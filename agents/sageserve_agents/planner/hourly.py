@@ -72,7 +72,7 @@ class HourlyPlanner(PlanningAgent[HourlyT]):
         rates = self.forecast(view, end_s)[self.bins_between(start_s, end_s)]
         peak = np.quantile(rates, self.options.level, axis=0)
         self.expected = rates.mean(axis=0).sum(axis=(1, 2))
-        demand = peak + need.niw_demand(self.layout, view, self.tracker, self.options.niw_buffer)
+        demand = peak + need.niw_demand(self.endpoints, view, self.tracker, self.options.niw_buffer)
         demand = self.staff(view, demand)[None]
         plan = self.solve(self.problem(view, demand, np.array([end_s - start_s])))
         if plan is None:

@@ -72,7 +72,7 @@ class Ilp(HourlyPlanner[IlpOptions]):
         rules = Refinement(o.beyond, o.below, o.last_part_s, o.hold_above, o.beta)
         return refine(
             view,
-            self.layout,
+            self.endpoints,
             planned,
             self.expected,
             self.left_s(view),

@@ -132,9 +132,9 @@ class LtUa(LtU[LtUaOptions]):
         if self.expected is None or self.left_s(view) > self.options.last_part_s:
             return totals
         o = self.options
-        rate = view.prompt_rate[_QUARTER_HOUR][..., self.layout.interactive].sum(axis=(1, 2))
+        rate = view.prompt_rate[_QUARTER_HOUR][..., self.endpoints.interactive].sum(axis=(1, 2))
         ratio = np.where(self.expected > 0, rate / np.maximum(self.expected, 1e-9), 1.0)
-        ratio = ratio[self.layout.model]
+        ratio = ratio[self.endpoints.model]
         standing: Ints = view.target.sum(axis=1)
         waiting = (view.pending + view.unmet).sum(axis=1) > 0
         beyond = (ratio >= o.beyond) & (view.utilisation > o.out_above) & ~waiting

@@ -84,7 +84,7 @@ class Mpc(PlanningAgent[MpcOptions]):
         rates = self.forecast(view, view.time_s + float(widths.sum()) * o.bin_s)
         starts = np.concatenate([[0], np.cumsum(widths)])
         demand = np.stack([rates[a:b].max(axis=0) for a, b in pairwise(starts)])
-        demand = demand + need.niw_demand(self.layout, view, self.tracker, o.niw_buffer)
+        demand = demand + need.niw_demand(self.endpoints, view, self.tracker, o.niw_buffer)
         periods: Floats = widths.astype(np.float64) * o.bin_s
         early = int(np.searchsorted(starts[1:] * o.bin_s, self.lead_s - 0.5 * o.bin_s))
         ceiling, standing, fast = self._ceiling(view, len(widths), early)
@@ -104,7 +104,7 @@ class Mpc(PlanningAgent[MpcOptions]):
 
     def _ceiling(self, view: ClusterView, periods: int, early: int) -> tuple[Ints, Ints, Ints]:
         """Return most instances [T, M, R, G], what stands and what is fast to have [M, R, G]."""
-        models, regions, _ = self.layout.shape
+        models, regions, _ = self.endpoints.shape
         most = np.broadcast_to(view.inventory, (models, *view.inventory.shape))
         standing = np.minimum(view.active + view.pending, view.target)
         standing = standing.reshape(models, regions, -1)
@@ -121,7 +121,7 @@ class Mpc(PlanningAgent[MpcOptions]):
         if self.planned is None or o.beyond <= 0:
             return planned
         rules = Refinement(o.beyond, 0.0, 0.0, o.hold_above, o.beta)
-        return refine(view, self.layout, planned, None, 0.0, self.planned_theta(view), rules)
+        return refine(view, self.endpoints, planned, None, 0.0, self.planned_theta(view), rules)
 
 
 @dataclass(frozen=True)

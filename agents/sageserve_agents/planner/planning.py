@@ -47,8 +47,8 @@ class PlanningAgent(ForecastingAgent[PlannerT]):
         integer_periods: int | None = None,
     ) -> PlanProblem:
         """Return the problem for a demand [T, M, R, K] in prompt tokens per second."""
-        scenario, layout = self.scenario, self.layout
-        m, r, _ = layout.shape
+        scenario, endpoints = self.scenario, self.endpoints
+        m, r, _ = endpoints.shape
         g = len(scenario.gpus)
         tokens = need.tokens_per_request(self.tracker)
         standing = np.minimum(view.active + view.pending, view.target)
@@ -58,15 +58,15 @@ class PlanningAgent(ForecastingAgent[PlannerT]):
             gpus=scenario.gpus,
             classes=scenario.tier_names,
             demand=demand,
-            theta=np.where(layout.compatible, view.theta * self.trust[:, None], 0.0),
-            price_usd_per_hour=layout.price,
+            theta=np.where(endpoints.compatible, view.theta * self.trust[:, None], 0.0),
+            price_usd_per_hour=endpoints.price,
             inventory=view.inventory,
             current=standing.reshape(m, r, g),
-            low=layout.low.reshape(m, r),
-            high=layout.high.reshape(m, r),
-            start_cost_usd=need.start_cost_usd(layout, view),
-            flow_cost_usd=need.flow_cost_usd(layout, tokens),
-            value_usd=need.value_usd(layout, tokens),
+            low=endpoints.low.reshape(m, r),
+            high=endpoints.high.reshape(m, r),
+            start_cost_usd=need.start_cost_usd(endpoints, view),
+            flow_cost_usd=need.flow_cost_usd(endpoints, tokens),
+            value_usd=need.value_usd(endpoints, tokens),
             period_s=period_s,
             rho=self.options.rho,
             local_share=self.options.local_share if self.options.pool_regions else 1.0,

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sageserve_agents.layout import Layout
+from sageserve_agents.endpoints import Endpoints
 from sageserve_env.view import ClusterView, Floats, Ints
 
 _DRAIN_QUEUE_S = 300.0  # (A) a queue is to be worked off in this time
@@ -27,7 +27,7 @@ class Refinement:
 
 def refine(
     view: ClusterView,
-    layout: Layout,
+    endpoints: Endpoints,
     planned: Ints,
     forecast: Floats | None,
     left_s: float,
@@ -47,31 +47,31 @@ def refine(
 
     Args:
         view: What is seen.
-        layout: Endpoints (unified pools).
+        endpoints: Endpoints (unified pools).
         planned: Instances of the plan, [E].
         forecast: Mean interactive prompt tokens per second that the plan expected, [M].
         left_s: Time to the end of the period.
         theta: Prompt tokens per second that an instance is planned for, [M].
         rules: Thresholds.
     """
-    models, regions, _ = layout.shape
+    models, regions, _ = endpoints.shape
     standing = view.target.sum(axis=1)
     totals = planned.copy()
     holding = (totals < standing) & (view.utilisation > rules.hold_above)
     totals[holding] = standing[holding]
-    interactive = layout.interactive
+    interactive = endpoints.interactive
     arriving = view.prompt_rate[..., interactive].sum(axis=(2, 3))  # [W, M]
     queue = view.queued_prompt_tokens.reshape(models, regions).sum(axis=1)
     now = _instances(arriving[_FIVE_MINUTES] + queue / _DRAIN_QUEUE_S, theta, rules.beta)
     counts = totals.reshape(models, regions)
     missing = np.where(now > rules.beyond * counts.sum(axis=1), now - counts.sum(axis=1), 0)
     for m in np.flatnonzero(missing > 0):
-        _add_soonest(view, layout, counts, int(m), int(missing[m]))
+        _add_soonest(view, endpoints, counts, int(m), int(missing[m]))
     if forecast is not None and 0 < left_s <= rules.last_part_s and view.time_s > 900.0:
         calm = arriving[_QUARTER_HOUR]
         low = _instances(calm, theta, rules.beta)
         for m in np.flatnonzero(calm <= rules.below * forecast):
-            _remove(counts, int(m), int(counts[m].sum() - max(low[m], now[m])), layout)
+            _remove(counts, int(m), int(counts[m].sum() - max(low[m], now[m])), endpoints)
     return totals
 
 
@@ -81,9 +81,9 @@ def _instances(rate: Floats, theta: Floats, beta: float) -> Ints:
     return wanted
 
 
-def _add_soonest(view: ClusterView, layout: Layout, counts: Ints, m: int, count: int) -> None:
+def _add_soonest(view: ClusterView, endpoints: Endpoints, counts: Ints, m: int, count: int) -> None:
     """Add instances of a model one by one where one is up soonest, then where it is busiest."""
-    room = layout.high.reshape(counts.shape)[m] - counts[m]
+    room = endpoints.high.reshape(counts.shape)[m] - counts[m]
     spot = view.spot_vms[m].sum(axis=1) - np.maximum(
         counts[m] - view.target.sum(axis=1).reshape(counts.shape)[m], 0
     )
@@ -101,9 +101,9 @@ def _add_soonest(view: ClusterView, layout: Layout, counts: Ints, m: int, count:
         busy[r] *= counts[m, r] / (counts[m, r] + 1.0)
 
 
-def _remove(counts: Ints, m: int, count: int, layout: Layout) -> None:
+def _remove(counts: Ints, m: int, count: int, endpoints: Endpoints) -> None:
     """Take instances of a model away, each from the region that has most above its minimum."""
-    low = layout.low.reshape(counts.shape)[m]
+    low = endpoints.low.reshape(counts.shape)[m]
     for _ in range(max(count, 0)):
         r = int(np.argmax(counts[m] - low))
         if counts[m, r] <= low[r]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from sageserve_agents.demand import DAY_S, HOUR_S, DemandTracker
-from sageserve_agents.layout import Layout
+from sageserve_agents.endpoints import Endpoints
 from sageserve_env.view import ClusterView, Floats
 
 # Weights of the objective's small parts. They only break ties between regions.
@@ -20,7 +20,7 @@ _NIW_LOOK_BACK_S = HOUR_S  # the buffer is a share of the last hour's NIW
 
 
 def niw_demand(
-    layout: Layout, view: ClusterView, tracker: DemandTracker, buffer_share: float
+    endpoints: Endpoints, view: ClusterView, tracker: DemandTracker, buffer_share: float
 ) -> Floats:
     """Return the non-interactive prompt tokens per second to plan for, [M, R, K].
 
@@ -29,7 +29,7 @@ def niw_demand(
     in the last hour, so that it weighs little when fresh and everything when it is due. The end of
     the episode counts as a deadline (see `niw_left_s`).
     """
-    batch = ~layout.interactive
+    batch = ~endpoints.interactive
     arrived = tracker.recent(_NIW_LOOK_BACK_S) * batch
     result = buffer_share * arrived
     if batch.any():
@@ -52,7 +52,7 @@ def niw_left_s(view: ClusterView) -> Floats:
     return left
 
 
-def niw_ceiling(layout: Layout, view: ClusterView, calm: float) -> Floats:
+def niw_ceiling(endpoints: Endpoints, view: ClusterView, calm: float) -> Floats:
     """Return the utilisation below which endpoints take non-interactive work, [E].
 
     ``calm`` while there is time; it rises evenly to `_URGENT_CEILING` in the last two hours before
@@ -60,7 +60,7 @@ def niw_ceiling(layout: Layout, view: ClusterView, calm: float) -> Floats:
     """
     urgency = np.clip(1.0 - niw_left_s(view) / _DEADLINE_RESERVE_S, 0.0, 1.0)  # [M]
     ceiling: Floats = calm + max(_URGENT_CEILING - calm, 0.0) * urgency
-    return ceiling[layout.model]
+    return ceiling[endpoints.model]
 
 
 def staffed(demand: Floats, theta: Floats, beta: float, pooled: bool) -> Floats:
@@ -89,14 +89,14 @@ def tokens_per_request(tracker: DemandTracker) -> Floats:
     return np.maximum(mean, 1.0)
 
 
-def flow_cost_usd(layout: Layout, tokens: Floats) -> Floats:
+def flow_cost_usd(endpoints: Endpoints, tokens: Floats) -> Floats:
     """Return the cost of serving a prompt token away from its origin, [M, R, R].
 
     Args:
-        layout: The scenario's layout.
+        endpoints: The scenario's endpoints.
         tokens: Prompt tokens per request, [M].
     """
-    scenario = layout.scenario
+    scenario = endpoints.scenario
     trip = scenario.round_trip
     extra_s = np.maximum(trip - np.diag(trip)[:, None], 0.0)
     away = 1.0 - np.eye(len(trip))
@@ -105,20 +105,20 @@ def flow_cost_usd(layout: Layout, tokens: Floats) -> Floats:
     return cost
 
 
-def start_cost_usd(layout: Layout, view: ClusterView) -> Floats:
+def start_cost_usd(endpoints: Endpoints, view: ClusterView) -> Floats:
     """Return the cost of one more instance before it serves, [M, R, G].
 
     The VM is billed while it starts: a minute from a spot VM that holds the model, else ten.
     """
-    lifecycle = layout.scenario.lifecycle
+    lifecycle = endpoints.scenario.lifecycle
     seconds = np.where(view.spot_vms > 0, lifecycle.spot_same_model_s, lifecycle.redeploy_s)
-    cost: Floats = layout.price * seconds / HOUR_S
+    cost: Floats = endpoints.price * seconds / HOUR_S
     return cost
 
 
-def value_usd(layout: Layout, tokens: Floats) -> Floats:
+def value_usd(endpoints: Endpoints, tokens: Floats) -> Floats:
     """Return the worth of serving a prompt token, [M, K]: the charge of a miss by priority."""
-    tiers = layout.scenario.tiers
+    tiers = endpoints.scenario.tiers
     worth = np.array([max(t.miss_usd, 1e-6) * _PRIORITY_FACTOR**t.priority for t in tiers])
     per_token: Floats = worth[None, :] / tokens[:, None]
     return per_token

@@ -59,7 +59,7 @@ class Staffing(ForecastingAgent[StaffingOptions]):
         o = self.options
         self._next_s = view.time_s + o.period_s
         rates = self.forecast(view, view.time_s + self.lead_s + o.period_s)
-        niw = need.niw_demand(self.layout, view, self.tracker, o.niw_buffer)
+        niw = need.niw_demand(self.endpoints, view, self.tracker, o.niw_buffer)
         demand = rates.max(axis=0) + niw
         load = demand.sum(axis=(1, 2)) / self.planned_theta(view)
         counts = np.ceil(load + o.beta * np.sqrt(load) - 1e-9).astype(np.int64)
@@ -73,9 +73,9 @@ class Staffing(ForecastingAgent[StaffingOptions]):
             standing: Ints = view.target.sum(axis=1)
             return standing
         totals = np.max([counts for _, counts in self._wanted], axis=0)
-        models, regions, _ = self.layout.shape
-        low = self.layout.low.reshape(models, regions)
-        high = self.layout.high.reshape(models, regions)
+        models, regions, _ = self.endpoints.shape
+        low = self.endpoints.low.reshape(models, regions)
+        high = self.endpoints.high.reshape(models, regions)
         standing = view.target.sum(axis=1).reshape(models, regions)
         rows = [
             apportion(int(totals[m]), self._share[m], low[m], high[m], standing[m])

@@ -14,7 +14,7 @@ _FAR = np.iinfo(np.int64).max // 4
 
 
 @dataclass(frozen=True)
-class Layout:
+class Endpoints:
     """Indices and limits of a scenario that agents use at every decision.
 
     Attributes:
@@ -40,8 +40,8 @@ class Layout:
     high: Ints
 
     @staticmethod
-    def of(scenario: Scenario) -> Layout:
-        """Return the layout of a scenario."""
+    def of(scenario: Scenario) -> Endpoints:
+        """Return those of a scenario."""
         m, r, p = len(scenario.models), len(scenario.regions), len(scenario.pools)
         model, region, pool = (
             a.ravel().astype(np.int64) for a in np.indices((m, r, p), dtype=np.int64)
@@ -49,7 +49,7 @@ class Layout:
         usable = np.where(scenario.compatible[model], scenario.inventory[region], 0).sum(axis=1)
         limit = _FAR if scenario.max_instances is None else scenario.max_instances
         high = np.minimum(usable, limit).astype(np.int64)
-        return Layout(
+        return Endpoints(
             scenario=scenario,
             model=model,
             region=region,
