@@ -125,6 +125,28 @@ def experiment(
         typer.echo(str(path))
 
 
+@app.command()
+def fits(
+    folder: Annotated[
+        Path | None, typer.Argument(help="Measured latency tables; default as sageserve fidelity.")
+    ] = None,
+) -> None:
+    """Compare ways to fit the measured prefill times (15 s)."""
+    from lab.fits import fits_report
+    from sageserve_bench.fidelity.output import percent, print_table
+    from sageserve_bench.fidelity.tables import default_tables, load_tables
+
+    columns = [f"prefill_{f}_error{w}" for w in ("", "_by_size") for f in ("median", "p90")]
+    print_table(
+        "Fits of the prefill",
+        ["model", "VM type", "fit", "median", "p90", "median by size", "p90 by size"],
+        [
+            [r["model"], r["gpu"], r["fit"], *(percent(float(r[name])) for name in columns)]
+            for r in fits_report(load_tables(folder or default_tables()))
+        ],
+    )
+
+
 def run(words: list[str]) -> int:
     """Run a command and return its exit code; bad input is one line on standard error."""
     try:

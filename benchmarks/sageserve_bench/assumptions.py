@@ -9,7 +9,7 @@ import numpy as np
 
 from sageserve_bench.grid import Grid
 from sageserve_bench.rows import Row
-from sageserve_bench.service import WORST_MODEL_TARGET
+from sageserve_bench.targets import WORST_MODEL_TARGET
 from sageserve_bench.wording import counted, duration
 from sageserve_bench.workload import TraceSpec, read_file
 from sageserve_env.options import TierConfig

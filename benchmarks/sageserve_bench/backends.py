@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from sageserve_bench.episode import Episode, run_episode
+from sageserve_bench.episode import RunResult, run_episode
 from sageserve_bench.errors import UserError
 from sageserve_bench.pools import Backend, Stepped, run_jobs
 from sageserve_bench.tasks import Task
@@ -17,7 +17,7 @@ class Listener(Protocol):
     def stepped(self, index: int, steps: int) -> None:
         """Task ``index`` has done so many steps."""
 
-    def finished(self, index: int, episode: Episode) -> None:
+    def finished(self, index: int, result: RunResult) -> None:
         """Task ``index`` is done; called once for each."""
 
 
@@ -32,7 +32,7 @@ def execute(tasks: Sequence[Task], backend: Backend, listener: Listener) -> None
     )
 
 
-def _run(task: Task, stepped: Stepped) -> Episode:
+def _run(task: Task, stepped: Stepped) -> RunResult:
     """Run a task; an error says which agent and seed it was."""
     try:
         return run_episode(task, on_step=lambda n, _: stepped(n))

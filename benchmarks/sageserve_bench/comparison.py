@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Unpack
 
 from sageserve_agents import Agent
 from sageserve_bench.backends import execute
-from sageserve_bench.episode import Episode, steps_of
+from sageserve_bench.episode import RunResult, steps_of
 from sageserve_bench.grid import Grid, make_grid
 from sageserve_bench.pools import Backend
 from sageserve_bench.progress import Reporter, Silent
@@ -119,11 +119,11 @@ def run_grid(
         def stepped(self, index: int, done: int) -> None:
             told.stepped(index, done)
 
-        def finished(self, index: int, episode: Episode) -> None:
+        def finished(self, index: int, result: RunResult) -> None:
             place = todo[index]
-            row: Row = {**episode.row, "run": keys[place]}
+            row: Row = {**result.row, "run": keys[place]}
             if store is not None:
-                store.save(keys[place], Episode(row, episode.series, episode.actions))
+                store.save(keys[place], RunResult(row, result.series, result.actions))
             rows[place] = row
             if store is not None:
                 store.write_results(_table(rows))

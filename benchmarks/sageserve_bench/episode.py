@@ -43,8 +43,8 @@ SETTLED_S = 3600.0
 
 
 @dataclass(frozen=True)
-class Episode:
-    """What an episode leaves behind.
+class RunResult:
+    """What is left of an episode.
 
     Attributes:
         row: The row of the result table, without ``score``.
@@ -69,7 +69,7 @@ def run_episode(
     replay: ActionLog | None = None,
     on_step: OnStep | None = None,
     records: Path | None = None,
-) -> Episode:
+) -> RunResult:
     """Run one agent on one trace.
 
     Args:
@@ -106,7 +106,7 @@ def run_episode(
             write_records(env, records)
     finally:
         env.close()
-    return Episode(_row(task, workload, agent, metrics), series, recorder.log())
+    return RunResult(_row(task, workload, agent, metrics), series, recorder.log())
 
 
 class Replay:

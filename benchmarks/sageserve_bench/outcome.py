@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from sageserve_bench.episode import SETTLED_S
 from sageserve_bench.rows import Row
-from sageserve_bench.service import Service, most_unfinished, target_label
 from sageserve_bench.statistics import Estimate, estimate, improvement, mean, paired, pareto_front
+from sageserve_bench.targets import Targets, most_unfinished, target_label
 from sageserve_bench.wording import counted
 from sageserve_env.scenario import Scenario
 
@@ -103,7 +103,7 @@ class Outcome:
 
 def targets_of(scenario: Scenario) -> dict[str, float]:
     """Return the least share of requests within the objective, by column of the table."""
-    return dict(Service.of(scenario).floors)
+    return dict(Targets.of(scenario).floors)
 
 
 def conclude(rows: Sequence[Row], targets: Mapping[str, float]) -> Outcome:
@@ -162,7 +162,7 @@ def _agent(
             figures[metric] = estimate(runs, rng)
             means[metric] = mean(np.concatenate(runs))
     most = most_unfinished(_number(own[0], "horizon_s"))
-    misses = Service(targets, most).misses(means | {"unfinished_share": _left(own)})
+    misses = Targets(targets, most).misses(means | {"unfinished_share": _left(own)})
     return AgentOutcome(name, bool(own[0].get("clairvoyant")), len(own), figures, means, misses)
 
 

@@ -11,11 +11,11 @@ from dataclasses import dataclass, field
 
 from sageserve_agents.registry import parse_spec
 from sageserve_bench.backends import execute
-from sageserve_bench.episode import Episode
+from sageserve_bench.episode import RunResult
 from sageserve_bench.journal import Journal
 from sageserve_bench.pools import Backend
 from sageserve_bench.rows import Row
-from sageserve_bench.service import Service
+from sageserve_bench.targets import Targets
 from sageserve_bench.tasks import Task
 from sageserve_bench.workload import TraceSpec
 from sageserve_env.scenario import Scenario
@@ -29,8 +29,8 @@ class Probe:
 
     Attributes:
         spec: The agent's specification.
-        means: Service and cost, see `Service.means`.
-        margin: See `Service.margin`; at least 0 where every target is attained.
+        means: Service and cost, see `Targets.means`.
+        margin: See `Targets.margin`; at least 0 where every target is attained.
         misses: The targets that are missed, as text.
     """
 
@@ -75,7 +75,7 @@ class Prober:
     def __post_init__(self) -> None:
         """Find out the service that is asked for."""
         first = Task("static", self.scenario, self.trace, self.seeds[0])
-        self.service = Service.of(first.workload().scenario)
+        self.service = Targets.of(first.workload().scenario)
         self._known: dict[str, Probe] = {}
 
     def __call__(self, spec: str) -> Probe:
@@ -104,8 +104,8 @@ class Prober:
             def stepped(self, index: int, steps: int) -> None:
                 """Progress inside an episode is not shown."""
 
-            def finished(self, index: int, episode: Episode) -> None:
-                journal.add(keys[todo[index]], episode.row)
+            def finished(self, index: int, result: RunResult) -> None:
+                journal.add(keys[todo[index]], result.row)
 
         execute([tasks[i] for i in todo], self.backend, Collector())
         found = [journal.get(key) for key in keys]

@@ -21,7 +21,7 @@ import numpy as np
 
 from sageserve_bench import archive
 from sageserve_bench.actionlog import ActionLog
-from sageserve_bench.episode import Episode, Series
+from sageserve_bench.episode import RunResult, Series
 from sageserve_bench.errors import UserError
 from sageserve_bench.rows import Row, from_csv, to_csv, write_text
 
@@ -57,16 +57,16 @@ class Store:
             return None
         return row if isinstance(row, dict) else None
 
-    def save(self, key: str, episode: Episode) -> None:
+    def save(self, key: str, result: RunResult) -> None:
         """Keep a finished run; what an interrupted save left is replaced."""
         runs = self.folder / RUNS
         runs.mkdir(parents=True, exist_ok=True)
         scratch = Path(tempfile.mkdtemp(dir=runs, prefix=".saving-"))
         try:
             scratch.chmod(0o755)
-            _save_arrays(scratch / ACTIONS, episode.actions.arrays())
-            _save_arrays(scratch / "series.npz", episode.series)
-            text = json.dumps(episode.row, indent=1, allow_nan=False) + "\n"
+            _save_arrays(scratch / ACTIONS, result.actions.arrays())
+            _save_arrays(scratch / "series.npz", result.series)
+            text = json.dumps(result.row, indent=1, allow_nan=False) + "\n"
             (scratch / "row.json").write_text(text, encoding="utf-8")
             target = self.run(key)
             if target.exists():

@@ -8,8 +8,8 @@ from rich.console import Console
 from rich.table import Table
 
 from sageserve_bench.outcome import AgentOutcome, Outcome
-from sageserve_bench.service import target_label
 from sageserve_bench.statistics import Estimate
+from sageserve_bench.targets import target_label
 
 Format = Callable[[float], str]
 

@@ -51,7 +51,7 @@ class Model:
 _SPLITWISE = "fit of the Splitwise profiles (Patel et al., ISCA 2024), docs/sources.md, Latency"
 _LLAMA3 = "fit of the SageServe Llama-3 tables, TP4, units corrected, docs/sources.md, Latency"
 # A first fit of Llama-3.2-3B's prefill (17.7 + .0233 T + 4.21e-6 T^2) misses the table by 9.2 % in
-# the median; `sageserve_bench.fidelity.refit` moves it as little as brings that to 5.6 %.
+# the median; `benchmarks/lab/refit.py` moves it as little as brings that to 5.6 %.
 _REFIT = _LLAMA3 + "; prefill refitted to a median error below 6 % (docs/fidelity.md)"
 _TO_H100 = "; A100 scaled by the Llama-2-70B ratio of H100 to A100 (A)"
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from sageserve_bench.backends import execute
-from sageserve_bench.episode import Episode
+from sageserve_bench.episode import RunResult
 from sageserve_bench.errors import UserError
 from sageserve_bench.pools import Backend
 from sageserve_bench.tasks import Task
@@ -38,7 +38,7 @@ class Collected:
     def stepped(self, index: int, steps: int) -> None:
         """Ignore it."""
 
-    def finished(self, index: int, episode: Episode) -> None:
+    def finished(self, index: int, result: RunResult) -> None:
         self.done.append(index)
 
 

@@ -17,7 +17,7 @@ from sageserve_bench.errors import UserError
 from sageserve_bench.journal import Journal
 from sageserve_bench.probing import Probe, Prober, with_options
 from sageserve_bench.records import refuse_test_seeds
-from sageserve_bench.service import Service
+from sageserve_bench.targets import Targets
 from sageserve_env.scenario import Scenario, load_scenario
 
 MEANS = {
@@ -31,7 +31,7 @@ MEANS = {
 
 
 def test_the_margin_is_that_of_the_nearest_target() -> None:
-    service = Service.of(load_scenario("o365-day"))
+    service = Targets.of(load_scenario("o365-day"))
     # 4 % miss where 5 % may; half the misses allowed for the worst model.
     assert service.margin(MEANS) == pytest.approx(math.log(5 / 4))
     assert service.misses(MEANS) == ()
@@ -41,7 +41,7 @@ def test_the_margin_is_that_of_the_nearest_target() -> None:
 
 
 def test_a_short_episode_may_leave_what_arrives_in_five_minutes() -> None:
-    assert Service.of(load_scenario("tiny")).unfinished_share == pytest.approx(300.0 / 3600.0)
+    assert Targets.of(load_scenario("tiny")).unfinished_share == pytest.approx(300.0 / 3600.0)
 
 
 @pytest.mark.parametrize("start", [0.0, 0.4, 0.63, 1.0])

@@ -14,7 +14,7 @@ import sageserve_bench
 from sageserve_bench.actionlog import ActionLog, Recorder
 from sageserve_bench.archive import members
 from sageserve_bench.comparison import run_grid
-from sageserve_bench.episode import Episode, run_episode
+from sageserve_bench.episode import RunResult, run_episode
 from sageserve_bench.errors import UserError
 from sageserve_bench.grid import make_grid
 from sageserve_bench.pools import Backend
@@ -82,7 +82,7 @@ def test_an_interrupted_comparison_goes_on(
     (half / "row.json").write_text("{")
     ran: list[Task] = []
 
-    def counted(task: Task, **keywords: object) -> Episode:
+    def counted(task: Task, **keywords: object) -> RunResult:
         ran.append(task)
         return run_episode(task, **keywords)  # type: ignore[arg-type]
 
@@ -100,7 +100,7 @@ def test_an_interrupted_comparison_goes_on(
 def test_ctrl_c_leaves_the_finished_rows(
     tmp_path: Path, small: Scenario, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def interrupted(task: Task, **keywords: object) -> Episode:
+    def interrupted(task: Task, **keywords: object) -> RunResult:
         if task.agent == "reactive":
             raise KeyboardInterrupt
         return run_episode(task, **keywords)  # type: ignore[arg-type]

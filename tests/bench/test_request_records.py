@@ -183,7 +183,7 @@ def test_metrics_without_a_value_are_null(
 
     real = episode.run_episode
 
-    def holed(*arguments: object, **keywords: object) -> episode.Episode:
+    def holed(*arguments: object, **keywords: object) -> episode.RunResult:
         made = real(*arguments, **keywords)  # type: ignore[arg-type]
         made.row.update(ttft_p95_iwf=float("nan"), ttft_p99_iwf=float("inf"), slo_niw=None)
         return made

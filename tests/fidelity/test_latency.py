@@ -8,9 +8,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from lab import refit
 from sageserve_bench.cli import run
 from sageserve_bench.errors import UserError
-from sageserve_bench.fidelity import refit
 from sageserve_bench.fidelity.latency import profile_report
 from sageserve_bench.fidelity.tables import Measured, default_tables, load_tables
 from sageserve_env.catalogue import MODELS, LatencyProfile

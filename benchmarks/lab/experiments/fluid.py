@@ -19,7 +19,7 @@ import pulp
 
 from sageserve_agents.planner.backend import SolverOptions, make_solver
 from sageserve_bench.errors import UserError
-from sageserve_bench.service import UNFINISHED_SHARE, WORST_MODEL_TARGET
+from sageserve_bench.targets import UNFINISHED_SHARE, WORST_MODEL_TARGET
 from sageserve_bench.workload import Workload
 from sageserve_env.simulator.feed import Feed
 

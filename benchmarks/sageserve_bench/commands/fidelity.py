@@ -35,18 +35,13 @@ TablesOption = Annotated[
 def latency(
     json_file: JsonOption = None,
     tables: TablesOption = None,
-    fits: Annotated[
-        bool, typer.Option("--fits", help="Compare other fits of the prefill too (15 s).")
-    ] = False,
 ) -> None:
     """Compare the catalogue's latency profiles with the measured tables."""
-    from sageserve_bench.fidelity.latency import fits_report, latency_report
+    from sageserve_bench.fidelity.latency import latency_report
     from sageserve_bench.fidelity.output import percent, print_table, write_json
     from sageserve_bench.fidelity.tables import default_tables, load_tables
 
-    folder = tables or default_tables()
-    measured = load_tables(folder)
-    report = latency_report(measured)
+    report = latency_report(load_tables(tables or default_tables()))
     names = [
         f"{kind}_{figure}_error{weights}"
         for weights in ("", "_by_size")
@@ -61,25 +56,6 @@ def latency(
             for r in report["profiles"]
         ],
     )
-    if fits:
-        report["fits"] = fits_report(measured)
-        print_table(
-            "Fits of the prefill",
-            ["model", "VM type", "fit", "median", "p90", "median by size", "p90 by size"],
-            [
-                [
-                    r["model"],
-                    r["gpu"],
-                    r["fit"],
-                    *(
-                        percent(float(r[f"prefill_{figure}_error{weights}"]))
-                        for weights in ("", "_by_size")
-                        for figure in ("median", "p90")
-                    ),
-                ]
-                for r in report["fits"]
-            ],
-        )
     if json_file is not None:
         write_json(json_file, report)
 

@@ -40,7 +40,7 @@ FIGURES = (
 class AuthorsModel:
     """A model as the authors' simulator has it: KV as multi-head attention."""
 
-    catalogue_name: str
+    model_name: str
     kv_bytes_per_token: float
     kv_pool_bytes: float
 
@@ -95,7 +95,7 @@ def build_scenario(
             weights_bytes=0.0,  # the pool is given, so the weights do not matter
             kv_bytes_per_token=MODELS[name].kv_bytes_per_token,
             max_context_tokens=longest_prompt,
-            profiles={GPU: recipe_profile(measured[MODELS[name].catalogue_name])},
+            profiles={GPU: recipe_profile(measured[MODELS[name].model_name])},
             kv_pool_bytes=MODELS[name].kv_pool_bytes,
         )
         for name in fleet

@@ -8,7 +8,6 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from sageserve_bench.fidelity import refit
 from sageserve_bench.fidelity.tables import Measured
 from sageserve_env.catalogue import MODELS, LatencyProfile
 
@@ -78,28 +77,3 @@ def latency_report(tables: list[Measured]) -> dict[str, Any]:
         ),
         "profiles": profiles,
     }
-
-
-def fits_report(tables: list[Measured]) -> list[dict[str, Any]]:
-    """Return the errors of four ways to describe the measured prefill, per model and VM type."""
-    reports = []
-    for measured in tables:
-        for name, make in (
-            ("published", refit.published),
-            ("least_squares", refit.least_squares),
-            ("nearest_at_target", refit.refit),
-            ("table", refit.tabulated),
-        ):
-            profile = make(measured)
-            row = {"fit": name, **profile_report(profile, measured)}
-            if not profile.prefill_table:
-                row["prefill_ms"] = [
-                    profile.prefill_base_s * 1e3,
-                    profile.prefill_per_token_s * 1e3,
-                    profile.prefill_per_token2_s * 1e3,
-                ]
-            else:
-                left_out = refit.leave_one_out(measured)
-                row["prefill_median_error_left_out"] = float(np.median(left_out))
-            reports.append(row)
-    return reports

@@ -118,7 +118,7 @@ def simulate(
     return records["ttft_s"], records["e2e_s"]
 
 
-def service_s(profile: LatencyProfile, prompt: int, output: int) -> float:
+def alone_s(profile: LatencyProfile, prompt: int, output: int) -> float:
     """Time that a request takes alone: its prefill and output - 1 decode steps."""
     steps = output - 1
     context = prompt * steps + steps * (steps + 1) / 2  # step k attends to prompt + k tokens
@@ -140,7 +140,7 @@ def _mg1(samples: int, seed: int) -> Iterator[Check]:
     rng = np.random.default_rng(seed)
     sizes = np.array([[100, 5], [1000, 50], [3000, 20], [6000, 200]])
     share = np.array([0.4, 0.3, 0.2, 0.1])
-    each_s = np.array([service_s(LLAMA, int(p), int(o)) for p, o in sizes])
+    each_s = np.array([alone_s(LLAMA, int(p), int(o)) for p, o in sizes])
     mean_s, square_s2 = float(share @ each_s), float(share @ each_s**2)
     for load in (0.5, 0.8):
         rate = load / mean_s
@@ -156,7 +156,7 @@ def _priorities(samples: int, seed: int) -> Iterator[Check]:
     """Two tiers under PF on one instance: a priority queue without preemption."""
     rng = np.random.default_rng(seed)
     prompt = np.array([200, 1000])
-    each_s = np.array([service_s(PER_TOKEN, int(p), 1) for p in prompt])
+    each_s = np.array([alone_s(PER_TOKEN, int(p), 1) for p in prompt])
     rates = np.array([0.4, 0.4]) / each_s
     drawn = rng.choice(2, samples, p=rates / rates.sum())
     arrival_s = _poisson(rng, float(rates.sum()), samples)
@@ -171,7 +171,7 @@ def _priorities(samples: int, seed: int) -> Iterator[Check]:
 def _mdn(samples: int, seed: int, servers: int, load: float) -> Check:
     """Serve in turn by n instances: with equal services, the same as one queue before n servers."""
     rng = np.random.default_rng(seed)
-    service = service_s(PER_TOKEN, 1000, 1)
+    service = alone_s(PER_TOKEN, 1000, 1)
     rate = load * servers / service
     arrival_s = _poisson(rng, rate, samples)
     prompt = np.full(samples, 1000)
@@ -206,7 +206,7 @@ def _decode_throughput() -> Iterator[Check]:
 def _overload(samples: int, seed: int) -> Check:
     """More arrivals than one instance can serve: what waits grows at the difference."""
     rng = np.random.default_rng(seed)
-    service = service_s(PER_TOKEN, 1000, 1)
+    service = alone_s(PER_TOKEN, 1000, 1)
     rate = 1.5 / service
     arrival_s = _poisson(rng, rate, samples)
     prompt = np.full(samples, 1000)

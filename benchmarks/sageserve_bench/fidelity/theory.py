@@ -32,14 +32,14 @@ def mg1_priority_waits_s(
     return waits
 
 
-def mdn_wait_s(rate: float, service_s: float, servers: int) -> float:
+def mdn_wait_s(rate: float, alone_s: float, servers: int) -> float:
     """Mean wait of M/D/n, first come first served, by Crommelin's argument.
 
     All that is in service now has left after one service time D and nothing that waits or arrives
     has: N(t + D) = max(N(t) - n, 0) + Poisson(rate D). The stationary law of this chain gives the
     mean number waiting, and Little's law the wait.
     """
-    load = rate * service_s
+    load = rate * alone_s
     if not load < servers:
         raise ValueError("M/D/n: the load must be below the number of servers")
     # The tail of N falls geometrically; this many states leave less than 1e-9 of the mean out.

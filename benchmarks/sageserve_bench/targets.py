@@ -25,7 +25,7 @@ MOST_MARGIN = 3.0
 
 
 @dataclass(frozen=True)
-class Service:
+class Targets:
     """The service that every agent is held to, on average over its runs.
 
     Attributes:
@@ -37,11 +37,11 @@ class Service:
     unfinished_share: float = UNFINISHED_SHARE
 
     @staticmethod
-    def of(scenario: Scenario) -> Service:
+    def of(scenario: Scenario) -> Targets:
         """Return the targets of a scenario's tiers, its worst model and its end."""
         floors = {f"slo_{tier_key(tier.name)}": tier.target for tier in scenario.tiers}
         floors["slo_worst_model"] = WORST_MODEL_TARGET
-        return Service(floors, most_unfinished(scenario.horizon_s))
+        return Targets(floors, most_unfinished(scenario.horizon_s))
 
     def means(self, rows: Sequence[Row]) -> dict[str, float]:
         """Return the means over rows of what the service is judged by, and of what it costs."""
