@@ -32,6 +32,9 @@ define install
 		>$(VENV)/install.log 2>&1 </dev/null || { tail -n 40 $(VENV)/install.log >&2; exit 1; }
 endef
 
+# So that no first run compiles; where that fails it says why, and the first run does.
+precompile = @$(BIN)/python -m sageserve_env.precompile
+
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
@@ -96,11 +99,13 @@ $(BIN)/python:
 
 $(CORE_STAMP): pyproject.toml constraints.txt | $(BIN)/python
 	$(call install,$(CORE_EXTRAS))
+	$(precompile)
 	@touch $@
 
 # The extras of the tests contain those of `make compare` and `make docs`.
 $(TEST_STAMP): pyproject.toml constraints.txt | $(BIN)/python
 	$(call install,$(TEST_EXTRAS))
+	$(precompile)
 	@touch $(CORE_STAMP) $(DOCS_STAMP) $@
 
 $(DOCS_STAMP): pyproject.toml constraints.txt | $(BIN)/python

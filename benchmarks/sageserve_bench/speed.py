@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from sageserve_bench import speed_cases as cases
+from sageserve_bench import speed_engine as engine
 from sageserve_bench.errors import UserError
+from sageserve_bench.speed_engine import Figures, SpeedOptions
 from sageserve_bench.versions import versions
 
 
@@ -29,7 +31,7 @@ class Figure:
     meaning: str
     floor: float
     more_is_better: bool
-    case: Callable[[bool], cases.Figures]
+    case: Callable[[SpeedOptions], Figures]
 
     def reached(self, value: float) -> bool:
         """Return whether a value reaches the floor."""
@@ -37,19 +39,27 @@ class Figure:
 
 
 FIGURES = (
-    Figure("engine_requests_per_s", "requests a second, full day", 1.2e6, True, cases.engine),
-    Figure("full_day_reactive_s", "full day under reactive, s", 15, False, cases.full_day),
-    Figure("full_day_peak_mb", "peak memory of that day, MB", 1500, False, cases.full_day),
-    Figure("scaling_ratio_10x", "time of 10x the requests over 1x", 11, False, cases.scaling),
-    Figure("env_steps_per_s", "SageServe-v0 steps a second", 1000, True, cases.env_steps),
+    Figure("engine_over_yardstick", "busy hour over yardstick", 1.7, True, engine.engine),
+    Figure("engine_over_yardstick_night", "night hour over yardstick", 1.5, True, engine.engine),
+    Figure(
+        "engine_requests_per_cpu_s", "requests per CPU s, busy hour", 2.8e6, True, engine.engine
+    ),
+    Figure("engine_requests_per_cpu_s_night", "the same at night", 2.5e6, True, engine.engine),
+    Figure("full_day_reactive_s", "10M requests, reactive, s", 7, False, cases.full_day),
+    Figure("full_day_peak_mb", "peak memory of that day, MB", 500, False, cases.full_day),
+    Figure("engine_requests_per_s", "requests a second, whole day", 1.2e6, True, engine.full_size),
+    Figure("scaling_ratio_10x", "time of 10x the requests over 1x", 11, False, engine.scaling),
+    Figure("growth_on_over_off", "KV growth, time on over off", 1.5, False, engine.features),
+    Figure("faults_on_over_off", "faults, time on over off", 1.2, False, engine.features),
+    Figure("records_on_over_off", "records, time on over off", 1.2, False, engine.features),
+    Figure("env_steps_per_s", "SageServe-v0 steps a second", 2200, True, cases.env_steps),
     Figure("step_overhead_us", "a step without traffic, us", 80, False, cases.step_overhead),
-    Figure("vector_speedup_2_threads", "two threads over one", 1.7, True, cases.vector),
+    Figure("vector_speedup_2_threads", "two threads over one", 1.75, True, cases.vector),
     Figure("ilp_small_s", "plan of 3 x 4, s", 0.1, False, cases.ilp_small),
     Figure("ilp_large_s", "plan of 50 x 100 x 3, s", 30, False, cases.ilp_large),
     Figure("import_s", "import sageserve_env, s", 1.0, False, cases.import_time),
-    Figure(
-        "cold_first_step_s", "first step, nothing compiled, s", 90, False, cases.cold_first_step
-    ),
+    Figure("cold_first_step_s", "first step, new user, s", 15, False, cases.cold_first_step),
+    Figure("native_first_step_s", "the same, compiling, s", 60, False, cases.compiling),
 )
 
 
@@ -70,13 +80,16 @@ def choose(only: str | None) -> list[Figure]:
 
 
 def measure(
-    figures: Iterable[Figure], *, quick: bool = False, begin: Callable[[str], None] | None = None
+    figures: Iterable[Figure],
+    options: SpeedOptions | None = None,
+    *,
+    begin: Callable[[str], None] | None = None,
 ) -> tuple[dict[str, float], dict[str, str]]:
     """Measure figures one after the other.
 
     Args:
         figures: Which; a case that gives several of them is run once.
-        quick: Shorter runs, for a first look; not for publication.
+        options: How to measure.
         begin: Called with the key before each case.
 
     Returns:
@@ -84,7 +97,7 @@ def measure(
     """
     values: dict[str, float] = {}
     failures: dict[str, str] = {}
-    ran: set[Callable[[bool], cases.Figures]] = set()
+    ran: set[Callable[[SpeedOptions], Figures]] = set()
     for figure in figures:
         if figure.case in ran:
             continue
@@ -92,7 +105,7 @@ def measure(
         if begin is not None:
             begin(figure.key)
         try:
-            values |= figure.case(quick)
+            values |= figure.case(options or SpeedOptions())
         except ImportError as error:
             failures[figure.key] = " ".join(str(error).split())
     return values, failures

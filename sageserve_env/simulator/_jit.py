@@ -1,9 +1,9 @@
 """The one place where the kernels meet Numba.
 
-Kernels are compiled without the GIL and cached on disk. Numba stamps a cache entry with the file
-of the function itself only; a kernel that calls one in another file would survive an edit there.
-So the entries are stamped with the contents of all folders that hold kernels instead. What is
-optimised, turned into machine code and cached is a kernel that Python calls with all it contains;
+Kernels are compiled without the GIL and kept on disk (`sageserve_traces.compiled`). Numba stamps
+what it keeps with the file of the function itself only; a kernel that calls one in another file
+would survive an edit there. So the stamp here is over all folders that hold kernels. What is
+optimised, turned into machine code and kept is a kernel that Python calls with all it contains;
 kernels that only kernels call are typed and lowered once, and linked into those.
 """
 
@@ -19,11 +19,11 @@ from typing import Any, TypeVar, cast
 
 import numba
 from numba.core import types
-from numba.core.caching import IndexDataCacheFile
 from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler import Compiler
 
 from sageserve_env.simulator._handle import CHECK_BOUNDS
+from sageserve_traces.compiled import keep
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -64,16 +64,9 @@ def _compiled(function: F, *, forceinline: bool) -> F:
         "no_cfunc_wrapper": True,
     }
     njit: Any = numba.njit
-    compiled = njit(cache=True, **options)(function)
-    cache = getattr(compiled, "_cache", None)  # absent with NUMBA_DISABLE_JIT=1
-    if cache is None:
+    compiled = njit(**options)(function)
+    if not keep(compiled, _STAMP):
         return cast(F, compiled)
-    if hasattr(cache, "_cache_file"):
-        cache._cache_file = IndexDataCacheFile(
-            cache_path=cache._cache_path,
-            filename_base=cache._impl.filename_base,
-            source_stamp=_STAMP,
-        )
     inner = compiled
     if not CHECK_BOUNDS:  # an error's message is part of what an inner kernel leaves out
         inner = njit(no_cpython_wrapper=True, pipeline_class=_InnerCompiler, **options)(function)

@@ -6,20 +6,33 @@ of NumPy's generators, number for number.
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from numba import njit
 
+from .compiled import keep
+
 _BELOW_ONE = float(np.nextafter(1.0, 0.0))
 _LEAST_SPAN = float(np.finfo(np.float64).tiny)
+
+_STAMP = hashlib.sha256(Path(__file__).read_bytes()).hexdigest()
 
 Column = npt.NDArray[Any]
 Columns = tuple[Column, Column, Column, Column, Column, Column]
 
 
-@njit(cache=True, nogil=True)
+def _kernel(function: Callable[..., Any]) -> Callable[..., Any]:
+    compiled = njit(nogil=True)(function)
+    keep(compiled, _STAMP)
+    return compiled
+
+
+@_kernel
 def draw(
     rng: np.random.Generator,
     counts: npt.NDArray[np.int64],
@@ -103,7 +116,7 @@ def draw(
     return arrival, model, region, tier, prompt, output
 
 
-@njit(cache=True, nogil=True)
+@_kernel
 def reorder(
     order: npt.NDArray[np.int64],
     arrival: Column,

@@ -13,7 +13,11 @@ def speed(
         Path | None, typer.Option("--json", help="Write the figures to this file.")
     ] = None,
     only: Annotated[
-        str | None, typer.Option(help="Only these figures, as engine_requests_per_s,import_s.")
+        str | None, typer.Option(help="Only these figures, as env_steps_per_s,import_s.")
+    ] = None,
+    yardstick: Annotated[
+        Path | None,
+        typer.Option(help="Script that prints requests per CPU second; default: the one built in."),
     ] = None,
     quick: Annotated[bool, typer.Option("--quick", help="Shorter runs, for a first look.")] = False,
 ) -> None:
@@ -24,6 +28,7 @@ def speed(
     from sageserve_bench import terminal
     from sageserve_bench.rows import write_json
     from sageserve_bench.speed import choose, document, measure
+    from sageserve_bench.speed_engine import SpeedOptions
 
     figures = choose(only)
     console = Console(stderr=True)
@@ -34,7 +39,7 @@ def speed(
             if not console.is_terminal:
                 console.print(f"measuring {key}", highlight=False)
 
-        values, failures = measure(figures, quick=quick, begin=begin)
+        values, failures = measure(figures, SpeedOptions(quick, yardstick), begin=begin)
     if json_file is not None:
         write_json(json_file, document(values, failures, quick))
     table = Table("figure", "key", header_style="bold")
