@@ -179,17 +179,12 @@ class StructuredMode(ActionMode):
             )
         values: dict[str, Any] = {}
         for knob in self.decided.knobs:
-            space, array = self.spaces[knob.name], _array(action[knob.name])
-            if isinstance(space, gym.spaces.Box):
-                kinds = "iu" if knob.integer else "fiu"
-                if self.clip and array.dtype.kind in kinds and array.shape == space.shape:
-                    array = np.clip(array, space.low, space.high)
-                if array.dtype.kind in kinds:
-                    array = array.astype(space.dtype)
-            if not space.contains(array if array.ndim else array[()]):
+            space = self.spaces[knob.name]
+            value = element_of(space, action[knob.name], self.clip)
+            if value is None:
                 got = _describe(action[knob.name])
                 raise ValueError(f"action: {knob.name}: expected {space}, got {got}")
-            values[knob.name] = knob.choices[int(array)] if knob.choices else array
+            values[knob.name] = knob.choices[int(value)] if knob.choices else value
         values = {**self.decided.fixed, **values}
         if "instances" not in values:
             values["instances"] = rule()
@@ -239,6 +234,31 @@ def _normalised(weights: NDArray[np.float64]) -> NDArray[np.float64]:
     total = weights.sum(axis=2, keepdims=True)
     home = np.broadcast_to(np.eye(weights.shape[1]), weights.shape)
     return np.where(total > 0, weights / np.where(total > 0, total, 1.0), home)
+
+
+def element_of(space: gym.Space[Any], value: Any, clip: bool = False) -> Any:
+    """Return the element of a space that a value means, None if it means none.
+
+    Args:
+        space: What the value should be an element of; batches of spaces are spaces too.
+        value: Numbers in arrays, lists, or dictionaries of them.
+        clip: Move numbers that are outside to the nearest of the space.
+    """
+    if isinstance(space, gym.spaces.Dict):
+        if not isinstance(value, Mapping) or set(value) != set(space.spaces):
+            return None
+        parts = {key: element_of(part, value[key], clip) for key, part in space.items()}
+        return None if any(part is None for part in parts.values()) else parts
+    array = _array(value)
+    whole = space.dtype is not None and space.dtype.kind in "iu"
+    if array.shape != space.shape or array.dtype.kind not in ("iu" if whole else "fiu"):
+        return None
+    if clip and isinstance(space, gym.spaces.Box):
+        array = np.clip(array, space.low, space.high)
+    elif clip and isinstance(space, gym.spaces.MultiDiscrete):
+        array = np.clip(array, space.start, space.start + space.nvec - 1)
+    element = array.astype(space.dtype)[()]
+    return element if space.contains(element) else None
 
 
 def _array(value: Any) -> NDArray[Any]:

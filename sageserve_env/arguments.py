@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import difflib
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,13 @@ from sageserve_env._config import unknown_key_message
 from sageserve_env.scenario import Scenario
 
 RESET_OPTIONS = ("trace_seed",)
+
+
+def unknown_keyword_message(key: str, valid: Sequence[str], where: str) -> str:
+    """Return what Python says of an unexpected keyword, naming the nearest valid one."""
+    near = difflib.get_close_matches(key, valid, n=1, cutoff=0.5)
+    hint = f". Did you mean '{near[0]}'?" if near else f" (valid: {', '.join(valid)})"
+    return f"{where} got an unexpected keyword argument '{key}'{hint}"
 
 
 def adjusted(

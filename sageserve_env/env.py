@@ -9,12 +9,18 @@ from typing import Any
 
 import gymnasium as gym
 import numpy as np
+from gymnasium.envs.registration import EnvSpec
 from numpy.typing import NDArray
 
-from sageserve_env._config import unknown_key_message
 from sageserve_env.action_modes import make_action_mode
 from sageserve_env.actions import ClusterAction
-from sageserve_env.arguments import adjusted, checked_flag, checked_seed, forced_trace_seed
+from sageserve_env.arguments import (
+    adjusted,
+    checked_flag,
+    checked_seed,
+    forced_trace_seed,
+    unknown_keyword_message,
+)
 from sageserve_env.control import decided
 from sageserve_env.kernels.buffers import SUMS, build_buffers
 from sageserve_env.kernels.decode import reactive
@@ -23,6 +29,7 @@ from sageserve_env.kernels.step import IN_FORCE, REJECTED, look
 from sageserve_env.kernels.step import step as step_kernel
 from sageserve_env.knobs import default_routing
 from sageserve_env.observe import Layout, Observation, Units
+from sageserve_env.registration import writable
 from sageserve_env.render import RENDER_MODES, Renderer
 from sageserve_env.rewards import Change, Reward, Vector, make_reward, vector_of
 from sageserve_env.scenario import Scenario, load_scenario
@@ -34,6 +41,8 @@ from sageserve_env.snapshot import EnvSnapshot
 from sageserve_env.view import ClusterView
 from sageserve_env.workload import TRAIN_SEEDS, TraceSpec, Workload, Workloads
 from sageserve_traces import DemandSeries, TraceSource
+
+NOT_YET = np.float64(0.0)  # a figure of an episode that is not over; NaN would equal nothing
 
 
 class SageServeEnv(gym.Env[Observation, Any]):
@@ -51,24 +60,27 @@ class SageServeEnv(gym.Env[Observation, Any]):
 
     ## Action Space
 
-    `action_mode` chooses the form and `control` what is decided; all forms mean a `ClusterAction`.
+    ``control`` says what is decided and ``action_mode`` in which form; all forms mean a
+    `ClusterAction`. The table of knobs, `sageserve_env.knobs.KNOBS`, says what there is;
     ``env.unwrapped.action_names`` names the entries.
 
-    * ``continuous``: ``Box(-1, 1, float32)``. Targets per endpoint and VM type; with ``joint`` also
-      routing penalties and ceilings for batch work; with ``routing`` only shares.
-    * ``discrete``: ``MultiDiscrete``. Changes of -2 to +2 instances; with ``joint`` also a routing
-      and a batch preset; with ``routing`` a destination per (model, origin).
-    * ``structured``: ``Dict`` of the fields of `ClusterAction`; ``joint`` only.
+    * ``continuous``: ``Box(-1, 1, float32)``. Targets per endpoint and VM type, penalties (for the
+      router ``shares``: shares) per model, origin and destination, ceilings for batch work.
+    * ``discrete``: ``MultiDiscrete``. Changes of -2 to +2 instances, a routing preset (for
+      ``shares``: a destination per model and origin), a preset of the ceilings.
+    * ``structured``: ``Dict`` of the fields of `ClusterAction` that are decided.
 
     The zero action of ``continuous`` is the scenario's own behaviour: initial fleet, round trips as
-    penalties, its own ceilings. The formulas are in `sageserve_env.action_modes`. Discrete actions
-    come with masks: ``env.unwrapped.action_masks()`` and ``info["action_mask"]``, flat bool arrays
-    as in SB3-Contrib; a masked choice is clipped to the limits. An action of the wrong type or
-    shape, with NaN, or outside the space raises ``ValueError`` and changes nothing.
+    penalties, its own ceilings. The formulas are in `sageserve_env.forms`. Discrete actions come
+    with masks: ``env.unwrapped.action_masks()`` and ``info["action_mask"]``, flat bool arrays as in
+    SB3-Contrib; a masked choice is clipped to the limits. Lists and arrays of any numeric type are
+    taken. An action of the wrong shape, with NaN, or outside the space raises ``ValueError`` and
+    changes nothing; with ``clip_actions=True`` numbers outside are moved to the space.
 
-    With ``control="scaling"`` requests are routed by the scenario's router; with
-    ``control="routing"`` the fleet is scaled by the paper's reactive rule (out above 70 %
-    utilisation, in below 30 %).
+    What is not decided is what ``policy`` fixes or, without it, the scenario's: router, matrix,
+    ceilings, discipline. Where nobody decides the targets, the paper's reactive rule does (out
+    above 70 % utilisation, in below 30 %). ``control="routing"`` alone decides shares, unless
+    ``policy`` names another router.
 
     ## Observation Space
 
@@ -114,27 +126,49 @@ class SageServeEnv(gym.Env[Observation, Any]):
     ## Episode End
 
     ``terminated`` is always False. ``truncated`` is True at the horizon, which is shortened by a
-    trace that ends earlier; then ``info["episode_metrics"]`` has the figures of the episode: cost,
-    GPU-hours, attainment and latencies per tier.
+    trace that ends earlier.
+
+    ## Information
+
+    ``reset`` and ``step`` give the same keys with arrays, NumPy scalars or dictionaries of them:
+
+    * ``trace_seed``: seed of the trace.
+    * ``reward_terms``: the terms of the step's reward by name; zeros at a reset.
+    * ``cost``, ``cost_budget``: requests that became known as missed, and how many of those judged
+      in the step the tiers' targets allow to.
+    * ``episode_metrics``: figures of the episode by name (cost, GPU-hours, attainment and
+      latencies per tier) at its end, 0 before it.
+    * ``action_mask``: with discrete actions, which choices lead somewhere.
+
+    Names and texts are attributes of ``env.unwrapped``: ``action_names``, ``observation_names``,
+    ``reward.names``, ``scenario.name``, ``workload.trace.name``.
 
     ## Arguments
 
     ```python
     import gymnasium as gym, sageserve_env
-    env = gym.make("SageServe-v0", scenario="o365-day", trace="azure-2023-conv")
+    env = gym.make("SageServe-v0", control="scaling+batch", policy={"discipline": "triage"})
     ```
 
-    * ``scenario``: name, YAML file or `Scenario`.
-    * ``trace``: name, file or `TraceSource`; default is the scenario's workload.
-    * ``decision_interval_s``, ``horizon_s``: override the scenario's.
-    * ``start``: ``fixed`` or ``random``.
-    * ``action_mode``: ``continuous``, ``discrete`` or ``structured``.
-    * ``control``: ``joint``, ``scaling`` or ``routing``.
-    * ``observation_mode``: ``flat`` or ``endpoints``.
-    * ``reward``: name or object; ``vector_reward``: return its terms as a vector.
-    * ``render_mode``: ``ansi``, ``rgb_array`` or ``human``.
+    * ``scenario`` (``"o365-day"``): name, YAML file or `Scenario`.
+    * ``trace`` (None): name, file or `TraceSource`; None takes the scenario's workload.
+    * ``decision_interval_s``, ``horizon_s`` (None): override the scenario's.
+    * ``start`` (``"fixed"``): ``fixed`` or ``random``; ``start_s`` (0): begin that much later in
+      the trace.
+    * ``action_mode`` (``"continuous"``): ``continuous``, ``discrete`` or ``structured``.
+    * ``control`` (``"joint"``): ``joint`` for all that has an effect, or ``scaling``, ``routing``,
+      ``batch`` (and ``discipline``, structured only), several with ``+``.
+    * ``policy`` (None): values of knobs that are not decided, such as ``{"router":
+      "least_wait_kv", "discipline": "triage", "niw_release": 0.5}``.
+    * ``targets`` (``"absolute"``): form of continuous targets, ``absolute`` or ``delta`` (a change
+      of the target in force).
+    * ``clip_actions`` (False): clip actions to the space instead of refusing them.
+    * ``observation_mode`` (``"flat"``): ``flat`` or ``endpoints``.
+    * ``reward`` (``"dollars"``): name or object; ``vector_reward`` (False): return its terms as a
+      vector.
+    * ``render_mode`` (None): ``ansi``, ``rgb_array`` or ``human``.
 
-    An unknown or unusable argument raises ``ValueError``.
+    An unknown argument raises ``TypeError``, an unusable one ``ValueError``.
 
     ## Version History
 
@@ -145,6 +179,8 @@ class SageServeEnv(gym.Env[Observation, Any]):
         "render_modes": list(RENDER_MODES),
         "render_fps": 4,
     }
+
+    _spec: EnvSpec | None = None
 
     def __init__(
         self,
@@ -165,25 +201,10 @@ class SageServeEnv(gym.Env[Observation, Any]):
         start_s: float = 0.0,
         **unknown: Any,
     ) -> None:
+        given = locals()
+        self._keywords: dict[str, Any] = {key: given[key] for key in KEYWORDS}
         for key in unknown:
-            raise ValueError(unknown_key_message(key, list(KEYWORDS), "SageServeEnv"))
-        self._keywords: dict[str, Any] = {
-            "scenario": scenario,
-            "trace": trace,
-            "decision_interval_s": decision_interval_s,
-            "horizon_s": horizon_s,
-            "start": start,
-            "action_mode": action_mode,
-            "control": control,
-            "policy": policy,
-            "targets": targets,
-            "clip_actions": clip_actions,
-            "observation_mode": observation_mode,
-            "reward": reward,
-            "vector_reward": vector_reward,
-            "render_mode": render_mode,
-            "start_s": start_s,
-        }
+            raise TypeError(unknown_keyword_message(key, KEYWORDS, "SageServeEnv.__init__()"))
         if render_mode is not None and render_mode not in RENDER_MODES:
             raise ValueError(
                 f"render_mode: expected one of {', '.join(RENDER_MODES)} or None, "
@@ -206,6 +227,7 @@ class SageServeEnv(gym.Env[Observation, Any]):
         self.action_owners = self._mode.owners
         self.action_changes = self._mode.changes
         self.no_change = self._mode.no_change
+        self.clip_actions = self._mode.clip
         self.observation_names = self.layout.names
 
         self.reward = make_reward(reward)
@@ -234,6 +256,8 @@ class SageServeEnv(gym.Env[Observation, Any]):
         self._over = True
         self._totals: list[float] = []
         self._total_reward = 0.0
+        self._trace_seed = 0
+        self._metric_names: tuple[str, ...] = ()
 
     # -- step -----------------------------------------------------------------------------------
 
@@ -306,21 +330,30 @@ class SageServeEnv(gym.Env[Observation, Any]):
         budget = 0.0
         for allowed, good, bad in zip(self._allowed, change.attained, change.missed, strict=True):
             budget += allowed * (good + bad)
-        info: dict[str, Any] = {
-            "reward_terms": terms,
-            "cost": self.reward.cost(change),
-            "cost_budget": budget,
-        }
-        if len(self._mode.decoder.mask):
-            info["action_mask"] = self._mode.decoder.mask.copy()
-        if self._over:
-            info["episode_metrics"] = self.episode_metrics()
+        info = self._info(terms, self.reward.cost(change), budget)
         if self.reward.vector:
             value = vector_of(terms)
         if self._renderer is not None:
             self._renderer.record(self._simulator, change, value)
         observation = self.layout.present(self._scaling.observation)
         return observation, value, False, self._over, info
+
+    def _info(self, terms: Mapping[str, float], cost: float, budget: float) -> dict[str, Any]:
+        """Return the info of a step or a reset: the same keys, arrays and NumPy scalars only."""
+        if self._over:
+            metrics = {k: np.float64(v) for k, v in self.episode_metrics().items()}
+        else:
+            metrics = dict.fromkeys(self._metric_names, NOT_YET)
+        info: dict[str, Any] = {
+            "trace_seed": np.int64(self._trace_seed),
+            "reward_terms": {name: np.float64(term) for name, term in terms.items()},
+            "cost": np.float64(cost),
+            "cost_budget": np.float64(budget),
+            "episode_metrics": metrics,
+        }
+        if len(self._mode.decoder.mask):
+            info["action_mask"] = self._mode.decoder.mask.copy()
+        return info
 
     def _change(self) -> Change:
         """Return what the step added to the sums, and at the end what is left undone."""
@@ -372,11 +405,11 @@ class SageServeEnv(gym.Env[Observation, Any]):
         self._total_reward = 0.0
         self._look()
         self._totals = self._buffers.totals.tolist()
-        info: dict[str, Any] = {"trace_seed": trace_seed, "trace": workload.trace.name}
-        if len(self._mode.decoder.mask):
-            info["action_mask"] = self._mode.decoder.mask.copy()
+        self._trace_seed = trace_seed
+        self._metric_names = self._metric_names or tuple(self.episode_metrics())
         if self._renderer is not None:
             self._renderer.start(self._simulator)
+        info = self._info(dict.fromkeys(self.reward.names, 0.0), 0.0, 0.0)
         return self.layout.present(self._scaling.observation), info
 
     def _begin(self, workload: Workload) -> None:
@@ -444,6 +477,15 @@ class SageServeEnv(gym.Env[Observation, Any]):
         """Return the demand before time 0 as agents are told it, in bins of a minute."""
         return self.workload.history()
 
+    @property
+    def spec(self) -> EnvSpec | None:
+        """How Gymnasium made the environment; its arguments can be written as JSON."""
+        return self._spec
+
+    @spec.setter
+    def spec(self, spec: EnvSpec | None) -> None:
+        self._spec = writable(spec)
+
     def render(self) -> Any:
         """Return a table (``ansi``) or an image (``rgb_array``), or update the window."""
         if self._renderer is None:
@@ -473,6 +515,7 @@ class SageServeEnv(gym.Env[Observation, Any]):
             self._steps,
             list(self._totals),
             self._total_reward,
+            self._trace_seed,
             dict(self.np_random.bit_generator.state),
         )
 
@@ -495,9 +538,11 @@ class SageServeEnv(gym.Env[Observation, Any]):
         self._time_s = simulator.time_s
         self._over = self._time_s >= workload.horizon_s
         self._total_reward = snapshot.total_reward
+        self._trace_seed = snapshot.trace_seed
         self.np_random.bit_generator.state = snapshot.random_state
         self._look()
         self._totals = list(snapshot.totals)
+        self._metric_names = self._metric_names or tuple(self.episode_metrics())
         return self.layout.present(self._scaling.observation)
 
     def observe_into(self, row: NDArray[np.float32]) -> None:

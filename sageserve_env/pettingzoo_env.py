@@ -9,6 +9,7 @@ import gymnasium as gym
 import numpy as np
 from numpy.typing import NDArray
 
+from sageserve_env.action_modes import element_of
 from sageserve_env.arguments import RESET_OPTIONS, checked_options
 from sageserve_env.env import SageServeEnv
 from sageserve_env.observe import blocks
@@ -149,10 +150,11 @@ class RegionalEnv(ParallelEnv):  # type: ignore[misc]
         joint = np.zeros(self.env.action_space.shape or (), self.env.action_space.dtype)
         votes = []
         for agent in self.agents:
-            action, space = actions[agent], self.action_spaces[agent]
-            if not (isinstance(action, np.ndarray) and space.contains(action)):
+            space = self.action_spaces[agent]
+            action = element_of(space, actions[agent], self.env.clip_actions)
+            if action is None:
                 raise ValueError(
-                    f"actions: {agent}: expected an element of {space}, got {action!r}"
+                    f"actions: {agent}: expected an element of {space}, got {actions[agent]!r}"
                 )
             own = len(self._decided[agent])
             joint[self._decided[agent]] = action[:own]

@@ -18,4 +18,5 @@ class EnvSnapshot:
     steps: int
     totals: list[float]
     total_reward: float
+    trace_seed: int
     random_state: dict[str, Any]

@@ -10,13 +10,16 @@ from typing import Any
 
 import gymnasium as gym
 import numpy as np
+from gymnasium.envs.registration import EnvSpec
 from gymnasium.vector import AutoresetMode
 from gymnasium.vector.utils import batch_space, iterate
 from numpy.typing import NDArray
 
+from sageserve_env.action_modes import element_of
 from sageserve_env.arguments import checked_options, checked_seed, forced_trace_seed
 from sageserve_env.env import SageServeEnv
 from sageserve_env.observe import Observation
+from sageserve_env.registration import writable
 
 Result = tuple[Any, Any, bool, bool, dict[str, Any]]
 
@@ -26,28 +29,58 @@ class SageServeVectorEnv(gym.vector.VectorEnv[Observation, Any, Any]):
 
     Simulation runs in kernels without the GIL, so threads use several cores without the cost of
     processes. Results equal those of N single environments (and of ``SyncVectorEnv``) bit for bit,
-    whatever the number of threads. The autoreset mode is next-step, as is Gymnasium's default: the
-    step after a truncated one ignores the action, resets, and returns reward 0.
+    whatever the number of threads and the autoreset mode:
+
+    * next-step, as is Gymnasium's default: the step after a truncated one ignores the action,
+      resets, and returns reward 0;
+    * same-step: the truncated step resets at once; ``infos["final_obs"]`` and
+      ``infos["final_info"]`` have what the episode ended with;
+    * disabled: reset what has ended with the option ``reset_mask``.
 
     Args:
         num_envs: Number of environments.
         threads: Number of threads; default is one per core, at most ``num_envs``.
+        autoreset_mode: An ``AutoresetMode`` of Gymnasium or its value, ``NextStep`` (default),
+            ``SameStep`` or ``Disabled``.
+        max_episode_steps: Truncate episodes after that many steps, as ``TimeLimit`` does.
         **keywords: Arguments of `SageServeEnv`.
 
     Raises:
-        ValueError: If an argument is unknown or unusable.
+        TypeError: If an argument is unknown.
+        ValueError: If an argument is unusable.
     """
 
     metadata: dict[str, Any] = {  # noqa: RUF012 - as the base class declares it
         **SageServeEnv.metadata,
         "autoreset_mode": AutoresetMode.NEXT_STEP,
     }
+    _spec: EnvSpec | None = None
 
-    def __init__(self, num_envs: int = 1, *, threads: int | None = None, **keywords: Any) -> None:
-        for key, value in (("num_envs", num_envs), ("threads", threads)):
+    def __init__(
+        self,
+        num_envs: int = 1,
+        *,
+        threads: int | None = None,
+        autoreset_mode: str | AutoresetMode = AutoresetMode.NEXT_STEP,
+        max_episode_steps: int | None = None,
+        **keywords: Any,
+    ) -> None:
+        for key, value in (
+            ("num_envs", num_envs),
+            ("threads", threads),
+            ("max_episode_steps", max_episode_steps),
+        ):
             whole = isinstance(value, int) and not isinstance(value, bool)
             if value is not None and not (whole and value >= 1):
                 raise ValueError(f"{key}: expected a whole number of at least 1, got {value!r}")
+        modes = [mode.value for mode in AutoresetMode]
+        if not isinstance(autoreset_mode, AutoresetMode) and autoreset_mode not in modes:
+            raise ValueError(
+                f"autoreset_mode: expected one of {', '.join(modes)}, got {autoreset_mode!r}"
+            )
+        self.autoreset_mode = AutoresetMode(autoreset_mode)
+        self.metadata = {**SageServeEnv.metadata, "autoreset_mode": self.autoreset_mode}
+        self.max_episode_steps = max_episode_steps
         self.envs = [SageServeEnv(**keywords) for _ in range(num_envs)]
         first = self.envs[0]
         self.num_envs = num_envs
@@ -63,6 +96,7 @@ class SageServeVectorEnv(gym.vector.VectorEnv[Observation, Any, Any]):
         self.no_change = first.no_change
         self._observations = np.zeros((num_envs, first.layout.size), dtype=np.float32)
         self._ended = np.zeros(num_envs, dtype=np.bool_)
+        self._steps = [0] * num_envs
         self._spent_s = [0.0] * num_envs
         self._results: list[Result | None] = [None] * num_envs
         self._pool: ThreadPoolExecutor | None = None
@@ -84,8 +118,10 @@ class SageServeVectorEnv(gym.vector.VectorEnv[Observation, Any, Any]):
         Raises:
             ValueError: If it is not one; nothing has changed then.
         """
-        self._check(actions)
-        each = list(iterate(self.action_space, actions))
+        each = list(iterate(self.action_space, self._checked(actions)))
+        if self.autoreset_mode == AutoresetMode.DISABLED and self._ended.any():
+            raise gym.error.ResetNeeded("reset what has ended with the option reset_mask")
+        finals: list[dict[str, Any] | None] = [None] * self.num_envs
 
         def run(i: int) -> None:
             env = self.envs[i]
@@ -93,16 +129,28 @@ class SageServeVectorEnv(gym.vector.VectorEnv[Observation, Any, Any]):
                 observation, info = env.reset()
                 zero = np.zeros(env.reward_dim, np.float32) if env.reward.vector else 0.0
                 self._results[i] = (observation, zero, False, False, info)
-            else:
-                self._results[i] = env.step(each[i])
+                self._steps[i] = 0
+                return
+            observation, reward, terminated, truncated, info = env.step(each[i])
+            self._steps[i] += 1
+            truncated = truncated or self._steps[i] == self.max_episode_steps
+            if truncated and self.autoreset_mode == AutoresetMode.SAME_STEP:
+                finals[i] = {"final_obs": observation, "final_info": info}
+                observation, info = env.reset()
+                self._steps[i] = 0
+            self._results[i] = (observation, reward, terminated, truncated, info)
 
         self._run(run)
         results = [r for r in self._results if r is not None]
         rewards = np.array([r[1] for r in results])
         truncated = np.array([r[3] for r in results])
-        self._ended = truncated.copy()
+        same_step = self.autoreset_mode == AutoresetMode.SAME_STEP
+        self._ended = np.zeros_like(truncated) if same_step else truncated.copy()
         terminated = np.zeros(self.num_envs, dtype=np.bool_)
-        infos = self._merge([r[4] for r in results])
+        infos = self._joined([r[4] for r in results])
+        for i, final in enumerate(finals):
+            if final is not None:
+                infos = self._add_info(infos, final, i)
         return self._present(), rewards, terminated, truncated, infos
 
     def reset(
@@ -132,11 +180,17 @@ class SageServeVectorEnv(gym.vector.VectorEnv[Observation, Any, Any]):
 
         def run(i: int) -> None:
             if mask[i]:
+                self._steps[i] = 0
                 infos[i] = self.envs[i].reset(seed=seeds[i], options=dict(options))[1]
 
         self._run(run)
         self._ended &= ~mask
-        return self._present(), self._merge(infos)
+        if mask.all():
+            return self._present(), self._joined(infos)
+        merged: dict[str, Any] = {}
+        for i in np.flatnonzero(mask):
+            merged = self._add_info(merged, infos[i], int(i))
+        return self._present(), merged
 
     def _seeds(self, seed: Any) -> list[int | None]:
         """Return a seed for every environment."""
@@ -147,19 +201,18 @@ class SageServeVectorEnv(gym.vector.VectorEnv[Observation, Any, Any]):
             raise ValueError(f"seed: expected {self.num_envs} seeds, got {len(seed)}")
         return [checked_seed(one) for one in seed]
 
-    def _check(self, actions: Any) -> None:
-        """Refuse actions before any environment has seen them."""
-        if isinstance(self.single_action_space, gym.spaces.Dict):
-            right = isinstance(actions, dict)
-        else:
-            right = isinstance(actions, np.ndarray)
-        if not (right and self.action_space.contains(actions)):
+    def _checked(self, actions: Any) -> Any:
+        """Return the actions with the types of the space, before any environment has seen them."""
+        space = self.action_space
+        taken = element_of(space, actions, self.envs[0].clip_actions)
+        if taken is None:
             shape = getattr(actions, "shape", None)
             dtype = getattr(actions, "dtype", type(actions).__name__)
             raise ValueError(
-                f"actions: expected an element of {self.action_space}, got {dtype} of shape "
-                f"{shape}, or with values outside it"
+                f"actions: expected an element of {space}, got {dtype} of shape {shape}, or with "
+                "values outside it"
             )
+        return taken
 
     def _run(self, work: Callable[[int], None]) -> None:
         """Do ``work`` for every environment; each thread takes the next one that is left.
@@ -196,24 +249,26 @@ class SageServeVectorEnv(gym.vector.VectorEnv[Observation, Any, Any]):
             return self.envs[0].layout.split(self._observations)
         return self._observations.copy()
 
-    def _merge(self, infos: list[dict[str, Any]]) -> dict[str, Any]:
-        """Join the infos as Gymnasium does; what every environment has is joined column-wise."""
-        merged: dict[str, Any] = {}
-        if all("reward_terms" in info for info in infos):
-            everywhere = np.ones(self.num_envs, dtype=np.bool_)
-            terms: dict[str, Any] = {}
-            for key in infos[0]["reward_terms"]:
-                terms[key] = np.array([info["reward_terms"][key] for info in infos])
-                terms[f"_{key}"] = everywhere.copy()
-            merged = {"reward_terms": terms, "_reward_terms": everywhere}
-            for key in ("cost", "cost_budget"):
-                merged[key] = np.array([info[key] for info in infos])
-                merged[f"_{key}"] = everywhere.copy()
-            done = {"reward_terms", "cost", "cost_budget"}
-            infos = [{k: v for k, v in info.items() if k not in done} for info in infos]
-        for i, info in enumerate(infos):
-            merged = self._add_info(merged, info, i)
-        return merged
+    def _joined(self, infos: list[dict[str, Any]]) -> dict[str, Any]:
+        """Join infos that all have the same keys, with the masks that Gymnasium adds."""
+        joined: dict[str, Any] = {}
+        for key, first in infos[0].items():
+            if isinstance(first, dict):
+                joined[key] = self._columns([info[key] for info in infos])
+            else:
+                joined[key] = np.array([info[key] for info in infos])
+            joined[f"_{key}"] = np.ones(self.num_envs, dtype=np.bool_)
+        return joined
+
+    def _columns(self, rows: list[dict[str, Any]]) -> dict[str, Any]:
+        """Join dictionaries of numbers, in two arrays whose rows are the values and the masks."""
+        values = np.array([list(row.values()) for row in rows]).T.copy()
+        joined: dict[str, Any] = {}
+        for key, column, mask in zip(
+            rows[0], values, np.ones(values.shape, dtype=np.bool_), strict=True
+        ):
+            joined[key], joined[f"_{key}"] = column, mask
+        return joined
 
     # -- looking --------------------------------------------------------------------------------
 
@@ -235,6 +290,23 @@ class SageServeVectorEnv(gym.vector.VectorEnv[Observation, Any, Any]):
     def get_attr(self, name: str) -> tuple[Any, ...]:
         """Return an attribute of every environment."""
         return tuple(getattr(env, name) for env in self.envs)
+
+    def set_attr(self, name: str, values: Any) -> None:
+        """Set an attribute of every environment, from a list of values or one for all."""
+        each = values if isinstance(values, (list, tuple)) else [values] * self.num_envs
+        if len(each) != self.num_envs:
+            raise ValueError(f"{name}: expected {self.num_envs} values, got {len(each)}")
+        for env, value in zip(self.envs, each, strict=True):
+            env.set_wrapper_attr(name, value)
+
+    @property
+    def spec(self) -> EnvSpec | None:
+        """How Gymnasium made the environment; its arguments can be written as JSON."""
+        return self._spec
+
+    @spec.setter
+    def spec(self, spec: EnvSpec | None) -> None:
+        self._spec = writable(spec)
 
     def action_masks(self) -> NDArray[np.bool_]:
         """Return the masks of discrete actions, [num_envs, sum of choices]."""

@@ -208,7 +208,9 @@ class Lagrangian(gym.Wrapper[Any, Any, Any, Any], RecordConstructorArgs):
     ) -> tuple[Any, dict[str, Any]]:
         """Start an episode; the multiplier is kept."""
         self._missed = self._allowed = 0.0
-        return self.env.reset(seed=seed, options=options)
+        observation, info = self.env.reset(seed=seed, options=options)
+        info["multiplier"] = np.float64(self.multiplier)
+        return observation, info
 
     def step(self, action: Any) -> StepResult:
         """Step and charge the violations; ``info["multiplier"]`` says at which rate."""
@@ -216,7 +218,7 @@ class Lagrangian(gym.Wrapper[Any, Any, Any, Any], RecordConstructorArgs):
         self._missed += info["cost"]
         self._allowed += info["cost_budget"]
         charge = self._held.charge(info["cost"], info["cost_budget"])
-        info["multiplier"] = self.multiplier
+        info["multiplier"] = np.float64(self.multiplier)
         if truncated:
             self._held.update(self._missed, self._allowed)
         return observation, float(reward) - charge, terminated, truncated, info
@@ -245,6 +247,14 @@ class LinearScalarisation(gym.Wrapper[Any, Any, Any, Any], RecordConstructorArgs
                     f"LinearScalarisation: unknown term {name!r} (terms: {', '.join(reward.names)})"
                 )
         self.weights = np.array([weights.get(name, 1.0) for name in reward.names])
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Any, dict[str, Any]]:
+        """Start an episode."""
+        observation, info = self.env.reset(seed=seed, options=options)
+        info["vector_reward"] = np.zeros(len(self.weights), dtype=np.float32)
+        return observation, info
 
     def step(self, action: Any) -> StepResult:
         """Step; the vector is kept in ``info["vector_reward"]``."""

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import yaml
 
+import sageserve_env
 from sageserve_env import load_scenario
 from sageserve_traces import RequestTrace, make_trace
 from tests.env.common import TINY, make
@@ -33,7 +34,6 @@ def small_trace(duration_s: float = 300.0) -> RequestTrace:
 @pytest.mark.parametrize(
     ("keywords", "message"),
     [
-        ({"scenari": "tiny"}, "did you mean 'scenario'"),
         ({"scenario": "tyny"}, "did you mean 'tiny'"),
         ({"trace": "no-such-trace"}, "neither a file nor a named trace"),
         ({"trace": 3}, "trace: expected a name, a path or a TraceSource"),
@@ -44,7 +44,6 @@ def small_trace(duration_s: float = 300.0) -> RequestTrace:
         ({"start": "rndom"}, "did you mean 'random'"),
         ({"action_mode": "continous"}, "did you mean 'continuous'"),
         ({"control": "scale"}, "did you mean 'scaling'"),
-        ({"action_mode": "structured", "control": "scaling"}, "control must be 'joint'"),
         ({"observation_mode": "flt"}, "did you mean 'flat'"),
         ({"reward": "dollar"}, "did you mean 'dollars'"),
         ({"reward": 3}, "expected a name or a Reward"),
@@ -62,6 +61,14 @@ def small_trace(duration_s: float = 300.0) -> RequestTrace:
 def test_bad_arguments_give_one_clear_error(keywords: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         gym.make(TINY, **keywords)
+
+
+def test_an_unknown_argument_is_a_type_error_as_python_words_it() -> None:
+    for made in (make, sageserve_env.parallel_env, sageserve_env.SageServeVectorEnv):
+        with pytest.raises(TypeError, match="unexpected keyword argument 'scenari'"):
+            made(scenari="tiny")
+    with pytest.raises(TypeError, match=r"'frame_skip' \(valid: scenario, trace, "):
+        make(frame_skip=4)
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ import pickle
 import subprocess
 import sys
 import warnings
+from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
@@ -102,6 +103,50 @@ def test_spec_round_trip(env_id: str) -> None:
     assert data_equivalence(env.reset(seed=1), twin.reset(seed=1), exact=True)
 
 
+def test_a_specification_with_paths_and_arrays_can_be_written(tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text("base: tiny\ninitial_instances: 3\n")
+    policy = {"niw_release": np.array([0.25, 0.5]), "discipline": "edf"}
+    for env in (
+        gym.make(TINY, scenario=path, policy=policy, control="scaling"),
+        gym.make_vec(TINY, num_envs=2, scenario=path, policy=policy, control="scaling"),
+    ):
+        assert env.spec is not None
+        spec = EnvSpec.from_json(env.spec.to_json())
+        assert spec.kwargs["scenario"] == str(path)
+        assert spec.kwargs["policy"] == {"niw_release": [0.25, 0.5], "discipline": "edf"}
+    single = gym.make(EnvSpec.from_json(gym.make(TINY, scenario=path).spec.to_json()))
+    assert single.unwrapped.scenario.initial_instances == 3
+
+
+def kinds(info: dict[str, Any]) -> dict[str, Any]:
+    """Return the type of every value, by key; dictionaries are opened."""
+    return {k: kinds(v) if isinstance(v, dict) else type(v) for k, v in info.items()}
+
+
+@pytest.mark.parametrize(
+    "keywords",
+    [{}, {"action_mode": "discrete"}, {"action_mode": "structured"}, {"reward": "vector"}],
+)
+def test_info_has_the_same_numeric_keys_at_reset_and_step(keywords: dict[str, Any]) -> None:
+    env = make(TINY, horizon_s=180.0, **keywords)
+    _, info = env.reset(seed=5)
+    first = kinds(info)
+
+    def leaves(found: dict[str, Any]) -> list[type]:
+        return [t for v in found.values() for t in (leaves(v) if isinstance(v, dict) else [v])]
+
+    assert all(issubclass(kind, (np.ndarray, np.generic)) for kind in leaves(first))
+    env.action_space.seed(0)
+    for _ in range(3):
+        *_, truncated, info = env.step(env.action_space.sample())
+        assert kinds(info) == first
+        assert info["trace_seed"] == 5
+    assert truncated
+    assert info["episode_metrics"] == env.episode_metrics()
+    assert kinds(env.reset()[1]) == first
+
+
 @pytest.mark.parametrize("env_id", IDS)
 def test_two_runs_of_a_seed_agree_to_the_last_bit(env_id: str) -> None:
     assert play(make(env_id), 11, 3) == play(make(env_id), 11, 3)
@@ -120,7 +165,8 @@ def test_the_horizon_truncates_and_gives_the_metrics() -> None:
     ends = []
     for _ in range(3):
         _, _, terminated, truncated, info = env.step(np.zeros(env.action_space.shape, np.float32))
-        ends.append((terminated, truncated, "episode_metrics" in info))
+        known = info["episode_metrics"]["cost_usd"] > 0
+        ends.append((terminated, truncated, known))
     assert ends == [(False, False, False), (False, False, False), (False, True, True)]
     assert env.simulator.time_s == 150.0
     metrics = info["episode_metrics"]

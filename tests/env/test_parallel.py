@@ -74,7 +74,7 @@ def test_agents_together_are_the_cluster(keywords: dict[str, Any]) -> None:
                 if "->" not in name
             )
         assert (env.state() == observation).all()
-    assert "episode_metrics" in infos["westus"]
+    assert infos["westus"]["episode_metrics"]["requests"] > 0
 
 
 def test_what_cannot_be_divided_is_refused() -> None:

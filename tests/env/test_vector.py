@@ -62,16 +62,89 @@ def test_equals_gymnasiums_sync_vector_env_with_its_infos(keywords: dict[str, An
     theirs = gym.make_vec(TINY, num_envs=3, vectorization_mode="sync", **keywords)
     assert ours.metadata["autoreset_mode"] == AutoresetMode.NEXT_STEP
     assert ours.observation_space == theirs.observation_space
-    assert same(ours.reset(seed=3), theirs.reset(seed=3))
+    a, b = ours.reset(seed=3), theirs.reset(seed=3)
+    assert same(a[0], b[0]) and same_infos(a[1], b[1])
     ours.action_space.seed(1)
     for _ in range(12):
         actions = ours.action_space.sample()
         a, b = ours.step(actions), theirs.step(actions)
-        for key in ("episode_metrics", "_episode_metrics"):  # may hold NaN
-            for infos in (a[4], b[4]):
-                infos.pop(key, None)
-        assert same(a, b)
+        assert same_infos(a[4], b[4])
+        assert same(a[:4], b[:4])
     ours.close()
+
+
+def same_infos(a: Any, b: Any) -> bool:
+    """Whether infos are equal, NaN being equal to itself."""
+    if isinstance(a, dict):
+        return a.keys() == b.keys() and all(same_infos(a[k], b[k]) for k in a)
+    if a.dtype == object:  # observations that episodes ended with
+        return all(same(x, y) for x, y in zip(a, b, strict=True))
+    return bool(a.dtype == b.dtype and np.array_equal(a, b, equal_nan=True))
+
+
+@pytest.mark.parametrize("mode", list(AutoresetMode))
+@pytest.mark.parametrize("steps", [None, 2])
+def test_every_autoreset_mode_equals_gymnasiums(mode: AutoresetMode, steps: int | None) -> None:
+    keywords = {"horizon_s": 240.0, "action_mode": "discrete", "max_episode_steps": steps}
+    keywords = {key: value for key, value in keywords.items() if value is not None}
+    ours = gym.make_vec(TINY, num_envs=3, threads=2, autoreset_mode=mode, **keywords)
+    theirs = gym.make_vec(
+        TINY,
+        num_envs=3,
+        vectorization_mode="sync",
+        vector_kwargs={"autoreset_mode": mode},
+        **keywords,
+    )
+    assert ours.metadata["autoreset_mode"] == mode
+    assert same_infos(ours.reset(seed=3)[1], theirs.reset(seed=3)[1])
+    ours.action_space.seed(1)
+    for _ in range(12):
+        actions = ours.action_space.sample()
+        a, b = ours.step(actions), theirs.step(actions)
+        assert same_infos(a[4], b[4])
+        assert same(a[:4], b[:4])
+        over = a[3]
+        if mode == AutoresetMode.DISABLED and over.any():
+            with pytest.raises(gym.error.ResetNeeded):
+                ours.step(actions)
+            a = ours.reset(seed=9, options={"reset_mask": over})
+            b = theirs.reset(seed=9, options={"reset_mask": over})
+            assert same_infos(a[1], b[1]) and same(a[0], b[0])
+    ours.close()
+
+
+def test_a_limit_of_steps_in_the_default_mode() -> None:
+    many = gym.make_vec(TINY, num_envs=2, max_episode_steps=3)
+    many.reset(seed=0)
+    ends = []
+    for _ in range(8):
+        *_, truncated, _ = many.step(np.zeros(many.action_space.shape))
+        ends.append(bool(truncated.all()))
+    assert ends == [False, False, True, False, False, False, True, False]
+
+
+def test_attributes_can_be_set() -> None:
+    many = SageServeVectorEnv(2, scenario="tiny")
+    many.set_attr("clip_actions", True)
+    assert many.get_attr("clip_actions") == (True, True)
+    many.set_attr("render_mode", ["ansi", None])
+    assert many.get_attr("render_mode") == ("ansi", None)
+    with pytest.raises(ValueError, match="expected 2 values, got 3"):
+        many.set_attr("clip_actions", [True] * 3)
+
+
+def test_numpy_to_torch_on_vectors() -> None:
+    torch = pytest.importorskip("torch")
+    pytest.importorskip("array_api_compat", reason="comes with gymnasium[array-api]")
+    from gymnasium.wrappers.vector import NumpyToTorch
+
+    many = NumpyToTorch(gym.make_vec(TINY, num_envs=2, action_mode="discrete", horizon_s=120.0))
+    _, infos = many.reset(seed=0)
+    actions = torch.zeros((2, 4), dtype=torch.int64) + torch.tensor([2, 2, 0, 0])
+    for _ in range(3):
+        observation, _, _, _, infos = many.step(actions)
+        assert infos["episode_metrics"]["cost_usd"].shape == (2,)
+    assert observation.dtype == torch.float32
 
 
 @pytest.mark.parametrize("env_id", IDS)
@@ -116,7 +189,7 @@ def test_bad_actions_reach_no_environment() -> None:
     good = np.zeros(many.action_space.shape, np.float32)
     bad = good.copy()
     bad[1, 0] = np.nan
-    for actions in (bad, good[:1], good.astype(np.float64), good.tolist()):
+    for actions in (bad, good[:1], bad.tolist(), good > 0, None):
         with pytest.raises(ValueError, match="actions: expected an element of"):
             many.step(actions)
     assert many.call("simulator")[0].time_s == 0.0
@@ -127,9 +200,10 @@ def test_bad_arguments() -> None:
         {"num_envs": 0},
         {"num_envs": True},
         {"num_envs": 2, "threads": 0},
-        {"num_envs": 1, "scen": 1},
+        {"num_envs": 2, "max_episode_steps": 0},
+        {"num_envs": 2, "autoreset_mode": "same"},
     ):
-        with pytest.raises(ValueError):
+        with pytest.raises(ValueError, match="expected"):
             SageServeVectorEnv(**keywords)
     many = SageServeVectorEnv(2, scenario="tiny")
     with pytest.raises(ValueError, match="expected 2 seeds"):
