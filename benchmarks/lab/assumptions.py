@@ -11,8 +11,9 @@ import sageserve_env
 import sageserve_traces
 
 PACKAGES = (sageserve_env, sageserve_agents, sageserve_traces, sageserve_bench)
-_MARK = re.compile(r"\(\(?A\)|\(A[:;] |our assumption")
+_MARK = re.compile(r"(?<!\w)\(A[):;]|our assumption")
 _ITEM = re.compile(r"\s*([A-Za-z_][\w.*`]*)( \(.*?\))?: ")
+_OPEN = re.compile(r"(: [^=]*)? = [^=]*[(\[{]$")  # what goes on over several lines
 _MOST = 200
 
 
@@ -45,7 +46,7 @@ def _statement(lines: list[str], at: int) -> str:
         while lines[last].lstrip().startswith("#"):
             last += 1
         said = " ".join(line.strip().lstrip("#:") for line in lines[first:last])
-        return _cell(f"{lines[last].strip().rstrip('([{')}: {said}")
+        return _cell(f"{_OPEN.sub('', lines[last].strip())}: {said}")
     while first and lines[first - 1].strip() and not _begins(lines[first]):
         first -= 1
     while last + 1 < len(lines) and not _ends(lines, last):
