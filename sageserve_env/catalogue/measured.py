@@ -32,6 +32,7 @@ def profile_of(row: Measured) -> LatencyProfile:
         decode_per_sequence_s=row.sequence_ms / 1e3,
         decode_per_context_token_s=row.context_ms / 1e3,
         pass_table=tuple((float(tokens), ms / 1e3) for tokens, ms in points),
+        frontend_s=row.frontend_ms / 1e3,
         source=f"{SOURCE}; {facts.engine}, {facts.precision}, {row.rows} rows",
     )
 

@@ -50,6 +50,8 @@ class LatencyProfile:
         decode_table: Optional ``(sequences, seconds)`` points; replaces d and e.
         pass_table: Optional ``(tokens, seconds)`` points of one pass over prompt tokens and
             decoding sequences together; replaces b, d and the two tables.
+        frontend_s: Time of a request outside the engine (HTTP, tokens to text and back): it
+            shows in TTFT and E2E and occupies nothing.
         source: Where the numbers come from.
     """
 
@@ -62,11 +64,12 @@ class LatencyProfile:
     prefill_table: Points = ()
     decode_table: Points = ()
     pass_table: Points = ()
+    frontend_s: float = 0.0
     source: str = "user"
 
     def __post_init__(self) -> None:
         """Check the values."""
-        for key in COEFFICIENTS:
+        for key in (*COEFFICIENTS, "frontend_s"):
             value = getattr(self, key)
             low = -math.inf if key == "prefill_per_token2_s" else 0.0
             if not (math.isfinite(value) and value >= low):

@@ -26,6 +26,7 @@ COMPUTE = 0.5
 ATTENTION_COMPUTE = 0.4
 PASS_S = 4.0e-3
 PREFILL_S = 15e-3
+FRONTEND_S = 10e-3
 SEQUENCE_S = 1.0e-5
 EXPERT_TOKENS = 40.0
 EXPERT_SHARE = 0.7
@@ -79,11 +80,18 @@ def estimate(model: ModelFacts, device: Device, gpus: int) -> LatencyProfile:
         decode_per_sequence_s=SEQUENCE_S,
         decode_per_context_token_s=context_s(model, device, gpus),
         pass_table=tuple((float(m), pass_s(m)) for m in PASS_TOKENS),
+        frontend_s=FRONTEND_S,
         source=f"estimate: roofline of {gpus} x {device.name}, {model.precision}",
     )
 
 
+def kv_tokens(model: ModelFacts, device: Device, gpus: int, memory_fraction: float = 0.9) -> int:
+    """Return the KV tokens that the memory beside the weights holds, at least 0."""
+    free_gb = memory_fraction * device.memory_gb * gpus - model.weights_gb
+    return max(0, int(free_gb * 1e9 / model.kv_bytes_per_token))
+
+
 def fits(model: ModelFacts, device: Device, gpus: int, memory_fraction: float = 0.9) -> bool:
-    """Whether weights leave a tenth of the usable memory for KV (A)."""
-    usable = memory_fraction * device.memory_gb * gpus
-    return model.weights_gb <= 0.9 * usable
+    """Whether weights leave a tenth of the usable memory for KV (our assumption)."""
+    usable_gb = memory_fraction * device.memory_gb * gpus
+    return model.weights_gb <= 0.9 * usable_gb

@@ -77,6 +77,7 @@ class Measured:
         attention_ms: Per squared prompt token.
         sequence_ms: Per decoding sequence.
         context_ms: Per KV token of the decoding sequences.
+        frontend_ms: Outside the engine.
         pass_ms: One pass over each of `PASS_TOKENS` tokens.
         rows: Measurements behind it.
         tpot_error: Median absolute relative error of TPOT.
@@ -91,6 +92,7 @@ class Measured:
     attention_ms: float
     sequence_ms: float
     context_ms: float
+    frontend_ms: float
     pass_ms: tuple[float, ...]
     rows: int
     tpot_error: float

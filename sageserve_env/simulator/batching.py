@@ -289,7 +289,7 @@ def _complete(s: State, v: int, i: int, now_s: float) -> None:
     request = s.request[i]
     vm.kv_used -= request.prompt + request.output
     vm.pending_tokens -= 1
-    book_completion(s, i, now_s)
+    book_completion(s, i, now_s + s.profile[vm.profile].frontend_s)
     free_slot(s, i)
 
 
@@ -302,7 +302,7 @@ def _finish_prefill(s: State, v: int, i: int, now_s: float) -> None:
     remove_prefilling(s, v, i)
     vm.pending_tokens -= request.target
     if request.first_token_s < 0.0:
-        book_first_token(s, i, now_s)
+        book_first_token(s, i, now_s + s.profile[vm.profile].frontend_s)
     request.emitted += 1
     if request.emitted == request.output:
         _complete(s, v, i, now_s)

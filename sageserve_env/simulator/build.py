@@ -336,6 +336,7 @@ def _profiles(scenario: Scenario, theta: NDArray[np.float64]) -> Array:
             p["c"] = source.prefill_per_token2_s
             p["d"], p["e"] = source.decode_base_s, source.decode_per_sequence_s
             p["f"] = source.decode_per_context_token_s
+            p["frontend_s"] = source.frontend_s
             p["theta"] = theta[i, j]
             p["kv_capacity"] = scenario.kv_capacity_tokens[i, j]
             p["prefill_points"] = len(source.prefill_table)

@@ -211,6 +211,7 @@ PROFILE = _record(
     ("d", "f8"),
     ("e", "f8"),
     ("f", "f8"),
+    ("frontend_s", "f8"),  # outside the engine: shows in TTFT and E2E, occupies nothing
     ("theta", "f8"),
     ("kv_capacity", "i8"),
     ("prefill_points", "i8"),  # > 0: table instead of a, b, c

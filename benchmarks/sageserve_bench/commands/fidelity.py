@@ -194,3 +194,30 @@ def hardware(
         typer.echo(f"skipped {count}: {reason}")
     if json_file is not None:
         write_json(json_file, result)
+
+
+@fidelity_app.command("requests")
+def requests(
+    folder: Annotated[
+        Path, typer.Argument(help="Folder with requests.jsonl and meta.json of an engine.")
+    ],
+    json_file: JsonOption = None,
+    rules: Annotated[
+        bool, typer.Option("--rules", help="Compare the rules for mixed iterations too.")
+    ] = False,
+) -> None:
+    """Replay an engine's requests: profile from the first half, errors of the second."""
+    from sageserve_bench.fidelity.output import print_table, write_json
+    from sageserve_bench.fidelity.requests import compare, read_folder
+
+    report = compare(read_folder(folder), other_rules=rules)
+    parts = {"second half": report, "first half (fitted)": report["first_half"]}
+    parts |= {f"second half, rule {name}": f for name, f in report.get("rules", {}).items()}
+    names = ["ttft_mae_rel", "tpot_mae_rel", "e2e_mae_rel", "e2e_p50_ratio", "e2e_p90_ratio"]
+    print_table(
+        f"{folder.name}: {report['requests']} requests, mean absolute errors over the mean",
+        ["part", *names],
+        [[part, *(f[name] for name in names)] for part, f in parts.items()],
+    )
+    if json_file is not None:
+        write_json(json_file, report)

@@ -18,7 +18,7 @@ from sageserve_env.catalogue import LatencyProfile
 Floats = NDArray[np.float64]
 
 TPOT_SCALE = 0.04
-TTFT_SCALE = 0.15
+TTFT_SCALE = 0.08
 """Expected relative errors (our assumption): TTFT holds noise of clients and of warm-up."""
 
 NEVER_S = 1e4
@@ -26,9 +26,9 @@ NEVER_S = 1e4
 
 #: Parameters in the order of `shape.PARAMETERS`.
 SPREAD = Spread(
-    level=(0.7, 0.3, 1.0, 0.3, 1.0, 0.4),
-    slope=(0.2, 0.15, 0.4, 0.15, 0.4, 0.2),
-    own=(0.15, 0.08, 0.3, 0.12, 0.3, 0.15),
+    level=(0.7, 0.3, 1.0, 0.3, 1.0, 0.4, 1.0, 0.1),
+    slope=(0.2, 0.15, 0.4, 0.15, 0.4, 0.2, 0.3, 0.05),
+    own=(0.15, 0.08, 0.3, 0.12, 0.3, 0.15, 0.3, 0.02),
 )
 
 

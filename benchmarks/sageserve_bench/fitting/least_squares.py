@@ -6,7 +6,7 @@ The logarithms of the parameters of instance i are
 
 with z_i the centred binary logarithm of its number of GPUs. Level, slope and own part are held near
 0 by penalties, so that an instance with few measurements follows its neighbours and the data sheet.
-Levenberg-Marquardt on residuals with the weights of a pseudo-Huber loss.
+The loss is SciPy's ``soft_l1``: quadratic near 0, linear for outliers.
 """
 
 from __future__ import annotations
@@ -22,8 +22,7 @@ Residuals = Callable[[Floats], Floats]
 """From the logarithms of the parameters to residuals in units of their expected size."""
 
 STEP = 0.02
-ITERATIONS = 15
-LEAST_GAIN = 1e-3
+EVALUATIONS = 25
 
 
 @dataclass(frozen=True)
@@ -36,7 +35,12 @@ class Spread:
 
 
 def fit_together(
-    residuals: Sequence[Residuals], priors: Sequence[Floats], z: Sequence[float], spread: Spread
+    residuals: Sequence[Residuals],
+    priors: Sequence[Floats],
+    z: Sequence[float],
+    spread: Spread,
+    evaluations: int = EVALUATIONS,
+    step: float = STEP,
 ) -> list[Floats]:
     """Fit the parameters of several instances.
 
@@ -45,65 +49,54 @@ def fit_together(
         priors: Expected logarithms of its parameters.
         z: Centred binary logarithm of its number of GPUs.
         spread: How far level, slope and own part may go.
+        evaluations: Most evaluations of all residuals, without those for derivatives.
+        step: Of the forward differences; it should pass over the jumps of a replay.
 
     Returns:
         The logarithms of the parameters of each instance.
     """
+    from scipy.optimize import least_squares
+
     count, width = len(residuals), len(priors[0])
-    size = width * (2 + count)
     deviations = np.concatenate([spread.level, spread.slope, *[spread.own] * count])
-    unknown = np.zeros(size)
 
-    def design(i: int) -> Floats:
-        """d x_i / d unknown, [width, size]."""
-        block = np.zeros((width, size))
-        eye = np.eye(width)
-        block[:, :width] = eye
-        block[:, width : 2 * width] = z[i] * eye
-        block[:, width * (2 + i) : width * (3 + i)] = eye
-        return block
+    def places(unknown: Floats) -> list[Floats]:
+        level, slope, *own = unknown.reshape(-1, width)
+        return [p + level + t * slope + o for p, t, o in zip(priors, z, own, strict=True)]
 
-    designs = [design(i) for i in range(count)]
+    def errors(unknown: Floats) -> Floats:
+        each = [f(x) for f, x in zip(residuals, places(unknown), strict=True)]
+        return np.concatenate([*each, unknown / deviations])
 
-    def place(values: Floats) -> list[Floats]:
-        return [priors[i] + designs[i] @ values for i in range(count)]
+    def jacobian(unknown: Floats) -> Floats:
+        blocks = []
+        for i, (f, x) in enumerate(zip(residuals, places(unknown), strict=True)):
+            by_x = _differences(f, x, step)
+            block = np.zeros((len(by_x), len(unknown)))
+            own = slice(width * (2 + i), width * (3 + i))
+            block[:, :width], block[:, width : 2 * width], block[:, own] = by_x, z[i] * by_x, by_x
+            blocks.append(block)
+        return np.concatenate([*blocks, np.diag(1.0 / deviations)])
 
-    def loss(values: Floats) -> tuple[float, list[Floats]]:
-        each = [f(x) for f, x in zip(residuals, place(values), strict=True)]
-        data = sum(float(np.sum(np.sqrt(1.0 + r * r) - 1.0)) for r in each)
-        return data + 0.5 * float(np.sum((values / deviations) ** 2)), each
-
-    best, current = loss(unknown)
-    damping = 1e-2
-    for _ in range(ITERATIONS):
-        normal = np.diag(1.0 / deviations**2)
-        gradient = unknown / deviations**2
-        for f, x, r, d in zip(residuals, place(unknown), current, designs, strict=True):
-            jacobian = _differences(f, x, r) @ d
-            weight = 1.0 / np.sqrt(1.0 + r * r)
-            normal += jacobian.T @ (jacobian * weight[:, None])
-            gradient += jacobian.T @ (weight * r)
-        gain = 0.0
-        for _ in range(6):
-            damped = normal + damping * np.diag(np.diag(normal))
-            trial = unknown - np.linalg.solve(damped, gradient)
-            value, each = loss(trial)
-            if value < best:
-                gain = best - value
-                unknown, best, current = trial, value, each
-                damping = max(damping / 5.0, 1e-4)
-                break
-            damping *= 5.0
-        if gain < LEAST_GAIN * best:
-            break
-    return place(unknown)
+    found = least_squares(
+        errors,
+        np.zeros(len(deviations)),
+        jac=jacobian,
+        loss="soft_l1",
+        x_scale=deviations,
+        max_nfev=evaluations,
+        xtol=1e-5,
+        ftol=1e-5,
+    )
+    return places(found.x)
 
 
-def _differences(f: Residuals, x: Floats, at_x: Floats) -> Floats:
-    """Return the Jacobian by forward differences; the step passes over the jumps of a replay."""
+def _differences(f: Residuals, x: Floats, step: float) -> Floats:
+    """Return the Jacobian by forward differences."""
+    at_x = f(x)
     columns = []
     for k in range(len(x)):
         moved = x.copy()
-        moved[k] += STEP
-        columns.append((f(moved) - at_x) / STEP)
+        moved[k] += step
+        columns.append((f(moved) - at_x) / step)
     return np.stack(columns, axis=1)

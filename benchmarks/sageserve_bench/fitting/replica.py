@@ -34,7 +34,15 @@ _REQUEST = np.dtype(
         ("done_s", "f8"),
     ]
 )
-_NEVER = np.int64(1 << 62)
+_NEVER = 1 << 62
+
+
+ONE_PASS, BASE_ADDED, BASE_DROPPED = range(3)
+"""How prompts and decodes of one iteration add up.
+
+The pass table at the sum of their tokens (the product's rule), the sum of a prompt pass and a
+decode pass, or that sum less a pass over nothing.
+"""
 
 
 @dataclass(frozen=True)
@@ -47,6 +55,7 @@ class Rules:
         prompts_first: Whether iterations with prompt tokens carry no decodes.
         sequences: Most sequences at a time.
         capacity: KV tokens.
+        mixed: `ONE_PASS`, or another rule to compare with.
     """
 
     budget: int
@@ -54,6 +63,7 @@ class Rules:
     prompts_first: bool
     sequences: int
     capacity: int
+    mixed: int = ONE_PASS
 
     @staticmethod
     def of(batching: BatchingConfig, capacity: int) -> Rules:
@@ -88,7 +98,7 @@ def replay(
     Returns:
         TTFT and E2E in seconds; NaN where memory or budget never suffice.
     """
-    request = np.zeros(len(prompt), dtype=_REQUEST)
+    request = np.zeros(len(prompt), dtype=_REQUEST).view(np.recarray)
     request["prompt"] = request["target"] = prompt
     request["output"] = output
     request["sent_s"] = 0.0 if clients else arrival_s
@@ -100,10 +110,11 @@ def replay(
         profile.decode_per_sequence_s,
         profile.decode_per_context_token_s,
     )
-    limits = (rules.budget, rules.sequences, rules.capacity, clients)
+    limits = (rules.budget, rules.sequences, rules.capacity, clients, rules.mixed)
     flags = (rules.shared, rules.prompts_first)
     _replay(request, np.ascontiguousarray(table), coefficients, limits, flags)
-    return request["first_s"] - request["sent_s"], request["done_s"] - request["sent_s"]
+    ttft_s, e2e_s = (request[key] - request["sent_s"] for key in ("first_s", "done_s"))
+    return ttft_s + profile.frontend_s, e2e_s + profile.frontend_s
 
 
 _jit = numba.njit(cache=True, nogil=True, error_model="numpy")
@@ -149,15 +160,15 @@ def _newest(request: np.ndarray, running: list[tuple[int, int]]) -> int:
 
 
 @_jit
-def _replay(  # noqa: PLR0915 - one loop over iterations, told in order
+def _replay(
     request: np.ndarray,
     table: Floats,
     coefficients: tuple[float, float, float, float],
-    limits: tuple[int, int, int, int],
+    limits: tuple[int, int, int, int, int],
     flags: tuple[bool, bool],
 ) -> None:
     prefill_s, square_s, sequence_s, context_s = coefficients
-    budget, sequences, capacity, clients = limits
+    budget, sequences, capacity, clients, mixed = limits
     shared, prompts_first = flags
     total = len(request)
     # Waiting requests lie in queue[head:tail]; there is room before the head for preempted ones.
@@ -165,7 +176,7 @@ def _replay(  # noqa: PLR0915 - one loop over iterations, told in order
     head = tail = 4 * total + 8
     prefilling = np.zeros(total, dtype=np.int64)
     late = np.zeros(total, dtype=np.int64)  # sent at the start of the iteration under way
-    running = [(_NEVER, np.int64(-1))]  # heap of the iteration after which a sequence ends
+    running = [(_NEVER, -1)]  # heap of the iteration after which a sequence ends
     n_late, n_prefilling, n, context, kv = 0, 0, 0, 0, 0
     iteration, admissions, completed, sent = 0, 0, 0, 0
     now = 0.0
@@ -208,7 +219,7 @@ def _replay(  # noqa: PLR0915 - one loop over iterations, told in order
             if prompts == n_prefilling:
                 if head == tail or n + n_prefilling >= sequences:
                     break
-                i = queue[head]
+                i = int(queue[head])
                 if kv + request[i].target + 1 + n > capacity:
                     break
                 head += 1
@@ -217,7 +228,7 @@ def _replay(  # noqa: PLR0915 - one loop over iterations, told in order
                 admissions += 1
                 prefilling[n_prefilling] = i
                 n_prefilling += 1
-            i = prefilling[prompts]
+            i = int(prefilling[prompts])
             done = request[i].prefilled
             chunk = min(request[i].target - done, left - tokens)
             request[i].chunk = chunk
@@ -228,7 +239,13 @@ def _replay(  # noqa: PLR0915 - one loop over iterations, told in order
             return  # nothing fits: what is left never ends
         # -- its duration
         decodes = n if tokens == 0 or not prompts_first else 0
-        base = _table_s(table, float(tokens + decodes)) + attention_s + sequence_s * decodes
+        if mixed == ONE_PASS or tokens == 0 or decodes == 0:
+            base = _table_s(table, float(tokens + decodes))
+        else:
+            base = _table_s(table, float(tokens)) + _table_s(table, float(decodes))
+            if mixed == BASE_DROPPED:
+                base -= _table_s(table, 0.0)
+        base += attention_s + sequence_s * decodes
         if decodes > 0:
             base += context_s * context
         k, growth = 1, 0.0
@@ -262,7 +279,7 @@ def _replay(  # noqa: PLR0915 - one loop over iterations, told in order
                 completed += 1
         kept = 0
         for j in range(n_prefilling):
-            i = prefilling[j]
+            i = int(prefilling[j])
             if j < prompts:
                 request[i].prefilled += request[i].chunk
             if request[i].prefilled < request[i].target:
@@ -277,8 +294,8 @@ def _replay(  # noqa: PLR0915 - one loop over iterations, told in order
                 request[i].done_s = now
                 completed += 1
             else:
-                end = np.int64(iteration + request[i].output - request[i].emitted)
-                heapq.heappush(running, (end, np.int64(i)))
+                end = int(iteration + request[i].output - request[i].emitted)
+                heapq.heappush(running, (end, i))
                 n += 1
                 context += request[i].target + 1
         n_prefilling = kept

@@ -1,12 +1,13 @@
-"""The form of a pass profile in six positive numbers, and what data sheets say about them.
+"""The form of a pass profile in eight positive numbers, and what data sheets say about them.
 
 With W the seconds to read the weights that a token meets and X those of the other experts (both
 from the data sheet), one pass over m tokens takes
 
-    pass + ((W^k + (token m)^k)^(1/k)) + experts X (1 - exp(-m / 40))
+    pass + ((weights W)^k + (token m)^k)^(1/k) + experts X (1 - exp(-m / 40))
 
 and an iteration adds ``sequence`` per decoding sequence, ``context`` per KV token of theirs, and
-``prefill`` if it carries prompt tokens. The attention of prompts is taken from the data sheet.
+``prefill`` if it carries prompt tokens; ``frontend`` is outside the engine. The attention of
+prompts is taken from the data sheet.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from sageserve_env.catalogue.tables import PASS_TOKENS, Device, ModelFacts
 
 Floats = NDArray[np.float64]
 
-PARAMETERS = ("pass", "token", "sequence", "context", "prefill", "experts")
+PARAMETERS = ("pass", "token", "sequence", "context", "prefill", "experts", "frontend", "weights")
 
 OVERLAP = 2.0
 """k: between 1 (reading weights and computing add up) and infinity (they overlap)."""
@@ -67,15 +68,17 @@ class Physics:
                 self.context_s,
                 roofline.PREFILL_S,
                 roofline.EXPERT_SHARE,
+                roofline.FRONTEND_S,
+                1.0,
             ]
         )
 
 
 def profile(x: Floats, physics: Physics, source: str = "fit") -> LatencyProfile:
     """Return the profile of the logarithms of the parameters."""
-    base, token, sequence, context, prefill, experts = (float(v) for v in np.exp(x))
+    base, token, sequence, context, prefill, experts, frontend, weights = map(float, np.exp(x))
     m = np.array(PASS_TOKENS, dtype=np.float64)
-    linear = (physics.weights_s**OVERLAP + (token * m) ** OVERLAP) ** (1.0 / OVERLAP)
+    linear = ((weights * physics.weights_s) ** OVERLAP + (token * m) ** OVERLAP) ** (1.0 / OVERLAP)
     others = experts * physics.experts_s * (1.0 - np.exp(-m / roofline.EXPERT_TOKENS))
     return LatencyProfile(
         prefill_base_s=prefill,
@@ -83,5 +86,6 @@ def profile(x: Floats, physics: Physics, source: str = "fit") -> LatencyProfile:
         decode_per_sequence_s=sequence,
         decode_per_context_token_s=context,
         pass_table=tuple(zip(m.tolist(), (base + linear + others).tolist(), strict=True)),
+        frontend_s=frontend,
         source=source,
     )
