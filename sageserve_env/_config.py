@@ -103,7 +103,9 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
         if value is None and type(None) in options:
             return None
         rest = [o for o in options if o is not type(None)]
-        return _convert(rest[0], value, where)
+        lists = [o for o in rest if typing.get_origin(o) is tuple]
+        listed = isinstance(value, (list, tuple)) and lists
+        return _convert(lists[0] if listed else rest[0], value, where)
     if dataclasses.is_dataclass(hint):
         if isinstance(value, typing.cast(type, hint)):
             return value

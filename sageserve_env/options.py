@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from sageserve_env._config import ScenarioError, unknown_key_message
 from sageserve_env.policies import (
@@ -45,24 +46,52 @@ class TierConfig:
 
     Attributes:
         name: ``IW-F``, ``IW-N`` or ``NIW``, or a user's own with a letter or a digit in it.
-        objective_s: Time within which the objective must be met.
+        objective_s: Time within which the objective must be met. A list is drawn from by the seed,
+            each with the same chance, request by request (``completion`` only); the attribute is
+            then the longest.
         objective: ``ttft`` (time to first token) or ``completion``.
         interactive: Interactive tiers are routed on arrival; others wait at the NIW manager.
         target: Share of requests that must meet the objective, above 0 and at most 1.
         priority: Rank in the PF discipline, lower first.
         miss_usd: Charge for a request that misses (A; chosen in ``options.py``).
+        tpot_s: Objective for the mean time per output token after the first; a request attains
+            when TTFT and this hold (``ttft`` only). None: no such objective.
+        objectives_s: What ``objective_s`` is drawn from; empty if it is one number.
     """
 
     name: str
-    objective_s: float
+    if TYPE_CHECKING:
+        objective_s: float
+    else:
+        objective_s: float | tuple[float, ...]
     objective: str = "ttft"
     interactive: bool = True
     target: float = 0.95
     priority: int = 0
     miss_usd: float = 0.2
+    tpot_s: float | None = None
+    objectives_s: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
         """Check the values."""
+        where = f"tiers: {self.name}"
+        if isinstance(self.objective_s, tuple):
+            if not self.objective_s:
+                raise ScenarioError(f"{where}: objective_s: expected at least one time")
+            object.__setattr__(self, "objectives_s", self.objective_s)
+            object.__setattr__(self, "objective_s", max(self.objective_s))
+        if self.objectives_s:
+            for one in self.objectives_s:
+                _at_least(one, 0.001, f"{where}: objective_s")
+            if self.objective != "completion" or self.objective_s != max(self.objectives_s):
+                raise ScenarioError(
+                    f"{where}: objective_s: several to draw from need objective: completion, and "
+                    "the attribute is the longest of them"
+                )
+        if self.tpot_s is not None:
+            _at_least(self.tpot_s, 1e-6, f"{where}: tpot_s")
+            if self.objective != "ttft":
+                raise ScenarioError(f"{where}: tpot_s: needs objective: ttft")
         if not tier_key(self.name):
             raise ScenarioError(
                 f"tiers: name: expected a letter a-z or a digit in it, got {self.name!r}"
@@ -100,6 +129,11 @@ class LifecycleConfig:
         fetch_weights_s: The first instance of a model in a region (up to 2 h).
         jitter: Delays are multiplied by a seeded uniform factor in 1 -+ jitter (A).
         weights_in_region: Whether all models' weights are in all regions at the start.
+        boot_s: Boot of a VM; with it a start takes boot plus weights over ``load_gb_per_s``
+            instead of ``redeploy_s``.
+        load_gb_per_s: Bandwidth at which weights are loaded, 10^9 bytes a second.
+        label_half_life_s: Time after which half of the donated VMs hold their model no longer,
+            since somebody else uses them (seeded); None: they hold it until they are taken.
     """
 
     spot_same_model_s: float = 60.0
@@ -107,9 +141,19 @@ class LifecycleConfig:
     fetch_weights_s: float = 7200.0
     jitter: float = 0.1
     weights_in_region: bool = True
+    boot_s: float | None = None
+    load_gb_per_s: float | None = None
+    label_half_life_s: float | None = None
 
     def __post_init__(self) -> None:
         """Check the values."""
+        if (self.boot_s is None) != (self.load_gb_per_s is None):
+            raise ScenarioError("lifecycle: boot_s and load_gb_per_s go together")
+        if self.boot_s is not None and self.load_gb_per_s is not None:
+            _at_least(self.boot_s, 0.0, "lifecycle: boot_s")
+            _at_least(self.load_gb_per_s, 1e-3, "lifecycle: load_gb_per_s")
+        if self.label_half_life_s is not None:
+            _at_least(self.label_half_life_s, 1.0, "lifecycle: label_half_life_s")
         for key in ("spot_same_model_s", "redeploy_s", "fetch_weights_s", "jitter"):
             _at_least(getattr(self, key), 0.0, f"lifecycle: {key}")
         if self.jitter >= 1:

@@ -53,10 +53,27 @@ SCENARIO_DIR = Path(__file__).parent / "scenarios"
 
 @dataclass(frozen=True)
 class RegionConfig:
-    """A region and its VM inventory: ``vms`` maps a VM type to a count."""
+    """A region and its VM inventory.
+
+    Attributes:
+        name: Identifier.
+        vms: Count by VM type.
+        price_factor: Prices of its VMs over those of the catalogue.
+        resident: Share of the requests that come from here and must be served here; which ones is
+            drawn by the seed.
+    """
 
     name: str
     vms: Mapping[str, int]
+    price_factor: float = 1.0
+    resident: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Check the values."""
+        if not 0 < self.price_factor < np.inf:
+            raise ScenarioError(f"regions: {self.name}: price_factor: expected more than 0")
+        if not 0 <= self.resident <= 1:
+            raise ScenarioError(f"regions: {self.name}: resident: expected a share from 0 to 1")
 
 
 @dataclass(frozen=True)
@@ -89,10 +106,13 @@ class Scenario:
             has room; under several pools it is split by ``pool_split``.
         min_instances: Least target per endpoint whose region has VMs for it (paper: 2; 0 allows
             scale to zero).
+        min_per_model: Least target of a model over all its endpoints: with ``min_instances`` 0 a
+            region may be empty as long as the model has instances somewhere.
         max_instances: Largest target per endpoint; None means the inventory.
         pooling: ``unified``, ``siloed`` or ``chiron``.
         pool_split: Share of the initial instances per pool (paper's siloed: 16 IW and 4 NIW).
-        slo_scale: A TTFT objective is at least this multiple of the isolated prefill time (A).
+        slo_scale: A TTFT objective is at least this multiple of the isolated prefill time (A);
+            None or 0: objectives are flat.
         decision_interval_s: Time between two decisions of an agent.
         horizon_s: Length of an episode.
         round_trips_s: Optional explicit round-trip matrix [R][R]; default from the catalogue.
@@ -108,12 +128,13 @@ class Scenario:
     tiers: tuple[TierConfig, ...] = field(default_factory=default_tiers)
     initial_instances: int = 2
     min_instances: int = 2
+    min_per_model: int = 0
     max_instances: int | None = None
     pooling: str = "unified"
     pool_split: Mapping[str, float] = field(
         default_factory=lambda: {"interactive": 0.8, "mixed": 0.0, "batch": 0.2}
     )
-    slo_scale: float = 3.0
+    slo_scale: float | None = 3.0
     decision_interval_s: float = 60.0
     horizon_s: float = 86_400.0
     lifecycle: LifecycleConfig = field(default_factory=LifecycleConfig)
@@ -181,6 +202,28 @@ class Scenario:
         return np.array(
             [[r.vms.get(g, 0) for g in self.gpus] for r in self.regions], dtype=np.int64
         )
+
+    @cached_property
+    def price_usd_per_hour(self) -> NDArray[np.float64]:
+        """Price of a VM by region and type, [R, G]."""
+        price = np.array([gpu.price_usd_per_hour for gpu in self.gpu_specs])
+        return np.outer([region.price_factor for region in self.regions], price)
+
+    @cached_property
+    def spot_price_usd_per_hour(self) -> NDArray[np.float64]:
+        """What a donated VM-hour is worth by region and type, [R, G]."""
+        price = np.array([gpu.spot_price_usd_per_hour for gpu in self.gpu_specs])
+        return np.outer([region.price_factor for region in self.regions], price)
+
+    @cached_property
+    def start_s(self) -> NDArray[np.float64]:
+        """Time that a start takes on a VM without the model, weights in the region, [M, G]."""
+        life = self.lifecycle
+        if life.boot_s is None or life.load_gb_per_s is None:
+            return np.full((len(self.models), len(self.gpus)), life.redeploy_s)
+        weights_gb = np.array([model.weights_bytes / 1e9 for model in self.model_specs])
+        start: NDArray[np.float64] = life.boot_s + weights_gb / life.load_gb_per_s
+        return np.repeat(start[:, None], len(self.gpus), axis=1)
 
     @cached_property
     def compatible(self) -> NDArray[np.bool_]:
@@ -365,8 +408,13 @@ def _check(s: Scenario) -> None:
         raise ScenarioError(f"initial_instances must be 0 to {MOST_VMS}")
     if not 0 < s.decision_interval_s <= s.horizon_s or s.horizon_s > 366 * 86_400:
         raise ScenarioError("need 0 < decision_interval_s <= horizon_s <= 366 days")
-    if not 1 <= s.slo_scale < np.inf:
-        raise ScenarioError("slo_scale must be finite and at least 1, or an idle instance misses")
+    if s.slo_scale and not 1 <= s.slo_scale < np.inf:
+        raise ScenarioError(
+            "slo_scale must be finite and at least 1, or an idle instance misses; "
+            "0 or null: objectives are flat"
+        )
+    if not 0 <= s.min_per_model <= MOST_VMS:
+        raise ScenarioError(f"min_per_model must be 0 to {MOST_VMS}")
     for pool, share in s.pool_split.items():
         if not 0 <= share <= 1:
             raise ScenarioError(f"pool_split: {pool}: expected a share from 0 to 1, got {share}")

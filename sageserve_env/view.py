@@ -49,7 +49,7 @@ class ClusterView:
     pending_ready_s: Annotated[Floats, "EG", "seconds until the next one is up (0 if none)"]
     draining: Annotated[Ints, "EG", "instances that finish their work and then leave"]
     unmet: Annotated[Ints, "EG", "instances asked for that found no VM"]
-    idle_vms: Annotated[Ints, "RG", "cold VMs"]
+    idle_vms: Annotated[Ints, "RG", "VMs that hold no model"]
     spot_vms: Annotated[Ints, "MRG", "donated VMs, by the model they still hold"]
     inventory: Annotated[Ints, "RG", "all VMs"]
     # load
@@ -90,6 +90,12 @@ class ClusterView:
     )
     routing_level: Annotated[Floats, "MRD", "shares, or penalties over 2 s"] = field(
         default_factory=_routes
+    )
+    tpot_p95_ratio: Annotated[Floats, "E", "p95 of time per output token over its objective"] = (
+        field(default_factory=_row)
+    )  # last 5 minutes, by completion; 0 if none
+    tpot_attainment: Annotated[Floats, "E", "share of completions in time per token, 5 min"] = (
+        field(default_factory=_row)
     )
     elapsed: Annotated[float, "", "share of the horizon that has passed"] = 0.0
     #: Arrays of features that were registered with a source of their own, by name.

@@ -102,15 +102,20 @@ def _of_files(seeds: int) -> list[str]:
 
 def _of_service(scenario: Scenario) -> str:
     tiers = ", ".join(f"{100 * t.target:.4g} % of {_promise(t)}" for t in scenario.tiers)
+    line = f"Service: {tiers}; no model below {100 * WORST_MODEL_TARGET:.4g} %."
+    if not scenario.slo_scale:
+        return line
     return (
-        f"Service: {tiers}; no model below {100 * WORST_MODEL_TARGET:.4g} %. Where a first token "
-        f"is promised, a long prompt may take {scenario.slo_scale:g} times what it takes alone."
+        f"{line} Where a first token is promised, a long prompt may take "
+        f"{scenario.slo_scale:g} times what it takes alone."
     )
 
 
 def _promise(tier: TierConfig) -> str:
     what = "first token" if tier.objective == "ttft" else "answer complete"
-    return f"{tier.name} requests ({what} within {duration(tier.objective_s)})"
+    within = " or ".join(duration(s) for s in tier.objectives_s or (tier.objective_s,))
+    pace = "" if tier.tpot_s is None else f", then {1000 * tier.tpot_s:.4g} ms a token"
+    return f"{tier.name} requests ({what} within {within}{pace})"
 
 
 def _of_cluster(scenario: Scenario) -> str:

@@ -223,7 +223,8 @@ def distributions(every: Sequence[Series], scenario: Scenario) -> list[dict[str,
 
 def cost_split(stored: Sequence[tuple[Row, Series]], scenario: Scenario) -> dict[str, Any]:
     """Return mean dollars per day of billed VMs by model and by region."""
-    price = np.array([gpu.price_usd_per_hour for gpu in scenario.gpu_specs]) / 3600.0
+    region = [scenario.region_names.index(e.region) for e in scenario.endpoints]
+    price = scenario.price_usd_per_hour[region] / 3600.0  # [E, G]
     days = [max(_number(row, "horizon_s"), 1.0) / DAY_S for row, _ in stored]
     usd = np.mean(
         [

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from sageserve_bench.errors import UserError
 from sageserve_env.simulator.feed import Feed
 from sageserve_env.simulator.latency import prefill_s
+from sageserve_env.simulator.rng import OBJECTIVE, draw
 from sageserve_env.simulator.state import State
 from sageserve_traces.files import atomic_path
 
@@ -84,20 +85,25 @@ def write_records(env: SageServeEnv, path: Path) -> int:
             chunk = next(feed)
             n = min(len(chunk[0]), count - done)
             own = {name: values[done : done + n] for name, values in results.items()}
-            columns = _columns(env, [column[:n] for column in chunk], own)
+            columns = _columns(env, done, [column[:n] for column in chunk], own)
             writer.write_table(pa.table(columns, schema=schema))
             done += n
     return count
 
 
 def objectives_s(
-    state: State, model: NDArray[Any], tier: NDArray[Any], prompt: NDArray[Any]
+    state: State, first: int, model: NDArray[Any], tier: NDArray[Any], prompt: NDArray[Any]
 ) -> NDArray[np.float64]:
     """Return the objective of each request in seconds, by the rule and the kernel of the simulator.
 
-    A TTFT objective is at least ``slo_scale`` times the isolated prefill of the prompt.
+    A TTFT objective is at least ``slo_scale`` times the isolated prefill of the prompt; where a
+    tier has several objectives, the simulator draws by the position in the trace, from ``first``.
     """
     objective = np.array(state.tier["objective_s"][tier], dtype=np.float64)
+    for i in np.flatnonzero(state.tier["choices"][tier] > 0):
+        k = int(tier[i])
+        choice = int(draw(state, first + int(i), OBJECTIVE) * int(state.tier[k]["choices"]))
+        objective[i] = state.objectives[k, choice]
     by_ttft = state.tier["ttft"][tier] == 1
     scale = float(state.config[0]["slo_scale"])
     for m in np.unique(model):
@@ -110,7 +116,7 @@ def objectives_s(
 
 
 def _columns(
-    env: SageServeEnv, chunk: Sequence[NDArray[Any]], results: dict[str, NDArray[Any]]
+    env: SageServeEnv, first: int, chunk: Sequence[NDArray[Any]], results: dict[str, NDArray[Any]]
 ) -> dict[str, pa.Array]:
     import pyarrow as pa
 
@@ -118,7 +124,9 @@ def _columns(
     arrival, model, region, tier, prompt, output = chunk[:6]
     ttft, e2e = results["ttft_s"], results["e2e_s"]
     deciding = np.where(state.tier["ttft"][tier] == 1, ttft, e2e)
-    attained = deciding <= objectives_s(state, model, tier, prompt)
+    attained = deciding <= objectives_s(state, first, model, tier, prompt)
+    pace_s = state.tier["tpot_s"][tier]
+    attained &= (pace_s == 0.0) | (e2e - ttft <= pace_s * (output - 1))
     served = np.nan_to_num(results["served_region"], nan=-1.0).astype(np.int32)
     return {
         "arrival_s": pa.array(arrival),

@@ -44,9 +44,16 @@ class Targets:
         return Targets(floors, most_unfinished(scenario.horizon_s))
 
     def means(self, rows: Sequence[Row]) -> dict[str, float]:
-        """Return the means over rows of what the service is judged by, and of what it costs."""
-        columns = (*self.floors, "cost_usd", "gpu_hours", "scaling_waste_gpu_hours", "reward")
-        means = {name: _mean(rows, name) for name in columns}
+        """Return the means over rows of what the service is judged by, and of what it costs.
+
+        A share is left out where no request of it fell due in any row.
+        """
+        costs = ("cost_usd", "gpu_hours", "scaling_waste_gpu_hours", "reward")
+        means = {name: _mean(rows, name) for name in costs}
+        for name in self.floors:
+            known = [row for row in rows if row.get(name) is not None]  # None: nothing fell due
+            if known:
+                means[name] = _mean(known, name)
         requests = sum(_value(row, "requests") for row in rows)
         left = sum(_value(row, "unfinished") for row in rows)
         means["unfinished_share"] = left / max(requests, 1.0)
@@ -59,7 +66,9 @@ class Targets:
         exactly, 0.7 has half the misses that are allowed, -0.7 twice as many. It grows about
         evenly with the logarithm of the capacity, which a search can use.
         """
-        pairs = [(1.0 - floor, 1.0 - means[name]) for name, floor in self.floors.items()]
+        pairs = [
+            (1.0 - floor, 1.0 - means[name]) for name, floor in self.floors.items() if name in means
+        ]
         pairs.append((self.unfinished_share, means["unfinished_share"]))
         return min(_log_ratio(allowed, missed) for allowed, missed in pairs)
 

@@ -16,7 +16,7 @@ def account(s: State, b: Buffers) -> None:
     for e in range(s.vm_seconds.shape[0]):
         for g in range(s.vm_seconds.shape[1]):
             seconds = s.vm_seconds[e, g, 0] + s.vm_seconds[e, g, 1] + s.vm_seconds[e, g, 2]
-            out[0] += seconds * b.usd_per_s[g]
+            out[0] += seconds * b.usd_per_s[e, g]
     tiers = s.tier.shape[0]
     for m in range(s.count.shape[0]):
         for r in range(s.count.shape[1]):

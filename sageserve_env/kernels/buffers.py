@@ -50,7 +50,7 @@ class Buffers(Handle):
     centre: Array  # i8 [P]: what action 0 stands for, the initial fleet
     high: Array  # i8 [P]: most instances
     usable: Array  # i8 [E, G]: 1 where the model runs and the region has VMs
-    usd_per_s: Array  # f8 [G]: price of a VM
+    usd_per_s: Array  # f8 [E, G]: price of a VM
     default_routing: Array  # f8 [M, R, R]: of the scenario's router
     totals: Array  # f8 [len(SUMS) + len(TIER_SUMS) x K]
     free: Array  # i8 [R, G]: scratch: cold and spot VMs
@@ -62,7 +62,7 @@ class Buffers(Handle):
         ("centre", _I8, 1),
         ("high", _I8, 1),
         ("usable", _I8, 2),
-        ("usd_per_s", _F8, 1),
+        ("usd_per_s", _F8, 2),
         ("default_routing", _F8, 3),
         ("totals", _F8, 1),
         ("free", _I8, 2),
@@ -95,7 +95,7 @@ def build_buffers(
         centre=np.ascontiguousarray(initial[at]),
         high=np.maximum(initial[at], np.minimum(stock[at], most)).astype(np.int64),
         usable=usable,
-        usd_per_s=np.array([p.price_usd_per_hour / 3600.0 for p in scenario.gpu_specs]),
+        usd_per_s=scenario.price_usd_per_hour[region] / 3600.0,
         default_routing=default_routing,
         totals=np.zeros(len(SUMS) + len(TIER_SUMS) * k),
         free=np.zeros((r, g), dtype=np.int64),

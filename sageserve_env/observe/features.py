@@ -18,6 +18,7 @@ from typing import Literal, NamedTuple
 from numpy.typing import ArrayLike
 
 from sageserve_env.kernels.scaling import COSINE, LINEAR, LOG, RATIO, SINE
+from sageserve_env.scenario import Scenario
 from sageserve_env.simulator.state import State
 from sageserve_env.simulator.survey import OWN_SOURCES, OwnSource
 from sageserve_env.view import SOURCES
@@ -93,7 +94,7 @@ class Unit(NamedTuple):
 #: Units by name; the values are in `sageserve_env.observe.units`.
 UNITS = {
     "share": Unit("EG", "an equal share of the region's VMs (inventory / models, at least 1)"),
-    "start": Unit("", "the redeploy delay"),
+    "start": Unit("", "the longest start with the weights in the region"),
     "stock": Unit("RG", "the region's VMs of that type"),
     "theta": Unit("MR", "theta of an equal share of the region's VMs"),
     "deadline": Unit("", "the longest objective of a non-interactive tier"),
@@ -162,6 +163,7 @@ class Feature:
         meaning: What it says, beyond the meaning of its source.
         tiers: Which tiers are summed; ``all``, ``interactive`` or ``batch``.
         read: Returns the values of a new source from a state, an array over ``axis``.
+        when: Whether a scenario has it; None: all have.
     """
 
     name: str
@@ -173,6 +175,7 @@ class Feature:
     meaning: str = ""
     tiers: Literal["all", "interactive", "batch"] = "all"
     read: Callable[[State], ArrayLike] | None = None
+    when: Callable[[Scenario], bool] | None = None
 
     def __post_init__(self) -> None:
         """Refuse a row that cannot be observed."""
@@ -195,6 +198,11 @@ class Feature:
         return self.meaning or (found.meaning if found else self.source)
 
 
+def _paced(scenario: Scenario) -> bool:
+    """Whether a tier has an objective for the time per output token."""
+    return any(tier.tpot_s is not None for tier in scenario.tiers)
+
+
 #: The rows, in the order of their entries within an axis.
 FEATURES: list[Feature] = [
     Feature("target", "endpoint, VM type", "target", over("share"), COUNT_LIMIT),
@@ -210,6 +218,8 @@ FEATURES: list[Feature] = [
     Feature("running", "endpoint", "running_share", over()),
     Feature("ttft_p95", "endpoint", "ttft_p95_ratio", ratio()),
     Feature("attainment", "endpoint", "slo_attainment", over()),
+    Feature("tpot_p95", "endpoint", "tpot_p95_ratio", ratio(), when=_paced),
+    Feature("tpot_attainment", "endpoint", "tpot_attainment", over(), when=_paced),
     Feature("niw_release", "endpoint", "niw_release", over()),
     Feature("requests", "origin, window", "request_rate", log(100.0), tiers="interactive"),
     Feature("batch_requests", "origin, window", "request_rate", log(100.0), tiers="batch"),
@@ -267,6 +277,7 @@ def table() -> str:
                     summed = "" if f.tiers == "all" else f"; {f.tiers} tiers"
                     bounds = f"{f.low:g} to {f.high:g}"
                     what = f"{f.text} (`{f.source}`{summed})"
+                    what += "" if f.when is None else ", where the scenario has such a promise"
                     row = (f"`{block}`", axis_name, f"`{f.name}`", what, f.scale.text, bounds)
                     lines.append("| " + " | ".join(row) + " |")
     return "\n".join(lines) + "\n"

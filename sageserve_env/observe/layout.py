@@ -59,13 +59,15 @@ def labels(scenario: Scenario) -> dict[str, tuple[str, ...]]:
     }
 
 
-def _columns(block: str, along: dict[str, tuple[str, ...]]) -> list[tuple[Feature, Axis, Place]]:
+def _columns(
+    block: str, along: dict[str, tuple[str, ...]], scenario: Scenario
+) -> list[tuple[Feature, Axis, Place]]:
     """Return the columns of a block, each a feature and its place within a row."""
     columns = []
     for name, axis in AXES.items():
         if axis.block != block:
             continue
-        rows = [f for f in FEATURES if f.axis == name]
+        rows = [f for f in FEATURES if f.axis == name and (f.when is None or f.when(scenario))]
         places = [*_places(axis.columns, along)]
         if axis.together:
             columns += [(f, axis, place) for place in places for f in rows]
@@ -93,7 +95,7 @@ def _laid_out(scenario: Scenario) -> list[tuple[Block, list[Entry]]]:
     found = []
     for name in BLOCKS:
         letters = next(axis.rows for axis in AXES.values() if axis.block == name)
-        columns = _columns(name, along)
+        columns = _columns(name, along, scenario)
         entries = [
             Entry(feature, axis, row | place)
             for row in _places(letters, along)

@@ -36,7 +36,7 @@ class Units:
         batch = [t.objective_s for t in scenario.tiers if not t.interactive]
         self._values: dict[str, Floats] = {
             "share": share,
-            "start": np.array(max(1.0, scenario.lifecycle.redeploy_s)),
+            "start": np.array(max(1.0, float(scenario.start_s.max()))),
             "stock": np.maximum(1.0, scenario.inventory).astype(np.float64),
             "theta": self.unit_rate,
             "deadline": np.array(max(batch, default=1.0)),

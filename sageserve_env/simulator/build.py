@@ -26,6 +26,7 @@ from sageserve_env.simulator.state import (
     CONFIG,
     COUNT,
     ENDPOINT,
+    HELD,
     MODEL,
     PROFILE,
     REQUEST,
@@ -112,7 +113,7 @@ def build_state(scenario: Scenario, theta: NDArray[np.float64], seed: int, minut
     most = int(scenario.inventory.sum(axis=1).max())
     tables = _tables(scenario)
     s = State(
-        config=_config(scenario),
+        config=_config(scenario, seed),
         clock=_clock(scenario, seed),
         vm=_vms(scenario),
         request=np.zeros(INITIAL_SLOTS, dtype=REQUEST),
@@ -144,10 +145,16 @@ def build_state(scenario: Scenario, theta: NDArray[np.float64], seed: int, minut
         credit=np.zeros((m, r, r)),
         orders=np.ascontiguousarray(np.argsort(scenario.round_trip, axis=1, kind="stable")),
         pools=_pools(scenario),
+        held=_held(scenario),
+        objectives=_objectives(scenario),
+        resident=np.array([region.resident for region in scenario.regions]),
+        start_s=scenario.start_s.copy(),
         count=np.zeros((m, r, k), dtype=COUNT),
         ttft=np.zeros((m, r, k, BUCKETS), dtype=np.int32),
         e2e=np.zeros((m, r, k, BUCKETS), dtype=np.int32),
+        tpot=np.zeros((k, BUCKETS), dtype=np.int32),
         window=np.zeros((e, WINDOW_MINUTES, RATIO_BUCKETS), dtype=np.int64),
+        tpot_window=np.zeros((e, WINDOW_MINUTES, RATIO_BUCKETS), dtype=np.int64),
         window_minute=np.zeros(e, dtype=np.int64),
         demand=np.zeros((minutes, m, r, k, 3)),
         vm_seconds=np.zeros((e, g, 3)),
@@ -204,7 +211,7 @@ def _winners(vms: int) -> Array:
     return winner
 
 
-def _config(scenario: Scenario) -> Array:
+def _config(scenario: Scenario, seed: int) -> Array:
     b, routing, niw = scenario.batching, scenario.routing, scenario.niw
     life, faults = scenario.lifecycle, scenario.faults
     config = np.zeros(1, dtype=CONFIG)
@@ -225,12 +232,11 @@ def _config(scenario: Scenario) -> Array:
         "spill_threshold": routing.spill_threshold,
         "routing_delay_s": routing.delay_s,
         "running_penalty_s": routing.running_penalty_s,
-        "slo_scale": scenario.slo_scale,
+        "slo_scale": scenario.slo_scale or 0.0,
         "escalate_after_s": niw.escalate_after_s,
         "pull_gap": niw.pull_below - niw.pull_two_below,
         "pull_interval_s": niw.pull_interval_s,
         "spot_same_model_s": life.spot_same_model_s,
-        "redeploy_s": life.redeploy_s,
         "fetch_weights_s": life.fetch_weights_s,
         "jitter": life.jitter,
         "crash_per_s": faults.crash_per_hour / 3600.0,
@@ -242,6 +248,11 @@ def _config(scenario: Scenario) -> Array:
         "outage_end_s": faults.outage_start_s + faults.outage_duration_s,
         "stale_s": faults.stale_metrics_s,
         "pools": len(scenario.pools),
+        "draws": int(np.random.SeedSequence([seed, 0xD4A3]).generate_state(1)[0]),
+        "tpot": int(any(t.tpot_s is not None for t in scenario.tiers)),
+        "residency": int(any(r.resident > 0 for r in scenario.regions)),
+        "fading_per_s": np.log(2.0) / life.label_half_life_s if life.label_half_life_s else 0.0,
+        "least_per_model": scenario.min_per_model,
     }
     for key, value in values.items():
         config[0][key] = value
@@ -277,7 +288,7 @@ def _vms(scenario: Scenario) -> Array:
         vm[field] = codes.NONE
     for field in ("profile", "endpoint", "member_pos", "model"):
         vm[field] = codes.NONE
-    vm["event_s"] = vm["fault_s"] = np.inf
+    vm["event_s"] = vm["fault_s"] = vm["fade_s"] = np.inf
     vm["slow"] = 1.0
     vm["first_item"] = NO_ITEM
     vm["state"] = codes.COLD
@@ -305,7 +316,7 @@ def _models(scenario: Scenario) -> Array:
     model = np.zeros(len(scenario.models), dtype=MODEL)
     stocked = scenario.inventory.sum(axis=0) > 0
     for i, spec in enumerate(scenario.model_specs):
-        for field in ("held_head", "held_tail", "global_head", "global_tail"):
+        for field in ("global_head", "global_tail"):
             model[i][field] = codes.NONE
         usable = [j for j in range(len(scenario.gpus)) if scenario.compatible[i, j]]
         usable = [j for j in usable if stocked[j]] or usable
@@ -318,10 +329,30 @@ def _tiers(scenario: Scenario) -> Array:
     tier = np.zeros(len(scenario.tiers), dtype=TIER)
     for i, item in enumerate(scenario.tiers):
         tier[i]["objective_s"] = item.objective_s
+        tier[i]["choices"] = len(item.objectives_s)
+        tier[i]["tpot_s"] = item.tpot_s or 0.0
         tier[i]["ttft"] = int(item.objective == "ttft")
         tier[i]["interactive"] = int(item.interactive)
         tier[i]["priority"] = item.priority
     return tier
+
+
+def _objectives(scenario: Scenario) -> Array:
+    """Return what the objectives of each tier are drawn from, [K, C]; rows are padded with 0."""
+    rows = [tier.objectives_s for tier in scenario.tiers]
+    table = np.zeros((len(rows), max(1, *map(len, rows))))
+    for k, row in enumerate(rows):
+        table[k, : len(row)] = row
+    return table
+
+
+def _held(scenario: Scenario) -> Array:
+    """Return empty queues of the NIW manager: a lane per objective and place that may serve."""
+    objectives = max(1, *(len(tier.objectives_s) for tier in scenario.tiers))
+    places = 1 + len(scenario.regions) if any(r.resident > 0 for r in scenario.regions) else 1
+    held = np.zeros((len(scenario.models), objectives * places), dtype=HELD)
+    held["head"] = held["tail"] = codes.NONE
+    return held
 
 
 def _profiles(scenario: Scenario, theta: NDArray[np.float64]) -> Array:

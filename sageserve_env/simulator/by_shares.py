@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sageserve_env.simulator._jit import jit
 from sageserve_env.simulator.codes import INFINITY, NONE
-from sageserve_env.simulator.signals import endpoint_for
+from sageserve_env.simulator.signals import place_for
 from sageserve_env.simulator.state import State
 
 
@@ -21,7 +21,7 @@ def by_shares(s: State, i: int, batch: int, now_s: float) -> int:
     total = 0.0
     for j in range(s.round_trip.shape[0]):
         r = s.orders[request.preference, j]
-        e = endpoint_for(s, m, r, batch, now_s)
+        e = place_for(s, i, r, batch, now_s)
         if e != NONE:
             share = s.routing[m, o, r]
             if share > 0.0:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sageserve_env.simulator._jit import jit
 from sageserve_env.simulator.codes import INFINITY, NONE
-from sageserve_env.simulator.signals import endpoint_for, seen_utilisation
+from sageserve_env.simulator.signals import place_for, seen_utilisation
 from sageserve_env.simulator.state import State
 
 
@@ -15,7 +15,7 @@ def by_threshold(s: State, i: int, batch: int, now_s: float) -> int:
     best, least = NONE, INFINITY
     for j in range(s.round_trip.shape[0]):
         r = s.orders[request.preference, j]
-        e = endpoint_for(s, request.model, r, batch, now_s)
+        e = place_for(s, i, r, batch, now_s)
         if e != NONE:
             used = seen_utilisation(s, e, now_s)
             if used < s.config[0].threshold:

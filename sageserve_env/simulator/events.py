@@ -21,6 +21,7 @@ from sageserve_env.simulator.latency import prefill_s
 from sageserve_env.simulator.memory import LINE_BYTES
 from sageserve_env.simulator.metrics import bill, book_arrival
 from sageserve_env.simulator.niw import hold, look
+from sageserve_env.simulator.rng import OBJECTIVE, RESIDENT, draw
 from sageserve_env.simulator.routing import arrive_in_region, route
 from sageserve_env.simulator.slots import pop_transit, take_slot
 from sageserve_env.simulator.state import State
@@ -51,7 +52,13 @@ def _arrive(s: State, c: int, now_s: float) -> None:
     request.vm = NONE
     request.endpoint = NONE
     tier = s.tier[request.tier]
+    request.resident = 0
+    if s.config[0].residency == 1 and draw(s, request.id, RESIDENT) < s.resident[request.region]:
+        request.resident = 1
     request.objective_s = tier.objective_s
+    if tier.choices > 0:
+        choice = int(draw(s, request.id, OBJECTIVE) * tier.choices)
+        request.objective_s = s.objectives[request.tier, choice]
     if tier.ttft == 1:
         alone = prefill_s(s, s.model[request.model].reference, float(request.prompt))
         request.objective_s = max(tier.objective_s, s.config[0].slo_scale * alone)

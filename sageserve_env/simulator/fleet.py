@@ -1,8 +1,9 @@
 """VM life cycle: scale-out by the capacity ladder, activation, draining, donation as spot.
 
 Scale-out of an endpoint takes, in this order: a VM of its own that is draining (at once), a spot VM
-that still holds the model (1 min), an idle VM or a spot VM with another model (10 min), and all of
-that only once the weights are in the region (up to 2 h the first time). Scale-in cancels pending
+that still holds the model (1 min), an idle VM or a spot VM with another model (10 min, or boot and
+weights over bandwidth), and all of that only once the weights are in the region (up to 2 h the
+first time). What a spot VM holds may fade. Scale-in cancels pending
 instances first, the one that would be ready last first, then drains the active ones with the least
 pending work. Everything pending, active or draining is billed.
 """
@@ -137,7 +138,7 @@ def jittered(s: State, delay_s: float) -> float:
 
 
 @jit
-def _find_vm(s: State, e: int, g: int) -> int:
+def _find_vm(s: State, e: int, g: int, now_s: float) -> int:
     """Return the VM that endpoint ``e`` gets next by the ladder, or NONE."""
     m, r = s.endpoint[e].model, s.endpoint[e].region
     best, rank = NONE, 4
@@ -146,7 +147,7 @@ def _find_vm(s: State, e: int, g: int) -> int:
         if vm.region != r or vm.gpu != g:
             continue
         if vm.state == SPOT:
-            mine = 1 if vm.model == m else 3
+            mine = 1 if vm.model == m and now_s < vm.fade_s else 3
         elif vm.state == COLD:
             mine = 2
         else:
@@ -178,18 +179,18 @@ def scale_out(s: State, e: int, g: int, now_s: float) -> bool:
     if _cancel_drain(s, e, g, now_s):
         drain_global(s, s.endpoint[e].model, now_s)
         return True
-    v = _find_vm(s, e, g)
+    v = _find_vm(s, e, g, now_s)
     if v == NONE:
         return False
     vm = s.vm[v]
     m, r = s.endpoint[e].model, s.endpoint[e].region
     state = LOADING
-    if vm.state == SPOT and vm.model == m:
+    if vm.state == SPOT and vm.model == m and now_s < vm.fade_s:
         delay = jittered(s, c.spot_same_model_s)
     else:
         if vm.state == COLD:
             state = PROVISIONING
-        delay = jittered(s, c.redeploy_s)
+        delay = jittered(s, s.start_s[m, g])
         if s.weights_s[m, r] == INFINITY:
             s.weights_s[m, r] = now_s + jittered(s, c.fetch_weights_s)
         delay = max(delay, s.weights_s[m, r] - now_s)
@@ -213,6 +214,7 @@ def retire(s: State, v: int, now_s: float) -> None:
     schedule(s, v, INFINITY)
     become(s, v, SPOT, now_s)
     s.vm[v].fault_s = INFINITY
+    s.vm[v].fade_s = now_s + exponential(s, c.fading_per_s)
     if c.eviction_per_s > 0.0:
         set_fault(s, v, now_s, c.eviction_per_s)
     s.clock[0].reconcile = 1
@@ -254,9 +256,45 @@ def scale_in(s: State, e: int, g: int, now_s: float) -> None:
 
 
 @jit
+def _keep_models(s: State) -> None:
+    """Raise targets until every model has its fewest instances over all regions.
+
+    What is missing goes where the model has most instances standing, the first of equals, and to
+    the first VM type there that it runs on.
+    """
+    types = s.target.shape[1]
+    per_model = s.target.shape[0] // s.model.shape[0]
+    for m in range(s.model.shape[0]):
+        total, most, chosen, kind = 0, -1, NONE, NONE
+        for e in range(m * per_model, (m + 1) * per_model):
+            standing, first = 0, NONE
+            for g in range(types):
+                total += s.target[e, g]
+                standing += s.active[e, g] + s.pending[e, g]
+                if first == NONE and s.profile[m * types + g].theta > 0.0:
+                    if _stocked(s, s.endpoint[e].region, g):
+                        first = g
+            if first != NONE and standing > most:
+                most, chosen, kind = standing, e, first
+        if total < s.config[0].least_per_model and chosen != NONE:
+            s.target[chosen, kind] += s.config[0].least_per_model - total
+
+
+@jit
+def _stocked(s: State, r: int, g: int) -> bool:
+    """Whether region ``r`` has VMs of type ``g``."""
+    for v in range(s.vm.shape[0]):
+        if s.vm[v].region == r and s.vm[v].gpu == g:
+            return True
+    return False
+
+
+@jit
 def reconcile(s: State, now_s: float) -> None:
     """Move every endpoint towards its target; what finds no VM is unmet until one is free."""
     s.clock[0].reconcile = 0
+    if s.config[0].least_per_model > 0:
+        _keep_models(s)
     for e in range(s.target.shape[0]):
         for g in range(s.target.shape[1]):
             have = s.active[e, g] + s.pending[e, g]

@@ -9,6 +9,7 @@ import numpy as np
 from sageserve_env.simulator import codes
 from sageserve_env.simulator.heaps import NO_ITEM, ROOT, SLOT_BITS, SLOT_MASK
 from sageserve_env.simulator.scoring import LARGEST, order_bits, score
+from sageserve_env.simulator.slots import lane_of
 from sageserve_env.simulator.state import State
 
 if TYPE_CHECKING:
@@ -45,6 +46,9 @@ def _requests(s: State) -> None:
     _require(int(s.count["arrived"].sum()) == int(clock["arrived"]), "arrivals are counted once")
     _require(int(s.count["completed"].sum()) == int(clock["completed"]), "completions counted once")
     _require(int(s.e2e.sum()) == int(clock["completed"]), "each completion is in a histogram")
+    judged = s.count["attained"] + s.count["missed"]
+    _require((judged <= s.count["arrived"]).all(), "no request is judged twice")
+    _require((s.count["attained_flat"] <= s.count["arrived"]).all(), "nor by flat objectives")
     used = s.request[s.request["state"] != codes.FREE]
     _require((used["prefilled"] <= used["target"]).all(), "no prompt is prefilled beyond its end")
     _require((used["emitted"] <= used["output"]).all(), "no output is longer than asked for")
@@ -62,12 +66,29 @@ def _walk(s: State, head: int, length: int, what: str) -> list[int]:
 def _lists(s: State) -> None:
     for m in range(len(s.model)):
         model = s.model[m]
-        held = _walk(s, model["held_head"], int(model["n_held"]), "held")
+        held = _held(s, m)
+        _require(len(held) == int(model["n_held"]), "held requests are counted")
         tokens = int(s.request["prompt"][held].sum())
         _require(tokens == int(model["held_tokens"]), "tokens of the NIW manager add up")
         _require((s.request["state"][held] == codes.HELD).all(), "held requests are marked so")
         waiting = _walk(s, model["global_head"], int(model["n_global"]), "global")
         _require((s.request["state"][waiting] == codes.GLOBAL).all(), "global ones are marked so")
+
+
+def _held(s: State, m: int) -> list[int]:
+    """Return the requests of model ``m`` that the NIW manager holds."""
+    found: list[int] = []
+    for lane in range(s.held.shape[1]):
+        head = int(s.held[m, lane]["head"])
+        mine: list[int] = []
+        while head != codes.NONE and len(mine) <= int(s.model[m]["n_held"]):
+            mine.append(head)
+            head = int(s.request[head]["next"])
+        _require(all(lane_of(s, i) == lane for i in mine), "held requests are in their lanes")
+        arrivals = s.request["arrival_s"][mine]
+        _require((np.diff(arrivals) >= 0).all(), "lanes are in order of arrival")
+        found += mine
+    return found
 
 
 def _instance(s: State, v: int) -> None:
@@ -87,6 +108,9 @@ def _instance(s: State, v: int) -> None:
     unfinished = queued[queued["prefilled"] < queued["target"]]
     pending = int(unfinished["target"].sum()) + len(queued) + len(running)
     _require(pending == int(vm["pending_tokens"]), "pending tokens add up")
+    here = s.request[waiting + prefilling + running]
+    home = here["region"] == s.endpoint["region"][here["endpoint"]]
+    _require((home | (here["resident"] == 0)).all(), "residents are served at home")
     active = s.request[running]
     left = np.array([int(i) >> SLOT_BITS for i in items], dtype=np.int64) - int(vm["iteration"])
     first = int(items.min()) if len(items) else NO_ITEM
@@ -133,6 +157,8 @@ def _fleet(sim: Simulator) -> None:
         here = np.isin(vm["state"], states)
         np.add.at(found, (vm["endpoint"][here], vm["gpu"][here]), 1)
         _require((found == counts).all(), "instances per endpoint and state add up")
+    faded = (vm["state"] == codes.SPOT) & np.isfinite(vm["fade_s"])
+    _require(s.config[0]["fading_per_s"] > 0 or not faded.any(), "labels fade only where asked for")
     idle = np.isin(vm["state"], (codes.COLD, codes.SPOT, codes.LOST))
     _require((vm["endpoint"][idle] == codes.NONE).all(), "idle VMs belong to no endpoint")
     _require((vm["pending_tokens"][idle] == 0).all(), "idle VMs hold no work")

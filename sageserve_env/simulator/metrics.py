@@ -30,6 +30,9 @@ BUCKETS = OCTAVE_BUCKETS * OCTAVES
 _LOWEST_BITS = (1023 + LOWEST_EXPONENT) << 5
 _LOWEST_RATIO_BITS = (1023 - 4) << 3
 
+# what a request whose tier has a TPOT objective missed already with its first token
+OVERDUE, OVERDUE_FLAT = 1, 2
+
 RATIO_BUCKETS = 64  # of the TTFT-over-objective windows: 8 per octave from 2^-4 to 2^4
 WINDOW_MINUTES = 5
 
@@ -58,6 +61,7 @@ def turn_window(s: State, e: int, now_s: float) -> int:
             row = (minute - step) % WINDOW_MINUTES
             for i in range(RATIO_BUCKETS):
                 s.window[e, row, i] = 0
+                s.tpot_window[e, row, i] = 0
         s.window_minute[e] = minute
     return minute % WINDOW_MINUTES
 
@@ -86,16 +90,42 @@ def book_first_token(s: State, i: int, now_s: float) -> None:
     count.ttft_s += ttft
     s.ttft[m, r, k, bucket(ttft)] += 1
     if s.tier[k].ttft == 1:
-        if ttft <= request.objective_s:
-            count.attained += 1
+        if s.tier[k].tpot_s > 0.0:  # judged at completion, unless it is late already
+            request.overdue = 0
+            if ttft > request.objective_s:
+                request.overdue = OVERDUE
+                count.missed += 1
+            if ttft > s.tier[k].objective_s:
+                request.overdue += OVERDUE_FLAT
         else:
-            count.missed += 1
-        if ttft <= s.tier[k].objective_s:
-            count.attained_flat += 1
+            if ttft <= request.objective_s:
+                count.attained += 1
+            else:
+                count.missed += 1
+            if ttft <= s.tier[k].objective_s:
+                count.attained_flat += 1
         row = turn_window(s, e, now_s)
         s.window[e, row, ratio_bucket(ttft / request.objective_s)] += 1
     if s.config[0].keep_records == 1:
         s.record[request.id, 0] = ttft
+
+
+@jit
+def _judge_pace(s: State, i: int, tpot: float, now_s: float) -> None:
+    """Judge a completed request by the time per output token, and by what its TTFT was."""
+    request = s.request[i]
+    objective_s = s.tier[request.tier].tpot_s
+    count = s.count[request.model, request.region, request.tier]
+    if request.overdue & OVERDUE == 0:
+        if tpot <= objective_s:
+            count.attained += 1
+        else:
+            count.missed += 1
+    if request.overdue & OVERDUE_FLAT == 0 and tpot <= objective_s:
+        count.attained_flat += 1
+    if request.output > 1:
+        row = turn_window(s, request.endpoint, now_s)
+        s.tpot_window[request.endpoint, row, ratio_bucket(tpot / objective_s)] += 1
 
 
 @hot
@@ -113,6 +143,12 @@ def book_completion(s: State, i: int, now_s: float) -> None:
     if served != r:
         count.remote_tokens += request.prompt + request.output
     s.e2e[m, r, k, bucket(e2e)] += 1
+    tpot = 0.0
+    if request.output > 1:
+        tpot = (now_s - request.first_token_s) / (request.output - 1)
+        s.tpot[k, bucket(tpot)] += 1
+    if s.tier[k].tpot_s > 0.0:
+        _judge_pace(s, i, tpot, now_s)
     if s.tier[k].ttft == 0:
         if e2e <= request.objective_s:
             count.attained += 1

@@ -15,7 +15,7 @@ from sageserve_env.simulator.balancing import choose_instance
 from sageserve_env.simulator.codes import INFINITY, NONE
 from sageserve_env.simulator.routing import route, route_into
 from sageserve_env.simulator.signals import seen_utilisation
-from sageserve_env.simulator.slots import append_held, pop_held
+from sageserve_env.simulator.slots import append_held, first_held, pop_held
 from sageserve_env.simulator.state import State
 
 
@@ -46,21 +46,25 @@ def _pull(s: State, e: int, now_s: float) -> None:
             allowed = endpoint.n_members
         if pulled >= allowed:
             return
-        route_into(s, pop_held(s, m), choose_instance(s, e), now_s)
+        lane = first_held(s, m, endpoint.region)
+        if lane == NONE:
+            return
+        route_into(s, pop_held(s, m, lane), choose_instance(s, e), now_s)
         pulled += 1
 
 
 @jit
 def _escalate(s: State, m: int, now_s: float) -> None:
     """Route the requests of model ``m`` that have waited long enough as interactive work."""
-    while s.model[m].held_head != NONE:
-        head = s.model[m].held_head
-        if now_s - s.request[head].arrival_s < s.config[0].escalate_after_s:
-            return
-        i = pop_held(s, m)
-        s.request[i].escalated = 1
-        s.clock[0].escalated += 1
-        route(s, i, now_s)
+    for lane in range(s.held.shape[1]):
+        while s.held[m, lane].head != NONE:
+            head = s.held[m, lane].head
+            if now_s - s.request[head].arrival_s < s.config[0].escalate_after_s:
+                break
+            i = pop_held(s, m, lane)
+            s.request[i].escalated = 1
+            s.clock[0].escalated += 1
+            route(s, i, now_s)
 
 
 @jit

@@ -12,6 +12,11 @@ from sageserve_env.simulator.state import State
 
 MODULUS_1, MODULUS_2 = 2147483563, 2147483399
 
+# streams of `draw`
+OBJECTIVE, RESIDENT = range(2)
+
+_BITS = 0xFFFFFFFF
+
 
 @jit
 def uniform(s: State) -> float:
@@ -23,6 +28,26 @@ def uniform(s: State) -> float:
     if z < 1:
         z += 2147483562
     return float(z * 4.656613057391769e-10)
+
+
+@jit
+def _mix(h: int) -> int:
+    """Scramble 32 bits so that each depends on all (the constants are those of lowbias32)."""
+    h ^= h >> 16
+    h = (h * 0x7FEB352D) & _BITS
+    h ^= h >> 15
+    h = (h * 0x846CA68B) & _BITS
+    return h ^ (h >> 16)
+
+
+@jit
+def draw(s: State, i: int, stream: int) -> float:
+    """Return a number in [0, 1) that belongs to request ``i`` of the trace.
+
+    It depends on the seed, the request and the stream alone, not on what was decided or drawn.
+    """
+    start = _mix((int(s.config[0].draws) + stream * 0x9E3779B1) & _BITS)
+    return float(_mix((int(i) ^ start) & _BITS) * 2.3283064365386963e-10)  # 2^-32
 
 
 @jit

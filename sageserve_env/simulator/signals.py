@@ -73,3 +73,12 @@ def endpoint_for(s: State, m: int, r: int, batch: int, now_s: float) -> int:
     if seen_utilisation(s, e, now_s) >= s.config[0].spill_threshold:
         return spill
     return e
+
+
+@jit
+def place_for(s: State, i: int, r: int, batch: int, now_s: float) -> int:
+    """Endpoint in region ``r`` that may serve request ``i``, or NONE: a resident stays at home."""
+    request = s.request[i]
+    if request.resident == 1 and r != request.region:
+        return NONE
+    return endpoint_for(s, request.model, r, batch, now_s)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sageserve_env.simulator._jit import hot, jit
-from sageserve_env.simulator.codes import FREE, GLOBAL, HELD, NONE, TRANSIT
+from sageserve_env.simulator.codes import FREE, GLOBAL, HELD, INFINITY, NONE, TRANSIT
 from sageserve_env.simulator.state import State
 
 
@@ -112,29 +112,66 @@ def remove_prefilling(s: State, v: int, i: int) -> None:
 
 
 @jit
+def lane_of(s: State, i: int) -> int:
+    """Queue of the NIW manager that request ``i`` waits in: alike in objective and in residency.
+
+    Each is in order of arrival and so of deadline. Lanes are those of the first objective, for
+    requests that any region may serve and then by region, those of the second, and so on.
+    """
+    request = s.request[i]
+    lane = 0
+    for c in range(s.tier[request.tier].choices):
+        if s.objectives[request.tier, c] == request.objective_s:
+            lane = c
+    if s.config[0].residency == 1:
+        lane *= 1 + s.round_trip.shape[0]
+        if request.resident == 1:
+            lane += 1 + request.region
+    return lane
+
+
+@jit
 def append_held(s: State, i: int) -> None:
     """Append request ``i`` to the NIW manager's queue of its model."""
     request = s.request[i]
     model = s.model[request.model]
+    lane = s.held[request.model, lane_of(s, i)]
     request.state = HELD
     request.next = NONE
-    if model.held_tail == NONE:
-        model.held_head = i
+    if lane.tail == NONE:
+        lane.head = i
     else:
-        s.request[model.held_tail].next = i
-    model.held_tail = i
+        s.request[lane.tail].next = i
+    lane.tail = i
     model.n_held += 1
     model.held_tokens += request.prompt
 
 
 @jit
-def pop_held(s: State, m: int) -> int:
-    """Remove and return the oldest request of the NIW manager's queue of model ``m``."""
-    model = s.model[m]
-    i = model.held_head
-    model.held_head = s.request[i].next
-    if model.held_head == NONE:
-        model.held_tail = NONE
+def first_held(s: State, m: int, r: int) -> int:
+    """Lane of model ``m`` whose head is due first and may be served in region ``r``, or NONE.
+
+    With ``r`` NONE in any region.
+    """
+    best, least = NONE, INFINITY
+    places = 1 + s.round_trip.shape[0] if s.config[0].residency == 1 else 1
+    for lane in range(s.held.shape[1]):
+        head = s.held[m, lane].head
+        if head != NONE and (r == NONE or lane % places == 0 or lane % places == 1 + r):
+            due_s = s.request[head].arrival_s + s.request[head].objective_s
+            if due_s < least:
+                best, least = lane, due_s
+    return best
+
+
+@jit
+def pop_held(s: State, m: int, lane: int) -> int:
+    """Remove and return the oldest request of a lane of the NIW manager of model ``m``."""
+    model, queue = s.model[m], s.held[m, lane]
+    i = queue.head
+    queue.head = s.request[i].next
+    if queue.head == NONE:
+        queue.tail = NONE
     model.n_held -= 1
     model.held_tokens -= s.request[i].prompt
     return int(i)

@@ -52,7 +52,6 @@ CONFIG = _record(
     ("pull_gap", "f8"),  # release ceiling minus the ceiling for two
     ("pull_interval_s", "f8"),
     ("spot_same_model_s", "f8"),
-    ("redeploy_s", "f8"),
     ("fetch_weights_s", "f8"),
     ("jitter", "f8"),
     ("crash_per_s", "f8"),
@@ -65,6 +64,11 @@ CONFIG = _record(
     ("stale_s", "f8"),
     ("keep_records", "i8"),
     ("pools", "i8"),  # pools of each (model, region)
+    ("draws", "i8"),  # seed of what is drawn per request
+    ("tpot", "i8"),  # 1: a tier has an objective for the time per output token
+    ("residency", "i8"),  # 1: some requests must be served where they come from
+    ("fading_per_s", "f8"),  # rate at which donated VMs lose what they hold
+    ("least_per_model", "i8"),  # fewest target instances of a model over all its endpoints
 )
 
 CLOCK = _record(
@@ -135,6 +139,7 @@ VM = _lines(
     # third line, rarely used
     ("since_s", "f8"),  # start of the unbilled part of the current state
     ("fault_s", "f8"),  # next crash or eviction
+    ("fade_s", "f8"),  # a donated VM holds its model until then
     ("region", "i4"),
     ("gpu", "i4"),
     ("model", "i4"),  # model on the VM, also while spot
@@ -164,7 +169,9 @@ REQUEST = _lines(
     ("first_token_s", "f8"),  # < 0 until emitted
     ("admitted", "i8"),  # admission stamp, for newest-first preemption
     ("preference", "i4"),  # row of ``orders``
-    ("escalated", "i4"),
+    ("escalated", "i2"),
+    ("resident", "i1"),  # 1: may be served in its own region only
+    ("overdue", "i1"),  # where the tier has a TPOT objective: OVERDUE, OVERDUE_FLAT
     ("late", "i4"),  # 1: its turn came too late, it has stood back
 )
 
@@ -187,9 +194,7 @@ ENDPOINT = _record(
 )
 
 MODEL = _record(
-    ("held_head", "i8"),  # NIW manager, FIFO
-    ("held_tail", "i8"),
-    ("n_held", "i8"),
+    ("n_held", "i8"),  # with the NIW manager
     ("held_tokens", "i8"),
     ("global_head", "i8"),  # requests that no endpoint can take, FIFO
     ("global_tail", "i8"),
@@ -198,7 +203,9 @@ MODEL = _record(
 )
 
 TIER = _record(
-    ("objective_s", "f8"),
+    ("objective_s", "f8"),  # the longest where there are several
+    ("choices", "i8"),  # > 0: objectives to draw from
+    ("tpot_s", "f8"),  # > 0: objective for the time per output token too
     ("ttft", "i8"),  # 1: TTFT objective, 0: completion
     ("interactive", "i8"),
     ("priority", "i8"),
@@ -232,6 +239,11 @@ COUNT = _record(
     ("e2e_s", "f8"),  # sum
 )
 
+
+HELD = _record(
+    ("head", "i8"),  # FIFO
+    ("tail", "i8"),
+)
 
 _F8, _I8, _I4 = np.dtype(np.float64), np.dtype(np.int64), np.dtype(np.int32)
 
@@ -273,10 +285,16 @@ class State(Handle):
     credit: Array  # f8 [M, R, R]: weighted round robin of the shares router
     orders: Array  # i8 [orders, R]: region preference; row o is that of origin o
     pools: Array  # i8 [2, 2]: (interactive, batch) x (first pool, spill pool)
+    held: Array  # HELD [M, lanes]: queues of the NIW manager (``slots.lane_of``)
+    objectives: Array  # f8 [K, C]: what a tier's objectives are drawn from
+    resident: Array  # f8 [R]: share of a region's requests that must be served there
+    start_s: Array  # f8 [M, G]: time that a start takes with the weights in the region
     count: Array  # COUNT [M, R, K]
     ttft: Array  # i4 [M, R, K, B]
     e2e: Array  # i4 [M, R, K, B]
+    tpot: Array  # i4 [K, B]: mean time per output token after the first
     window: Array  # i8 [E, 5, 64]: TTFT over objective, last five minutes
+    tpot_window: Array  # i8 [E, 5, 64]: the same of the time per output token
     window_minute: Array  # i8 [E]
     demand: Array  # f8 [T, M, R, K, 3]: requests, prompt tokens; output tokens at completion
     vm_seconds: Array  # f8 [E, G, 3]: pending, active, draining
@@ -323,10 +341,16 @@ class State(Handle):
         ("credit", _F8, 3),
         ("orders", _I8, 2),
         ("pools", _I8, 2),
+        ("held", HELD, 2),
+        ("objectives", _F8, 2),
+        ("resident", _F8, 1),
+        ("start_s", _F8, 2),
         ("count", COUNT, 3),
         ("ttft", _I4, 4),
         ("e2e", _I4, 4),
+        ("tpot", _I4, 2),
         ("window", _I8, 3),
+        ("tpot_window", _I8, 3),
         ("window_minute", _I8, 1),
         ("demand", _F8, 5),
         ("vm_seconds", _F8, 3),

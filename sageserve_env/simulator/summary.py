@@ -15,6 +15,7 @@ from sageserve_env.view import ClusterView
 if TYPE_CHECKING:
     from sageserve_env.simulator.simulator import Simulator
 
+NOTHING_DUE = float("nan")
 BYTES_PER_TOKEN = 4.0  # our assumption (A): a token is about four characters of text
 
 
@@ -40,15 +41,14 @@ class Totals(NamedTuple):
 def totals(sim: Simulator) -> Totals:
     """Return the sums of ``sim`` up to now."""
     s, scenario = sim.state, sim.scenario
-    price = np.array([g.price_usd_per_hour for g in scenario.gpu_specs])
-    spot_price = np.array([g.spot_price_usd_per_hour for g in scenario.gpu_specs])
+    region = s.endpoint["region"]
     hours = s.vm_seconds / 3600.0
     spot = s.spot_seconds / 3600.0
     gigabytes = float(s.count["remote_tokens"].sum()) * BYTES_PER_TOKEN / 1e9
     return Totals(
-        vm_usd=float((hours.sum(axis=(0, 2)) * price).sum()),
+        vm_usd=float((hours.sum(axis=2) * scenario.price_usd_per_hour[region]).sum()),
         transfer_usd=gigabytes * scenario.routing.transfer_usd_per_gb,
-        spot_usd=float((spot.sum(axis=(0, 1)) * spot_price).sum()),
+        spot_usd=float((spot.sum(axis=0) * scenario.spot_price_usd_per_hour).sum()),
         spot_hours=float(spot.sum()),
         vm_hours=float(hours.sum()),
         pending_vm_hours=float(hours[:, :, codes.BILL_PENDING].sum()),
@@ -78,8 +78,8 @@ def unfinished(sim: Simulator) -> Unfinished:
     np.add.at(missed, (request["model"][due], request["region"][due], request["tier"][due]), 1)
     reference = s.model["reference"][request["model"]]
     seconds = (request["target"] - request["prefilled"]) / s.profile["theta"][reference]
-    price = np.array([g.price_usd_per_hour for g in scenario.gpu_specs]) / 3600.0
-    usd = float((seconds * price[reference % len(scenario.gpus)]).sum())
+    price = scenario.price_usd_per_hour[request["region"], reference % len(scenario.gpus)] / 3600.0
+    usd = float((seconds * price).sum())
     return Unfinished(len(request), missed, usd)
 
 
@@ -101,8 +101,10 @@ def bucket_middle_s(i: int) -> float:
 def episode_metrics(sim: Simulator) -> dict[str, float | int]:
     """Return the figures of an episode up to now, with the names of the result tables.
 
-    ``slo_*`` are fractions of all requests that arrived and fell due; requests without a result
-    whose objective has passed count as missed. Latencies include the network.
+    ``slo_*`` are fractions of all requests that arrived and fell due, NaN where none did; requests
+    without a result whose objective has passed count as missed. Latencies include the network,
+    ``tpot_*`` is the mean time per output token after the first. ``goodput_rps`` counts requests
+    that attained their objectives.
     """
     s, scenario = sim.state, sim.scenario
     sums, left = totals(sim), unfinished(sim)
@@ -125,24 +127,26 @@ def episode_metrics(sim: Simulator) -> dict[str, float | int]:
     attained = s.count["attained"]
     missed = s.count["missed"] + left.missed
     flat = s.count["attained_flat"]
-    worst = 1.0
+    worst = NOTHING_DUE
     for k, tier in enumerate(scenario.tiers):
         key = tier_key(tier.name)
         due = attained[:, :, k].sum(axis=1) + missed[:, :, k].sum(axis=1)  # [M]
         good = attained[:, :, k].sum(axis=1)
-        metrics[f"slo_{key}"] = float(good.sum() / due.sum()) if due.sum() else 1.0
+        metrics[f"slo_{key}"] = float(good.sum() / due.sum()) if due.sum() else NOTHING_DUE
         flat_sum = flat[:, :, k].sum()
-        metrics[f"slo_flat_{key}"] = float(flat_sum / due.sum()) if due.sum() else 1.0
+        metrics[f"slo_flat_{key}"] = float(flat_sum / due.sum()) if due.sum() else NOTHING_DUE
         if tier.interactive and due.sum():
-            worst = min(worst, float((good[due > 0] / due[due > 0]).min()))
+            worst = np.fmin(worst, float((good[due > 0] / due[due > 0]).min()))
         metrics[f"missed_{key}"] = int(missed[:, :, k].sum())
-    metrics["slo_worst_model"] = worst
+    metrics["slo_worst_model"] = float(worst)
+    metrics["goodput_rps"] = float(attained.sum()) / sim.time_s if sim.time_s > 0 else 0.0
     for k, tier in enumerate(scenario.tiers):
         key = tier_key(tier.name)
         ttft, e2e = s.ttft[:, :, k].sum(axis=(0, 1)), s.e2e[:, :, k].sum(axis=(0, 1))
         for q in (50, 95, 99):
             metrics[f"ttft_p{q}_{key}"] = percentile(ttft, q / 100)
         metrics[f"e2e_p95_{key}"] = percentile(e2e, 0.95)
+        metrics[f"tpot_p95_{key}"] = percentile(s.tpot[k], 0.95)
     metrics["preemptions"] = int(clock["preemptions"])
     metrics["requeued"] = int(clock["requeued"])
     metrics["crashes"] = int(clock["crashes"])

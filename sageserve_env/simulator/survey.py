@@ -30,6 +30,7 @@ from sageserve_env.simulator.codes import (
 )
 from sageserve_env.simulator.metrics import RATIO_BUCKETS, WINDOW_MINUTES
 from sageserve_env.simulator.signals import seen_utilisation, turn_ring
+from sageserve_env.simulator.slots import first_held
 from sageserve_env.simulator.state import State
 from sageserve_env.view import SOURCES, WINDOWS_S, ClusterView, sizes
 
@@ -120,6 +121,7 @@ def build_raw(scenario: Scenario, theta: NDArray[np.float64]) -> Raw:
     raw.inventory[:] = scenario.inventory
     raw.horizon_s[:] = scenario.horizon_s
     raw.interval_s[:] = scenario.decision_interval_s
+    raw.tpot_attainment[:] = 1.0
     return raw
 
 
@@ -234,7 +236,10 @@ def _fleet(s: State, raw: Raw, now_s: float) -> None:
         if vm.state == COLD:
             raw.idle_vms[vm.region, g] += 1.0
         elif vm.state == SPOT:
-            raw.spot_vms[vm.model, vm.region, g] += 1.0
+            if now_s < vm.fade_s:
+                raw.spot_vms[vm.model, vm.region, g] += 1.0
+            else:
+                raw.idle_vms[vm.region, g] += 1.0
         if e != NONE:
             raw.queued_requests[e] += vm.n_waiting + vm.n_prefilling
             raw.running[e] += vm.n_running
@@ -264,27 +269,53 @@ def _service(s: State, raw: Raw, now_s: float) -> None:
         raw.kv_utilisation[e] = 0.0
         if endpoint.kv_capacity > 0:
             raw.kv_utilisation[e] = endpoint.kv_used / endpoint.kv_capacity
-        total, good = 0, 0
-        fresh = minute - s.window_minute[e] < WINDOW_MINUTES
+        last = int(s.window_minute[e])
+        raw.ttft_p95_ratio[e] = _tail(s.window, e, minute, last)
+        raw.slo_attainment[e] = _in_time(s.window, e, minute, last)
+        if s.config[0].tpot == 1:
+            raw.tpot_p95_ratio[e] = _tail(s.tpot_window, e, minute, last)
+            raw.tpot_attainment[e] = _in_time(s.tpot_window, e, minute, last)
+
+
+@jit
+def _fresh(row: int, minute: int, last: int) -> bool:
+    """Whether a row of a window that was turned last in minute ``last`` is of the last minutes."""
+    return minute - last < WINDOW_MINUTES and (last - row) % WINDOW_MINUTES + minute - last < (
+        WINDOW_MINUTES
+    )
+
+
+@jit
+def _in_time(window: Array, e: int, minute: int, last: int) -> float:
+    """Share of an endpoint's window that is within the objective, 1 if it is empty."""
+    total, good = 0, 0
+    for row in range(WINDOW_MINUTES):
+        if _fresh(row, minute, last):
+            for i in range(RATIO_BUCKETS):
+                total += window[e, row, i]
+                if i < RATIO_BUCKETS // 2:
+                    good += window[e, row, i]
+    return good / total if total > 0 else 1.0
+
+
+@jit
+def _tail(window: Array, e: int, minute: int, last: int) -> float:
+    """95th percentile of an endpoint's window, 0 if it is empty."""
+    total = 0
+    for row in range(WINDOW_MINUTES):
+        if _fresh(row, minute, last):
+            for i in range(RATIO_BUCKETS):
+                total += window[e, row, i]
+    if total == 0:
+        return 0.0
+    rest = total - int(total * 0.95)
+    i = RATIO_BUCKETS
+    while rest > 0 and i > 0:
+        i -= 1
         for row in range(WINDOW_MINUTES):
-            age = (s.window_minute[e] - row) % WINDOW_MINUTES + minute - s.window_minute[e]
-            if fresh and age < WINDOW_MINUTES:
-                for i in range(RATIO_BUCKETS):
-                    total += s.window[e, row, i]
-                    if i < 32:
-                        good += s.window[e, row, i]
-        raw.ttft_p95_ratio[e] = 0.0
-        raw.slo_attainment[e] = good / total if total > 0 else 1.0
-        if total > 0:
-            rest = total - int(total * 0.95)
-            i = RATIO_BUCKETS
-            while rest > 0 and i > 0:
-                i -= 1
-                for row in range(WINDOW_MINUTES):
-                    age = (s.window_minute[e] - row) % WINDOW_MINUTES + minute - s.window_minute[e]
-                    if age < WINDOW_MINUTES:
-                        rest -= s.window[e, row, i]
-            raw.ttft_p95_ratio[e] = 2.0 ** (i // 8 - 4) * (1.0 + (i % 8 + 0.5) / 8.0)
+            if _fresh(row, minute, last):
+                rest -= window[e, row, i]
+    return float(2.0 ** (i // 8 - 4) * (1.0 + (i % 8 + 0.5) / 8.0))
 
 
 @jit
@@ -318,11 +349,12 @@ def _models(s: State, raw: Raw, now_s: float) -> None:
         latest = max(latest, s.tier[k].objective_s)
     for m in range(s.model.shape[0]):
         model = s.model[m]
+        lane = first_held(s, m, NONE)
         raw.niw_backlog[m] = model.n_held
         raw.niw_backlog_tokens[m] = model.held_tokens
         raw.niw_work_s[m] = model.held_tokens / s.profile[model.reference].theta
         raw.global_queue[m] = model.n_global
         raw.niw_deadline_s[m] = latest
-        if model.held_head != NONE:
-            first = s.request[model.held_head]
+        if lane != NONE:
+            first = s.request[s.held[m, lane].head]
             raw.niw_deadline_s[m] = first.arrival_s + first.objective_s - now_s

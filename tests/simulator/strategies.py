@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +14,7 @@ from sageserve_env import options
 from sageserve_env._config import ScenarioError
 from sageserve_env.actions import ClusterAction
 from sageserve_env.catalogue import GpuType, LatencyProfile, Model
+from sageserve_env.options import TierConfig
 from sageserve_env.scenario import POOLS, RegionConfig, Scenario
 from sageserve_env.simulator.simulator import Simulator
 from sageserve_traces.trace import RequestTrace
@@ -91,7 +93,16 @@ LIFECYCLE = st.fixed_dictionaries(
         "fetch_weights_s": _one(40.0),
         "jitter": _one(0.0, 0.3),
         "weights_in_region": st.booleans(),
+        "label_half_life_s": _one(None, None, 20.0),
     }
+)
+PROMISES = (
+    TIERS,
+    (
+        dataclasses.replace(TIERS[0], tpot_s=0.03),
+        TIERS[1],
+        TierConfig("NIW", (20.0, 90.0), "completion", False, 0.999, 2),  # type: ignore[arg-type]
+    ),
 )
 ROUTING = st.fixed_dictionaries(
     {
@@ -125,21 +136,32 @@ def scenarios(draw: st.DrawFn, *, faults: bool = True) -> Scenario:
     if wrong:
         wrong["outage_region"] = draw(_one(None, *regions))
     trip = draw(_one(0.0, 0.05))
+    life = draw(LIFECYCLE)
+    if draw(st.booleans()):
+        life |= {"boot_s": 6.0, "load_gb_per_s": 0.1}
     scenario = Scenario.from_dict(
         {
             "name": "random",
             "regions": tuple(
-                RegionConfig(r, {g: draw(st.integers(0, 5)) for g in gpus}) for r in regions
+                RegionConfig(
+                    r,
+                    {g: draw(st.integers(0, 5)) for g in gpus},
+                    draw(_one(1.0, 1.25)),
+                    draw(_one(0.0, 0.0, 0.4)),
+                )
+                for r in regions
             ),
             "models": tuple(m.name for m in models),
             "gpus": gpus,
-            "tiers": TIERS,
+            "tiers": draw(_one(*PROMISES)),
+            "slo_scale": draw(_one(3.0, None)),
+            "min_per_model": draw(_one(0, 0, 1)),
             "initial_instances": draw(_one(0, 1, 3)),
             "min_instances": 0,
             "max_instances": draw(_one(None, 2)),
             "pooling": draw(_one(*POOLS)),
             "horizon_s": HORIZON_S,
-            "lifecycle": draw(LIFECYCLE),
+            "lifecycle": life,
             "batching": draw(BATCHING),
             "routing": draw(ROUTING),
             "niw": draw(NIW),

@@ -61,7 +61,8 @@ def evaluate(make: Callable[[], Agent], scenario: Scenario, seeds: list[int]) ->
         metrics = rollout(env, agent, seed).metrics
         rows.append([float(metrics.get(name, np.nan)) for name in FIGURES])
     env.close()
-    return dict(zip(FIGURES, np.mean(rows, axis=0).tolist(), strict=True))
+    table = np.ma.masked_invalid(rows)  # nothing of a tier may have fallen due
+    return dict(zip(FIGURES, table.mean(axis=0).filled(np.nan).tolist(), strict=True))
 
 
 class Run:
