@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from .columns import Checker
 from .schema import Names, Parsed, Schema
+from .times import read_times
 
 
 def parse(checker: Checker, names: Names) -> Parsed:
     """Read ``TIMESTAMP,ContextTokens,GeneratedTokens``."""
     prompt = checker.tokens("ContextTokens", 1)
     output = checker.tokens("GeneratedTokens", 0)
-    arrival, first = checker.times("TIMESTAMP")
+    arrival, first = read_times(checker, "TIMESTAMP")
     return Parsed(arrival, prompt, output, first=first)
 
 

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from .columns import Checker
 from .schema import Names, Parsed, Schema
+from .times import read_times
 
 
 def parse(checker: Checker, names: Names) -> Parsed:
     """Read ``Timestamp`` (seconds), ``Request tokens`` and ``Response tokens``."""
     prompt = checker.tokens("Request tokens", 1)
     output = checker.tokens("Response tokens", 0)
-    arrival, first = checker.times("Timestamp", unit="s")
+    arrival, first = read_times(checker, "Timestamp", "s")
     return Parsed(arrival, prompt, output, first=first)
 
 

@@ -128,17 +128,6 @@ class Checker:
         self.refuse(index < 0, column, reason, rename if what == "model" else "")
         return index
 
-    def times(self, column: str, *, unit: str | None = None) -> tuple[FloatArray, Any]:
-        """Return a column of times in seconds from the first, and that one as a timestamp.
-
-        Args:
-            column: Name in the table.
-            unit: What the schema says that numbers count; None where it says nothing.
-        """
-        from .times import read_times
-
-        return read_times(self, column, unit)
-
     def ids(self, column: str) -> npt.NDArray[Any]:
         """Return a column of ids, as 64-bit integers where all are, else as texts."""
         return to_ids(self.table.columns[column])

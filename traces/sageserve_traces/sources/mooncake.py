@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from .columns import Checker
 from .schema import Names, Parsed, Schema
+from .times import read_times
 
 
 def parse(checker: Checker, names: Names) -> Parsed:
@@ -13,7 +14,7 @@ def parse(checker: Checker, names: Names) -> Parsed:
     """
     prompt = checker.tokens("input_length", 1)
     output = checker.tokens("output_length", 0)
-    arrival, first = checker.times("timestamp", unit="ms")
+    arrival, first = read_times(checker, "timestamp", "ms")
     return Parsed(arrival, prompt, output, first=first)
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from ..files import atomic_path
 from .columns import Checker
 from .schema import Names, Parsed, Schema
+from .times import read_times
 
 if TYPE_CHECKING:
     from ..source import TraceSource
@@ -33,7 +34,7 @@ def parse(checker: Checker, names: Names) -> Parsed:
     ids = None
     if "request_id" in checker.table.columns:
         ids = checker.ids("request_id")
-    arrival, first = checker.times("arrival_s")
+    arrival, first = read_times(checker, "arrival_s")
     return Parsed(arrival, prompt, output, request_id=ids, first=first, **labels)
 
 

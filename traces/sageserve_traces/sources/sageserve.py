@@ -10,6 +10,7 @@ from ..errors import TraceError
 from ..names import MODELS, REGIONS
 from .columns import Checker, factorise
 from .schema import Names, Parsed, Schema
+from .times import read_times
 
 #: ``model_type`` A to D, ``workload_type``, and the digits of ``regions`` (home first).
 MODEL_TYPES = dict(zip("ABCD", MODELS, strict=True))
@@ -36,7 +37,7 @@ def parse(checker: Checker, names: Names) -> Parsed:
     codes, texts = factorise(checker.table.columns["regions"])
     home = np.array([_home(text, names) for text in texts], dtype=np.int16)[codes]
     checker.refuse(home < 0, "regions", "is not a preference string over 0, 1, 2")
-    arrival, first = checker.times("arrival_timestamp", unit="s")
+    arrival, first = read_times(checker, "arrival_timestamp", "s")
     return Parsed(arrival, prompt, output, model, home, tier, first=first, iw_split=False)
 
 

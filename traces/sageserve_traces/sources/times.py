@@ -33,13 +33,15 @@ _NUMBER, _ZONED, _NAIVE = 0, 1, 2
 _KINDS = ("numbers", "times with a zone", "times without a zone")
 
 
-def read_times(checker: Checker, column: str, declared: str | None) -> tuple[FloatArray, Any]:
+def read_times(
+    checker: Checker, column: str, declared: str | None = None
+) -> tuple[FloatArray, Any]:
     """Return a column in seconds from the first good row, and that row's time where it has one.
 
     Args:
         checker: Holds the rows; those that do not fit are refused there.
         column: Name of the column in the table.
-        declared: Unit of numbers that the schema says; None where it says none.
+        declared: What the schema says that numbers count; None where it says nothing.
 
     Returns:
         Seconds ``float64 [n]``, 0 in bad rows, and a ``datetime64[ns]`` in UTC or None.
