@@ -190,7 +190,8 @@ class Workloads:
         """Return the workload of a trace seed; ``rng`` draws a random start.
 
         Raises:
-            ValueError: If starts are random and there is no ``rng``.
+            ValueError: If starts are random and there is no ``rng``, or nothing arrives in the
+                episode.
         """
         source = self._source(seed)
         offset_s = 0.0
@@ -202,6 +203,8 @@ class Workloads:
                 room_s = _WEEK_S
             step_s = self.scenario.decision_interval_s
             offset_s = step_s * float(rng.integers(0, max(0, int(room_s // step_s)) + 1))
+        elif isinstance(source, RequestTrace):
+            _check_arrivals(source, self.scenario.horizon_s)
         return Workload(self.scenario, source, offset_s)
 
     def theta(self) -> NDArray[np.float64]:
@@ -244,6 +247,22 @@ class Workloads:
         if workload.bursts:
             trace = repeat_first_minutes(trace, copies=workload.bursts, seed=seed)
         return trace
+
+
+def _check_arrivals(trace: RequestTrace, horizon_s: float) -> None:
+    """Refuse an episode in which nothing arrives; of random starts some may be quiet.
+
+    Raises:
+        ValueError: If the first request arrives after the horizon, or there is none.
+    """
+    if not len(trace):
+        raise ValueError(f"trace {trace.name!r} has no requests")
+    first_s = float(trace.arrival_s[0])
+    if first_s >= horizon_s:
+        raise ValueError(
+            f"trace {trace.name!r}: no request arrives in the {horizon_s:g} s of the episode, the "
+            f"first one does after {first_s:g} s; start_s (--start) begins later in a trace"
+        )
 
 
 def theta_of(scenario: Scenario, trace: TraceSource) -> NDArray[np.float64]:

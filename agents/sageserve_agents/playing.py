@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -60,6 +61,10 @@ class Rollout:
     def reward(self) -> float:
         """The sum of all rewards."""
         return float(self.rewards.sum())
+
+
+class AgentError(ValueError):
+    """An agent raised an error, or decided something that cannot be done."""
 
 
 def rollout(
@@ -120,7 +125,23 @@ def begin(env: SageServeEnv, agent: Agent, *, label: str | None = None) -> None:
             f"{env.scenario.pooling!r}: make it of scenario.replace(pooling={agent.pooling!r})"
         )
     seed = own_seed(agent.name if label is None else label)
-    agent.reset(env.scenario, seed, env.workload.history(clairvoyant=agent.clairvoyant))
+    history = env.workload.history(clairvoyant=agent.clairvoyant)
+    with named(agent, "at its reset"):
+        agent.reset(env.scenario, seed, history)
+
+
+@contextmanager
+def named(agent: Agent, when: str, kind: type[Exception] = Exception) -> Iterator[None]:
+    """Say whose error it is that is raised in the block.
+
+    Raises:
+        AgentError: Instead of an error of ``kind``, which it names and follows from.
+    """
+    try:
+        yield
+    except kind as error:
+        what = "" if type(error) is ValueError else f"{type(error).__name__}: "
+        raise AgentError(f"agent {agent.name!r} {when}: {what}{error}") from error
 
 
 def play(env: SageServeEnv, agent: Agent, *, watch: Watch | None = None) -> Rollout:
@@ -130,9 +151,11 @@ def play(env: SageServeEnv, agent: Agent, *, watch: Watch | None = None) -> Roll
     while not over:
         view = env.view()
         asked = time.perf_counter()
-        action = agent.act(view)
+        with named(agent, f"at {view.time_s:g} s"):
+            action = agent.act(view)
         deciding_s += time.perf_counter() - asked
-        _, reward, terminated, truncated, _ = env.step_cluster(action)
+        with named(agent, f"at {view.time_s:g} s", ValueError):
+            _, reward, terminated, truncated, _ = env.step_cluster(action)
         rewards.append(reward)
         over = terminated or truncated
         if watch is not None:

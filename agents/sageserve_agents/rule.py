@@ -35,6 +35,7 @@ class RuleAgent(ABC, Generic[OptionsT]):
         tunable: What a tuner may vary.
         service_knob: What calibration to equal service bisects on; None if there is none.
         planner_failures: Plans that failed in this episode.
+        plans_tried: Plans that were tried in this episode, the failed ones among them.
     """
 
     name: str = ""
@@ -51,6 +52,7 @@ class RuleAgent(ABC, Generic[OptionsT]):
         self.router = getattr(self.options, "router", self.router)
         self.discipline = getattr(self.options, "discipline", self.discipline)
         self.planner_failures = 0
+        self.plans_tried = 0
         self.endpoints: Endpoints
 
     def reset(self, scenario: Scenario, seed: int, history: DemandSeries) -> None:
@@ -68,6 +70,7 @@ class RuleAgent(ABC, Generic[OptionsT]):
         self.rng = np.random.default_rng(seed)
         self.history = history
         self.planner_failures = 0
+        self.plans_tried = 0
         self.start()
 
     def start(self) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 
 from sageserve_bench.grid import Grid
 from sageserve_bench.rows import Row
-from sageserve_bench.targets import WORST_MODEL_TARGET
+from sageserve_bench.targets import NEAR_LEAST, WORST_MODEL_TARGET, least_vms
 from sageserve_bench.wording import counted, duration
 from sageserve_bench.workload import TraceSpec, read_file
 from sageserve_env.options import TierConfig
@@ -22,9 +22,6 @@ DAY_S = 86_400.0
 
 SHORT_S = 6 * 3600.0
 """A shorter run is said to be short: leaving the start fleet takes up to an hour of it (A)."""
-
-NEAR_LEAST = 1.1
-"""A fleet of at most this many times the least one is said to be the least one (A)."""
 
 
 def assumptions(grid: Grid, rows: Sequence[Row]) -> list[str]:
@@ -132,7 +129,7 @@ def _of_cluster(scenario: Scenario) -> str:
 
 def _of_least_fleet(scenario: Scenario, rows: Sequence[Row]) -> list[str]:
     """Return what the least fleet costs, and whether an agent came down to it."""
-    least = scenario.min_instances * len(scenario.models) * len(scenario.regions)
+    least = least_vms(scenario)
     if not least:
         return []
     prices = np.array([gpu.price_usd_per_hour for gpu in scenario.gpu_specs])

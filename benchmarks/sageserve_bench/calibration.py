@@ -2,7 +2,7 @@
 
 Agents that serve differently well cannot be compared by cost. Each has one option, its service
 knob, that trades the one for the other (`sageserve_agents.parameters.ServiceKnob`); the search is
-for the stingiest value at which it still attains the service (`sageserve_bench.service`) on
+for the stingiest value at which it still attains the service (`sageserve_bench.targets`) on
 average over validation seeds.
 """
 

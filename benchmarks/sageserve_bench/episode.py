@@ -15,9 +15,11 @@ from numpy.typing import NDArray
 from sageserve_agents import Agent, rollout
 from sageserve_agents.playing import Decision
 from sageserve_bench.actionlog import ActionLog, Recorder
+from sageserve_bench.errors import UserError
 from sageserve_bench.request_records import write_records
 from sageserve_bench.rows import COLUMNS, Row, clean
 from sageserve_bench.tasks import Task
+from sageserve_bench.wording import duration
 from sageserve_bench.workload import Workload
 from sageserve_env.actions import ClusterAction
 from sageserve_env.env import SageServeEnv
@@ -98,7 +100,13 @@ def run_episode(
         played = rollout(env, player, task.seed, label=task.agent_label, watch=watch)
         metrics: dict[str, Any] = dict(played.metrics)
         metrics["decision_ms"] = 1e3 * played.deciding_s / played.steps
+        if not metrics["requests"]:
+            raise UserError(
+                f"{task.agent_label} on trace {workload.trace.name!r}: no request arrived in "
+                f"{duration(workload.horizon_s)}, so there is nothing to compare"
+            )
         metrics["planner_failures"] = int(getattr(agent, "planner_failures", 0))
+        metrics["plans"] = int(getattr(agent, "plans_tried", 0))
         series = track.arrays() | _sums(env)
         metrics["vms_peak"] = _peak(series)
         metrics["wall_s"] = time.perf_counter() - began

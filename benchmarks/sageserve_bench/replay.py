@@ -17,7 +17,7 @@ from sageserve_bench.store import Store
 from sageserve_bench.versions import code_hash
 
 VERIFIED = "verified.jsonl"
-IGNORED = (*TIMED, "planner_failures", "score", "run")
+IGNORED = (*TIMED, "planner_failures", "plans", "score", "run")
 """Columns that a replay does not have, or has of its own."""
 
 

@@ -25,10 +25,9 @@ def rebuild_report(store: Store) -> None:
     summary = store.read_summary()
     if not rows or "configuration" not in summary:
         raise UserError(f"{store.folder}: holds no finished comparison; run sageserve compare")
-    write_text(
-        store.folder / REPORT,
-        build_report(store, rows, summary, conclude(rows, summary["targets"])),
-    )
+    least = float(summary.get("least_vms", 0.0))
+    outcome = conclude(rows, summary["targets"], least_vms=least)
+    write_text(store.folder / REPORT, build_report(store, rows, summary, outcome))
 
 
 def build_report(

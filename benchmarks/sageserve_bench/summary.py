@@ -10,6 +10,7 @@ from sageserve_bench.grid import Grid
 from sageserve_bench.outcome import DAYS_PER_MONTH, Outcome, conclude, targets_of
 from sageserve_bench.report import build_report
 from sageserve_bench.rows import Row, write_json, write_text
+from sageserve_bench.targets import least_vms
 from sageserve_bench.store import REPORT, SUMMARY, Store
 from sageserve_bench.versions import versions
 
@@ -21,6 +22,7 @@ def summarise(rows: Sequence[Row], outcome: Outcome, grid: Grid) -> dict[str, An
         "grid": grid.to_dict(),
         "runs": len(rows),
         "targets": dict(outcome.targets),
+        "least_vms": least_vms(grid.scenario),
         "verdict": list(outcome.verdict),
         "assumptions": assumptions(grid, rows),
         "pareto_front": list(outcome.front),
@@ -48,7 +50,8 @@ def summarise(rows: Sequence[Row], outcome: Outcome, grid: Grid) -> dict[str, An
 
 def write_outcome(store: Store, rows: Sequence[Row], grid: Grid) -> Outcome:
     """Write ``summary.json`` and ``report.html``; return what the rows say."""
-    outcome = conclude(rows, targets_of(grid.scenario))
+    cluster = grid.scenario
+    outcome = conclude(rows, targets_of(cluster), least_vms=least_vms(cluster))
     summary = summarise(rows, outcome, grid)
     write_json(store.folder / SUMMARY, summary)
     write_text(store.folder / REPORT, build_report(store, rows, summary, outcome))

@@ -9,7 +9,8 @@ from rich.table import Table
 
 from sageserve_bench.outcome import AgentOutcome, Outcome
 from sageserve_bench.statistics import Estimate
-from sageserve_bench.targets import target_label
+from sageserve_bench.targets import IN_FLIGHT_S, target_label
+from sageserve_bench.wording import duration
 
 Format = Callable[[float], str]
 
@@ -29,6 +30,8 @@ COLUMNS: tuple[tuple[str, str, Format], ...] = (
     ("scaling_waste_gpu_hours", "waste\nGPU-h", lambda v: f"{v:,.0f}"),
     ("scale_outs", "scale\nouts", lambda v: f"{v:,.0f}"),
     ("unfinished", "unfin.", lambda v: f"{v:,.0f}"),
+    ("oldest_unfinished_s", "oldest\nunfin.", duration),
+    ("planner_failures", "failed\nplans", lambda v: f"{v:,.0f}"),
     ("reward", "reward", lambda v: f"{v:,.1f}"),
     ("score", "score", lambda v: f"{v:.3f}"),
     ("decision_ms", "decision\nms", lambda v: f"{v:.2f}"),
@@ -45,7 +48,13 @@ def columns_of(outcome: Outcome) -> list[tuple[str, str, Format]]:
     own = [(c, f"{target_label(c)} %", _share) for c in outcome.targets if c not in known]
     after = known.index("slo_niw") + 1
     every = (*COLUMNS[:after], *own, *COLUMNS[after:])
-    return [c for c in every if any(c[0] in a.figures for a in outcome.agents)]
+    wanted = {c[0] for c in every if any(c[0] in a.figures for a in outcome.agents)}
+    wanted |= set(outcome.targets)  # a dash where nothing fell due
+    if not any(a.failed_plans for a in outcome.agents):
+        wanted.discard("planner_failures")
+    if not any(a.means.get("oldest_unfinished_s", 0.0) > IN_FLIGHT_S for a in outcome.agents):
+        wanted.discard("oldest_unfinished_s")
+    return [c for c in every if c[0] in wanted]
 
 
 def interval(figure: Estimate, shown: Format, wanted: bool = True) -> str:

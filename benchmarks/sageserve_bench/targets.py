@@ -20,6 +20,9 @@ misses no deadline, but an agent that leaves it behind has not paid for it."""
 IN_FLIGHT_S = 300.0
 """In a short episode what arrives in this time may be left instead (A)."""
 
+NEAR_LEAST = 1.1
+"""A fleet of at most this many times the least one is said to be the least one (A)."""
+
 MOST_MARGIN = 3.0
 """Margins are cut off here: a twentieth of the misses allowed is as good as none."""
 
@@ -46,14 +49,17 @@ class Targets:
     def means(self, rows: Sequence[Row]) -> dict[str, float]:
         """Return the means over rows of what the service is judged by, and of what it costs.
 
-        A share is left out where no request of it fell due in any row.
+        A tier of which nothing fell due in any row is left out.
+
+        Raises:
+            ValueError: If nothing fell due at all.
         """
-        costs = ("cost_usd", "gpu_hours", "scaling_waste_gpu_hours", "reward")
-        means = {name: _mean(rows, name) for name in costs}
-        for name in self.floors:
-            known = [row for row in rows if row.get(name) is not None]  # None: nothing fell due
-            if known:
-                means[name] = _mean(known, name)
+        due = {name: [row for row in rows if row.get(name) is not None] for name in self.floors}
+        if not any(due.values()):
+            raise ValueError("no request fell due in the episodes, so there is no service to judge")
+        means = {name: _mean(found, name) for name, found in due.items() if found}
+        columns = ("cost_usd", "gpu_hours", "scaling_waste_gpu_hours", "reward")
+        means |= {name: _mean(rows, name) for name in columns}
         requests = sum(_value(row, "requests") for row in rows)
         left = sum(_value(row, "unfinished") for row in rows)
         means["unfinished_share"] = left / max(requests, 1.0)
@@ -75,7 +81,7 @@ class Targets:
     def misses(self, means: Mapping[str, float]) -> tuple[str, ...]:
         """Return the targets that are missed, as text with attained and wanted share.
 
-        A tier that had no requests misses nothing.
+        A tier of which nothing fell due misses nothing.
         """
         lines = [
             f"{target_label(name)} {means[name]:.2%} < {floor:.1%}"
@@ -95,6 +101,11 @@ class Targets:
 def most_unfinished(horizon_s: float) -> float:
     """Return the largest share of the requests that may be left at the end of an episode."""
     return max(UNFINISHED_SHARE, IN_FLIGHT_S / horizon_s) if horizon_s > 0 else 1.0
+
+
+def least_vms(scenario: Scenario) -> int:
+    """Return the VMs of the least fleet: what no agent may go below."""
+    return scenario.min_instances * len(scenario.models) * len(scenario.regions)
 
 
 def target_label(column: str) -> str:

@@ -83,6 +83,19 @@ def unfinished(sim: Simulator) -> Unfinished:
     return Unfinished(len(request), missed, usd)
 
 
+def _left_by_tier(sim: Simulator) -> dict[str, float | int]:
+    """Return how many requests of each tier are in the system, and how old the oldest is."""
+    s = sim.state
+    request = s.request[s.request["state"] != codes.FREE]
+    age = sim.time_s - request["arrival_s"]
+    figures: dict[str, float | int] = {"oldest_unfinished_s": float(age.max(initial=0.0))}
+    for k, tier in enumerate(sim.scenario.tiers):
+        key, own = tier_key(tier.name), request["tier"] == k
+        figures[f"unfinished_{key}"] = int(np.count_nonzero(own))
+        figures[f"oldest_unfinished_{key}_s"] = float(age[own].max(initial=0.0))
+    return figures
+
+
 def percentile(histogram: NDArray[np.int64], q: float) -> float:
     """Return the ``q`` quantile (0-1) of a histogram in seconds, within 2 %; NaN if empty."""
     total = int(histogram.sum())
@@ -147,6 +160,7 @@ def episode_metrics(sim: Simulator) -> dict[str, float | int]:
             metrics[f"ttft_p{q}_{key}"] = percentile(ttft, q / 100)
         metrics[f"e2e_p95_{key}"] = percentile(e2e, 0.95)
         metrics[f"tpot_p95_{key}"] = percentile(s.tpot[k], 0.95)
+    metrics |= _left_by_tier(sim)
     metrics["preemptions"] = int(clock["preemptions"])
     metrics["requeued"] = int(clock["requeued"])
     metrics["crashes"] = int(clock["crashes"])

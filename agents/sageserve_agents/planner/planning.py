@@ -76,6 +76,7 @@ class PlanningAgent(ForecastingAgent[PlannerT]):
 
     def solve(self, problem: PlanProblem, warm: Ints | None = None) -> Plan | None:
         """Return a plan, or None when it fails: the last plan stands and the failure is counted."""
+        self.plans_tried += 1
         try:
             plan = solve(problem, self.options.solver_options(), warm)
         except PlannerError as error:
