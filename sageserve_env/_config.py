@@ -9,7 +9,7 @@ import json
 import reprlib
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar, Union
 
@@ -24,11 +24,20 @@ class ScenarioError(ValueError):
     """A scenario, a catalogue entry or a configuration value that cannot be used."""
 
 
+def closest(name: str, valid: Iterable[str]) -> str | None:
+    """Return the name that was probably meant: one that begins so, or is spelt much like it."""
+    names = sorted(valid)
+    longer = [one for one in names if len(name) > 2 and one.startswith(name)]
+    near = longer or difflib.get_close_matches(name[:60], names, n=1)
+    return near[0] if near else None
+
+
 def unknown_key_message(key: str, valid: list[str], where: str) -> str:
     """Return the one-line error for a misspelt key, naming the nearest valid one."""
-    near = difflib.get_close_matches(key[:60], valid, n=1, cutoff=0.0)
-    hint = f"did you mean {near[0]!r}?" if near else "no keys are valid here"
-    return f"{where}: unknown key {shown(key)}; {hint} (valid: {', '.join(sorted(valid))})"
+    near = closest(key, valid)
+    hint = f"; did you mean {near!r}?" if near else ""
+    known = ", ".join(sorted(valid))
+    return f"{where}: unknown key {shown(key)}{hint} ({f'valid: {known}' if valid else 'none'})"
 
 
 def shown(value: Any) -> str:
@@ -83,6 +92,15 @@ def build(cls: type[T], data: Mapping[str, Any], where: str) -> T:
     for key in data:
         if key not in fields:
             raise ScenarioError(unknown_key_message(str(key), list(fields), where))
+    needed = [
+        name
+        for name, field in fields.items()
+        if field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+    ]
+    missing = [name for name in needed if name not in data]
+    if missing:
+        which = "are" if len(missing) > 1 else "is"
+        raise ScenarioError(f"{where}: {', '.join(missing)} {which} missing")
     values = {k: _convert(hints[k], v, f"{where}: {k}") for k, v in data.items()}
     try:
         return cls(**values)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
+
+from sageserve_env._config import closest
 
 
 @dataclass(frozen=True)
@@ -56,8 +57,8 @@ class ServiceKnob:
 def nearest(name: str, valid: Iterable[str], what: str) -> ValueError:
     """Return the one-line error for an unknown name, which names the nearest valid one."""
     names = sorted(valid)
-    near = difflib.get_close_matches(name, names, n=1, cutoff=0.0)
-    hint = f"; did you mean {near[0]!r}?" if near else ""
+    near = closest(name, names)
+    hint = f"; did you mean {near!r}?" if near else ""
     return ValueError(f"unknown {what} {name!r}{hint} (valid: {', '.join(names) or 'none'})")
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import importlib
 import inspect
+import re
 from importlib.metadata import entry_points
 from typing import Any
 
@@ -17,6 +18,8 @@ from sageserve_agents.base import Agent
 from sageserve_agents.options import build_options
 from sageserve_agents.parameters import nearest
 from sageserve_env.user_files import load_user_file
+
+_DRIVE = re.compile(r"[A-Za-z]:[\\/]")
 
 ENTRY_POINT_GROUP = "sageserve.agents"
 
@@ -103,7 +106,7 @@ def parse_spec(spec: str) -> tuple[str, dict[str, str]]:
     Raises:
         ValueError: If an option is not of the form ``key=value``.
     """
-    name, _, tail = spec.strip().partition(":")
+    name, tail = split_file(spec.strip())
     if name.endswith(".py") and tail:
         cls, _, tail = tail.partition(":")
         name = f"{name}:{cls}"
@@ -118,7 +121,17 @@ def parse_spec(spec: str) -> tuple[str, dict[str, str]]:
 
 def is_file(name: str) -> bool:
     """Return whether a name stands for a class in a user's file."""
-    return name.partition(":")[0].endswith(".py")
+    return split_file(name)[0].endswith(".py")
+
+
+def split_file(text: str) -> tuple[str, str]:
+    """Split a file and its class, or a name and its options, at the first colon.
+
+    The colon of a drive of Windows, as before ``/agents/my_agent.py:MyAgent``, is none.
+    """
+    drive = text[:2] if _DRIVE.match(text) else ""
+    head, _, rest = text[len(drive) :].partition(":")
+    return drive + head, rest
 
 
 def _load(target: str, name: str) -> type[Any]:
@@ -133,7 +146,7 @@ def _checked(value: object, name: str) -> type[Any]:
 
 
 def _class_from_file(name: str) -> type[Any]:
-    file, _, attribute = name.partition(":")
+    file, attribute = split_file(name)
     if not attribute:
         raise ValueError(f"agent {name!r}: name the class as {file}:ClassName")
     module = load_user_file(file, f"agent {name!r}")

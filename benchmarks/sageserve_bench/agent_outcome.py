@@ -20,7 +20,7 @@ class AgentOutcome:
         means: Plain means, by metric.
         misses: Targets that the mean misses, as text; empty if it attains all. Failed plans and a
             run without a request are misses too.
-        margin: How far it is from the targets, see `Service.margin`; negative where one is missed.
+        margin: How far it is from the targets, see `Targets.margin`; negative where one is missed.
     """
 
     agent: str

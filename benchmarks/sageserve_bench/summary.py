@@ -10,8 +10,8 @@ from sageserve_bench.grid import Grid
 from sageserve_bench.outcome import DAYS_PER_MONTH, Outcome, conclude, targets_of
 from sageserve_bench.report import build_report
 from sageserve_bench.rows import Row, write_json, write_text
-from sageserve_bench.targets import least_vms
 from sageserve_bench.store import REPORT, SUMMARY, Store
+from sageserve_bench.targets import least_vms
 from sageserve_bench.versions import versions
 
 

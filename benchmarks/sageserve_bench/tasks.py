@@ -8,11 +8,11 @@ import pickle
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 
 from sageserve_agents import Agent, make_agent
 from sageserve_agents.learned import checkpoint
-from sageserve_agents.registry import is_file, parse_spec
+from sageserve_agents.registry import is_file, parse_spec, split_file
 from sageserve_bench.agent_files import expand
 from sageserve_bench.errors import UserError
 from sageserve_bench.versions import code_hash
@@ -72,8 +72,8 @@ def agent_label(agent: str | Agent) -> str:
         return agent.name
     name, options = parse_spec(agent)
     if is_file(name):
-        file, _, cls = name.partition(":")
-        name = f"{Path(file).name}:{cls}"
+        file, cls = split_file(name)
+        name = f"{PureWindowsPath(file).name}:{cls}"  # takes both kinds of slashes
     tail = ";".join(f"{key}={value}" for key, value in options.items())
     return f"{name}:{tail}" if tail else name
 
@@ -83,7 +83,7 @@ def _agent_content(agent: str | Agent) -> str:
     if isinstance(agent, str):
         name, options = parse_spec(agent)
         if is_file(name):
-            return _sha([Path(name.partition(":")[0]).expanduser()])
+            return _sha([Path(split_file(name)[0]).expanduser()])
         try:
             folder = checkpoint.find(str(options.get("checkpoint", name)))
         except ValueError:  # an agent without one
@@ -111,7 +111,7 @@ def split_agents(text: str) -> list[str]:
     for piece in pieces:
         if not piece:
             raise UserError(f"--agents {text!r}: an agent has no name; write static,reactive,ilp")
-        if "=" in piece.partition(":")[0]:
+        if "=" in re.split(r"[:\\/]", piece, maxsplit=1)[0]:
             raise UserError(
                 f"--agents: {piece!r} is no agent; options of one agent are separated by ';', "
                 "as in ilp:forecaster=seasonal;router=threshold"

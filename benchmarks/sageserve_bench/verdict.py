@@ -10,8 +10,8 @@ import math
 from collections.abc import Mapping, Sequence
 
 from sageserve_bench.agent_outcome import AgentOutcome
-from sageserve_bench.targets import NEAR_LEAST, target_label
 from sageserve_bench.statistics import Estimate
+from sageserve_bench.targets import NEAR_LEAST, target_label
 from sageserve_bench.wording import counted, duration
 
 DAYS_PER_MONTH = 365.25 / 12

@@ -138,3 +138,28 @@ def test_a_file_that_is_no_agent(tmp_path: Path) -> None:
     broken.write_text("1 / 0\n")
     with pytest.raises(ValueError, match="ZeroDivisionError while importing"):
         make_agent(f"{broken}:Agent")
+
+
+@pytest.mark.parametrize(
+    ("spec", "name", "options"),
+    [
+        (r"C:\work\my_agent.py:Mine:margin=0.8", r"C:\work\my_agent.py:Mine", {"margin": "0.8"}),
+        ("D:/work/my_agent.py:Mine", "D:/work/my_agent.py:Mine", {}),
+        ("/work/my_agent.py:Mine:a=1;b=2", "/work/my_agent.py:Mine", {"a": "1", "b": "2"}),
+        ("ilp:beta=1", "ilp", {"beta": "1"}),
+    ],
+)
+def test_paths_of_both_kinds(spec: str, name: str, options: dict[str, str]) -> None:
+    from sageserve_agents.registry import is_file
+    from sageserve_bench.tasks import agent_label, split_agents
+
+    assert parse_spec(spec) == (name, options)
+    assert is_file(name) == (".py" in spec)
+    assert split_agents(f"static,{spec}") == ["static", spec]
+    assert "work" not in agent_label(spec)
+
+
+def test_a_far_name_is_not_suggested() -> None:
+    with pytest.raises(ValueError, match=r"unknown agent 'xyzzy' \(valid: ") as caught:
+        make_agent("xyzzy")
+    assert "did you mean" not in str(caught.value)

@@ -282,3 +282,11 @@ def test_no_vm_at_all_holds_everything() -> None:
     sim.advance(10.0)
     sim.check_invariants()
     assert sim.episode_metrics()["unfinished"] == 2
+
+
+def test_a_missing_price_is_said_and_a_missing_spot_price_has_a_default() -> None:
+    card = {"name": "mine", "gpus_per_vm": 2, "memory_bytes": 1e11}
+    with pytest.raises(ScenarioError, match=r"custom_gpus\[0\]: price_usd_per_hour is missing"):
+        load_scenario("tiny").replace(custom_gpus=[card])
+    scenario = load_scenario("tiny").replace(custom_gpus=[{**card, "price_usd_per_hour": 10.0}])
+    assert scenario.custom_gpus[0].spot_price_usd_per_hour == pytest.approx(4.25)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -128,8 +127,7 @@ def make_args(agent: str, config: Path | None = None, **changes: Any) -> TrainAr
     names = [f.name for f in dataclasses.fields(TrainArgs)]
     for key in values:
         if key not in names:
-            near = difflib.get_close_matches(str(key), names, n=1, cutoff=0.0)[0]
-            raise ValueError(f"unknown training argument {key!r}; did you mean {near!r}?")
+            raise nearest(str(key), names, "training argument")
     return TrainArgs(**values)
 
 

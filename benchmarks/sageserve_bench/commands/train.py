@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -43,7 +44,7 @@ def train(
 
     from sageserve_agents.learned.arguments import make_args
     from sageserve_bench.pools import Backend
-    from sageserve_bench.training import train_seeds
+    from sageserve_bench.training import folders, train_seeds
 
     chosen = Backend(backend, workers, ray_address)
     count = 1 if seeds is None else seeds
@@ -62,5 +63,7 @@ def train(
         figures += [f"{best.get(k, float('nan')):.2%}" for k in ("slo_iwf", "slo_worst_model")]
         table.add_row(str(number), f"{result.steps:,}", *figures)
     Console().print(table)
-    where = output if count == 1 else output / "seed-N"
-    typer.echo(f"Compare it: sageserve compare --agents ilp,{agent}:checkpoint={where}")
+    trained = folders(args, range(seed, seed + count), output).values()
+    agents = ",".join(["ilp", *(f"{agent}:checkpoint={folder}" for folder in trained)])
+    words = ["sageserve", "compare", "--scenario", args.scenario, "--agents", agents]
+    typer.echo(f"Compare it: {shlex.join(words)}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from pathlib import Path
 from typing import Annotated
 
@@ -46,7 +47,7 @@ def tune(
     """
     from rich.console import Console
 
-    from sageserve_agents.registry import parse_spec
+    from sageserve_agents.registry import parse_spec, split_file
     from sageserve_bench.commands.calibrate import make_prober, show_calibrations
     from sageserve_bench.pools import Backend, session
     from sageserve_bench.records import header, shown_command
@@ -55,7 +56,8 @@ def tune(
     from sageserve_bench.tuning import tune as tune_agent
 
     check_agents([agent])
-    name = Path(parse_spec(agent)[0].partition(":")[0]).stem
+    import_module("optuna")  # before the first episode, not after the first part of them
+    name = Path(split_file(parse_spec(agent)[0])[0]).stem
     path = output or Path("results/tuned") / f"{name}.json"
     chosen = Backend(backend, workers, ray_address)
     prober = make_prober(
