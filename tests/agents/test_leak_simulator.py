@@ -9,13 +9,14 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
 
 from lab.experiments.execute import read_tuned
 from sageserve_agents import agent_class, list_agents
+from sageserve_agents.playing import own_seed
 from sageserve_bench.actionlog import ActionLog
 from sageserve_bench.episode import run_episode
 from sageserve_bench.tasks import Task
@@ -122,6 +123,22 @@ class Spy:
 
 def test_a_view_shows_what_has_arrived_and_no_output_before_its_end() -> None:
     run_episode(Task(Spy(), cluster(), trace(8), 3))
+
+
+def test_no_agent_is_told_the_seed_of_the_trace() -> None:
+    class Told(Spy):
+        seeds: ClassVar[list[int]] = []
+
+        def reset(self, scenario: Scenario, seed: int, history: DemandSeries) -> None:
+            super().reset(scenario, seed, history)
+            self.seeds.append(seed)
+
+        def act(self, view: ClusterView) -> ClusterAction:
+            return ClusterAction(np.full_like(view.target, self.counts))
+
+    for seed in (3, 4):
+        run_episode(Task(Told(), cluster(), trace(8), seed))
+    assert Told.seeds == [own_seed("spy")] * 2
 
 
 @pytest.mark.parametrize("seed", [3, 2000])

@@ -21,8 +21,9 @@ from sageserve_agents.learned.arguments import TrainArgs
 from sageserve_agents.playing import rollout
 from sageserve_env.env import SageServeEnv
 from sageserve_env.scenario import Scenario, load_scenario
+from sageserve_traces.names import SPLIT_SEEDS
 
-FIRST_VALIDATION_SEED = 1000
+FIRST_VALIDATION_SEED = SPLIT_SEEDS["validation"][0]
 STATE, CURVE, LAST = "state", "curve.csv", "last"
 FIGURES = ("reward", "cost_usd", "slo_iwf", "slo_iwn", "slo_niw", "slo_worst_model", "unfinished")
 OnProgress = Callable[[int, int, str], None]
