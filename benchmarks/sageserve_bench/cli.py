@@ -32,6 +32,7 @@ COMMANDS = {
     "report": "Write the report of a finished comparison.",
     "benchmark": "Run the published comparisons again and check them.",
     "trace": "Inspect, make, convert, download or plot request traces.",
+    "catalogue": "List models and GPUs; fit or estimate a latency profile.",
     "forecast": "Score forecasters by rolling origin.",
     "speed": "Measure the speed and memory of simulator, environment and planner.",
     "fidelity": "Check the simulator against published measurements.",

@@ -59,6 +59,15 @@ class Instance:
         ttft, tpot = np.array(means).reshape(-1, 2).T
         return ttft, tpot
 
+    def errors(self, fitted: LatencyProfile) -> tuple[float, float]:
+        """Return the median absolute relative errors of TPOT and TTFT under a profile."""
+        ttft, tpot = self.simulate(fitted)
+        ttft_s, tpot_s = self._measured
+        return (
+            float(np.median(np.abs(tpot / tpot_s - 1.0))),
+            float(np.median(np.abs(ttft / ttft_s - 1.0))),
+        )
+
     def residuals(self, x: Floats) -> Floats:
         """Return scaled errors of TTFT and TPOT as logarithms."""
         ttft, tpot = self.simulate(profile(x, self.physics))
