@@ -37,6 +37,7 @@ from sageserve_env.simulator.latency import (
     decode_share_s,
     pass_s,
     prefill_s,
+    run_time_s,
 )
 from sageserve_env.simulator.memory import LINE_BYTES
 from sageserve_env.simulator.metrics import book_completion, book_first_token
@@ -247,18 +248,13 @@ def _time_run(
     vm.run_iterations = iterations
     vm.run_decodes = 1 if decodes else 0
     vm.run_prompts = prompts
+    vm.run_booked = 0
     if n > 0:  # what the end of the run will read
         prefetch(s.request, vm.first_item & SLOT_MASK, 0)
     if vm.wait_head != NONE:
         prefetch(s.request, vm.wait_head, 0)
         prefetch(s.request, vm.wait_head, LINE_BYTES)
     schedule(s, v, now_s + run_time_s(base, growth, iterations))
-
-
-@hot
-def run_time_s(base: float, growth: float, iterations: int) -> float:
-    """Duration of ``iterations`` iterations: k base + growth k (k - 1) / 2."""
-    return iterations * base + growth * (0.5 * iterations * (iterations - 1))
 
 
 @jit
@@ -333,7 +329,7 @@ def end_run(s: State, v: int, now_s: float) -> None:
     for _ in range(vm.run_prompts):
         request = s.request[i]
         after = request.next
-        done = request.chunk * k
+        done = request.chunk * (k - vm.run_booked)
         request.chunk = 0
         request.prefilled += done
         vm.queued_tokens -= done
@@ -341,6 +337,7 @@ def end_run(s: State, v: int, now_s: float) -> None:
             _finish_prefill(s, v, i, now_s)
         i = after
     vm.run_iterations = 0
+    vm.run_booked = 0
     vm.run_prompts = 0
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sageserve_env.simulator._jit import jit
 from sageserve_env.simulator.codes import INFINITY, NONE
-from sageserve_env.simulator.scoring import best_member, from_order_bits, region_cost
+from sageserve_env.simulator.scoring import be_current, best_member, from_order_bits, region_cost
 from sageserve_env.simulator.signals import place_for
 from sageserve_env.simulator.state import State
 
@@ -18,6 +18,7 @@ def by_score(s: State, i: int, batch: int, now_s: float) -> int:
     for r in range(s.round_trip.shape[0]):
         e = place_for(s, i, r, batch, now_s)
         if e != NONE:
+            be_current(s, e, now_s)
             place = best_member(s, e)
             total = from_order_bits(s.score[e, place]) + region_cost(s, m, o, r)
             if total < least:

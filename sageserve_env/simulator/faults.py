@@ -65,6 +65,7 @@ def lose_work(s: State, v: int, now_s: float) -> None:
     vm.queued_tokens = 0
     vm.pending_tokens = 0
     vm.run_iterations = 0
+    vm.run_booked = 0
     vm.run_prompts = 0
 
 

@@ -66,9 +66,11 @@ def leave(s: State, v: int) -> None:
         s.member[vm.endpoint, place] = s.member[vm.endpoint, last]
         s.score[vm.endpoint, place] = s.score[vm.endpoint, last]
         s.jsq[vm.endpoint, place] = s.jsq[vm.endpoint, last]
+        s.boundary[vm.endpoint, place] = s.boundary[vm.endpoint, last]
         s.vm[s.member[vm.endpoint, place]].member_pos = place
     s.score[vm.endpoint, last] = LARGEST
     s.jsq[vm.endpoint, last] = LARGEST
+    s.boundary[vm.endpoint, last] = INFINITY
     vm.member_pos = NONE
     endpoint.kv_capacity -= vm.kv_capacity
     endpoint.kv_used -= vm.kv_used

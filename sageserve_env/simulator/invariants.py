@@ -8,7 +8,7 @@ import numpy as np
 
 from sageserve_env.simulator import codes
 from sageserve_env.simulator.heaps import NO_ITEM, ROOT, SLOT_BITS, SLOT_MASK
-from sageserve_env.simulator.scoring import LARGEST, order_bits, score
+from sageserve_env.simulator.scoring import LARGEST, next_boundary_s, order_bits, score
 from sageserve_env.simulator.slots import lane_of
 from sageserve_env.simulator.state import State
 
@@ -131,6 +131,8 @@ def _instance(s: State, v: int) -> None:
     _require(kv == int(vm["kv_used"]), "KV tokens add up")
     _require(0 <= kv <= max(0, int(vm["kv_capacity"])), "KV use is within capacity")
     _require(len(running) + len(prefilling) <= c["max_sequences"], "batch is within its limit")
+    booked, planned = int(vm["run_booked"]), int(vm["run_iterations"])
+    _require(booked == 0 or booked < planned, "a run is booked in advance only up to its end")
     busy = bool(len(running) or prefilling)
     late = c["late_reserve"] == 1
     _require(busy or late or not waiting, "an instance with waiting work is running")
@@ -176,6 +178,10 @@ def _fleet(sim: Simulator) -> None:
         )
         _require((s.jsq[e, n:] == LARGEST).all(), "places without a member are never chosen")
         _require((s.score[e, n:] == LARGEST).all(), "places without a member are never chosen")
+        if s.config[0]["timely"] == 1:
+            due = [next_boundary_s(s, int(v)) for v in members]
+            _require((s.boundary[e, :n] == due).all(), "boundaries within runs are current")
+            _require(endpoint["next_boundary_s"] <= min(due, default=np.inf), "none is missed")
         if s.config[0]["scored"] == 1:
             keys = [order_bits(score(s, int(v))) for v in members]
             _require((s.score[e, :n] == keys).all(), "scores are current")

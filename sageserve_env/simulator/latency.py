@@ -88,3 +88,9 @@ def decode_share_s(s: State, p: int, n: int, context: float) -> float:
     base = interpolate(s, p, 2, profile.decode_points, 0.0)
     extra = interpolate(s, p, 2, profile.decode_points, float(n)) - base
     return float(max(0.0, extra) + profile.f * context)
+
+
+@hot
+def run_time_s(base: float, growth: float, iterations: int) -> float:
+    """Duration of ``iterations`` iterations: k base + growth k (k - 1) / 2."""
+    return iterations * base + growth * (0.5 * iterations * (iterations - 1))

@@ -11,6 +11,7 @@ import numpy as np
 
 from sageserve_env.simulator._jit import hot, jit
 from sageserve_env.simulator.codes import (
+    INFINITY,
     KV_SHARE,
     NONE,
     PENALTY_S,
@@ -21,6 +22,7 @@ from sageserve_env.simulator.codes import (
     SHARES,
     THRESHOLD,
 )
+from sageserve_env.simulator.latency import run_time_s
 from sageserve_env.simulator.state import State
 
 LARGEST = (1 << 63) - 1
@@ -68,6 +70,54 @@ def region_cost(s: State, m: int, origin: int, region: int) -> float:
 
 
 @hot
+def next_boundary_s(s: State, v: int) -> float:
+    """Time at which the queue of VM ``v`` shortens next within its run; infinite if it does not.
+
+    Only a run of several iterations with one prompt has such times. Its last iteration ends with
+    the run and is booked there.
+    """
+    vm = s.vm[v]
+    if vm.run_prompts == 0 or vm.run_booked + 1 >= vm.run_iterations:
+        return INFINITY
+    return float(vm.run_start_s + run_time_s(vm.run_base_s, vm.run_growth_s, vm.run_booked + 1))
+
+
+@jit
+def _book_chunks(s: State, v: int, now_s: float) -> None:
+    """Take the prompt chunks that VM ``v`` has finished in its run out of the queue."""
+    vm = s.vm[v]
+    request = s.request[vm.pre_head]
+    queued_before = vm.queued_tokens
+    while next_boundary_s(s, v) <= now_s:
+        request.prefilled += request.chunk
+        vm.queued_tokens -= request.chunk
+        vm.run_booked += 1
+    settle(s, v, vm.kv_used, queued_before)
+
+
+@jit
+def _book_due(s: State, e: int, now_s: float) -> None:
+    endpoint = s.endpoint[e]
+    nearest = INFINITY
+    for place in range(endpoint.n_members):
+        if s.boundary[e, place] <= now_s:
+            _book_chunks(s, s.member[e, place], now_s)
+        nearest = min(nearest, s.boundary[e, place])
+    endpoint.next_boundary_s = nearest
+
+
+@hot
+def be_current(s: State, e: int, now_s: float) -> None:
+    """Book what has left the queues of endpoint ``e`` by now, where scores count them.
+
+    An event stands for many iterations of an instance. Without this its queue would stay as long
+    as it was at the start of the run, for minutes with a long prompt.
+    """
+    if s.endpoint[e].next_boundary_s <= now_s and s.config[0].timely == 1:
+        _book_due(s, e, now_s)
+
+
+@hot
 def settle(s: State, v: int, kv_before: int, queued_before: int) -> None:
     """Carry what changed on VM ``v`` to its endpoint and to the routing keys."""
     vm = s.vm[v]
@@ -81,6 +131,10 @@ def settle(s: State, v: int, kv_before: int, queued_before: int) -> None:
     s.jsq[e, place] = vm.pending_tokens << VM_BITS | v
     if s.config[0].scored == 0:
         return
+    if s.config[0].timely == 1:
+        boundary_s = next_boundary_s(s, v)
+        s.boundary[e, place] = boundary_s
+        endpoint.next_boundary_s = min(endpoint.next_boundary_s, boundary_s)
     key = order_bits(score(s, v))
     before = s.score[e, place]
     s.score[e, place] = key
@@ -145,6 +199,7 @@ def refresh_scores(s: State) -> None:
     """Compute all scores anew if the weights in force are not those they were computed with."""
     if s.config[0].scored == 0:
         s.keyed[0, 0] = np.nan
+        s.config[0].timely = 0
         return
     same = True
     for m in range(s.weight.shape[0]):
@@ -154,8 +209,13 @@ def refresh_scores(s: State) -> None:
                 s.keyed[m, f] = s.weight[m, f]
     if same:
         return
-    for v in range(s.vm.shape[0]):
-        if s.vm[v].member_pos != NONE:
-            s.score[s.vm[v].endpoint, s.vm[v].member_pos] = order_bits(score(s, v))
+    timely = 0
+    for m in range(s.weight.shape[0]):
+        if s.weight[m, QUEUE_S] != 0.0 or s.weight[m, KV_SHARE] != 0.0:
+            timely = 1
+    s.config[0].timely = timely
     for e in range(s.endpoint.shape[0]):
         s.endpoint[e].best = NONE
+        s.endpoint[e].next_boundary_s = INFINITY
+    for v in range(s.vm.shape[0]):
+        settle(s, v, s.vm[v].kv_used, s.vm[v].queued_tokens)

@@ -41,6 +41,7 @@ CONFIG = _record(
     ("balancer", "i8"),
     ("router", "i8"),
     ("scored", "i8"),  # 1: the router is weights, 0: a kernel
+    ("timely", "i8"),  # 1: its scores count queued tokens, so these are booked chunk by chunk
     ("overhead_s", "f8"),  # added to each iteration
     ("mixed_factor", "f8"),  # > 0: factor x prefill(tokens + decodes); 0: additive rule
     ("threshold", "f8"),
@@ -133,6 +134,7 @@ VM = _lines(
     ("run_prompts", "i2"),  # prompts with a chunk in the run
     ("n_running", "i2"),  # decoding sequences
     ("n_prefilling", "i2"),  # admitted, prompt not finished
+    ("run_booked", "i4"),  # iterations of the run whose prompt tokens have left the queue already
     ("profile", "i2"),  # index into profiles; NONE without a model
     ("member_pos", "i2"),  # place in the endpoint's list of accepting instances
     ("state", "i4"),
@@ -189,6 +191,7 @@ ENDPOINT = _record(
     ("pool", "i8"),
     ("n_members", "i8"),  # accepting instances
     ("round_robin", "i8"),
+    ("next_boundary_s", "f8"),  # no member's queue is booked late before it
     ("best", "i8"),  # member with the least score; NONE: look again
     ("batch", "i8"),  # 1: pulls non-interactive work
 )
@@ -265,6 +268,7 @@ class State(Handle):
     member: Array  # i8 [E, W]: accepting VMs; W is a multiple of 8
     score: Array  # i8 [E, W]: their weighted scores as `order_bits`; LARGEST beyond the members
     jsq: Array  # i8 [E, W]: pending tokens << 24 | VM; LARGEST beyond the members
+    boundary: Array  # f8 [E, W]: when the next chunk of a long run leaves the queue; inf: none
     weight: Array  # f8 [M, F]: weights of the router in force, per model
     keyed: Array  # f8 [M, F]: those that ``score`` was computed with; NaN: none
     router_row: Array  # f8 [routers, F]: weights of each router; zeros where it is a kernel
@@ -321,6 +325,7 @@ class State(Handle):
         ("member", _I8, 2),
         ("score", _I8, 2),
         ("jsq", _I8, 2),
+        ("boundary", _F8, 2),
         ("weight", _F8, 2),
         ("keyed", _F8, 2),
         ("router_row", _F8, 2),

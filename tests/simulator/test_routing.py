@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from sageserve_env.actions import ClusterAction
 from sageserve_env.scenario import Scenario
 from sageserve_env.simulator.simulator import Simulator
-from tests.simulator.small import scenario, simulator, targets
+from tests.simulator.small import SIMPLE, scenario, simulator, targets
 
 KV = {"utilisation": "kv", "max_output_tokens": 100}
 
@@ -117,6 +120,45 @@ def test_a_change_to_or_from_least_wait_kv_recomputes_the_waits() -> None:
     sim.advance(21.5)
     targets(sim, 1, 1, router="least_wait_kv")
     assert served(sim) == [0, 1, 0, 1]
+
+
+def test_least_wait_sees_each_chunk_of_a_long_prompt() -> None:
+    # 5,000 tokens from time 1 on are ten chunks of 0.6 s in one run. At 3.05 three are done and
+    # 3.5 s of wait are left, at 5.85 eight are and 1 s is left; the way east costs 2 s.
+    rows = [(1.0, 5000, 1), (3.05, 10, 1), (5.85, 10, 1)]
+    near = scenario(regions=("west", "east"), round_trip_s=2.0)
+    sim = simulator(near, rows)
+    sim.advance(5.84)
+    sim.check_invariants()
+    assert sim.state.vm["queued_tokens"].max() == 3500  # booked when someone looked
+    sim.advance(5.86)
+    sim.check_invariants()
+    assert sim.state.vm["queued_tokens"].max() == 1010
+    assert served(sim) == [0, 1, 0]
+    # times are those of the chunks, whoever looks
+    assert sim.records()["ttft_s"][[0, 2]] == pytest.approx([6.0, 1.15 + 0.11])
+
+
+@given(st.integers(0, 2**32 - 1), st.sampled_from(["least_wait", "least_wait_kv"]))
+@settings(max_examples=15, deadline=None)
+def test_a_run_of_many_iterations_routes_as_the_iterations_do(seed: int, router: str) -> None:
+    # A table of the same prefill times makes every chunk an event of its own.
+    rng = np.random.default_rng(seed)
+    arrival_s = np.sort(rng.uniform(1.0, 40.0, 25))
+    prompts = np.ceil(3000 * rng.random(25) ** 2 + 1)
+    region = [int(r) for r in rng.integers(0, 3, 25)]
+    rows = [(float(arrival_s[i]), int(prompts[i]), 1 + i) for i in range(25)]
+    table = dataclasses.replace(SIMPLE, prefill_table=((0.0, 0.1), (1000.0, 1.1)))
+    found = []
+    for profile in (SIMPLE, table):
+        of = three(vms=2, initial_instances=2, profile=profile, routing={"router": router})
+        sim = simulator(of, rows, region=region)
+        sim.advance(20.0)
+        sim.check_invariants()
+        sim.advance(500.0)
+        found.append(sim.records())
+    for name in ("ttft_s", "e2e_s", "served_region"):
+        np.testing.assert_allclose(found[0][name], found[1][name], atol=1e-9)
 
 
 def test_shares_are_held_exactly_over_any_prefix() -> None:
