@@ -144,14 +144,14 @@ def test_least_wait_sees_each_chunk_of_a_long_prompt() -> None:
 def test_a_run_of_many_iterations_routes_as_the_iterations_do(seed: int, router: str) -> None:
     # A table of the same prefill times makes every chunk an event of its own.
     rng = np.random.default_rng(seed)
-    arrival_s = np.sort(rng.uniform(1.0, 40.0, 25))
-    prompts = np.ceil(3000 * rng.random(25) ** 2 + 1)
-    region = [int(r) for r in rng.integers(0, 3, 25)]
-    rows = [(float(arrival_s[i]), int(prompts[i]), 1 + i) for i in range(25)]
+    arrival_s = np.sort(rng.uniform(1.0, 30.0, 40))
+    prompts = np.ceil(5000 * rng.random(40) ** 2 + 1)
+    region = [int(r) for r in rng.integers(0, 3, 40)]
+    rows = [(float(arrival_s[i]), int(prompts[i]), 1 + i) for i in range(40)]
     table = dataclasses.replace(SIMPLE, prefill_table=((0.0, 0.1), (1000.0, 1.1)))
     found = []
     for profile in (SIMPLE, table):
-        of = three(vms=2, initial_instances=2, profile=profile, routing={"router": router})
+        of = three(kv_tokens=100_000, profile=profile, routing={"router": router})
         sim = simulator(of, rows, region=region)
         sim.advance(20.0)
         sim.check_invariants()
