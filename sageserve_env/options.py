@@ -230,6 +230,9 @@ class RoutingConfig:
         threshold: Utilisation below which the threshold router takes the first region.
         spill_threshold: Utilisation at which interactive work spills to the mixed pool (Chiron).
         delay_s: Time between the choice of a region and that of an instance.
+        region_age_s: Every so many seconds the regions tell each other how they stand; between, a
+            gateway knows of another region what it was told and what it has sent there since. 0:
+            everyone knows everything at once.
         running_penalty_s: Weight of ``running`` in the routers of least wait: seconds added per
             running sequence (A).
         transfer_usd_per_gb: Price of cross-region traffic (A).
@@ -240,6 +243,7 @@ class RoutingConfig:
     threshold: float = 0.7
     spill_threshold: float = 0.7
     delay_s: float = 0.0
+    region_age_s: float = 0.0
     running_penalty_s: float = 0.002
     transfer_usd_per_gb: float = 0.02
 
@@ -253,6 +257,7 @@ class RoutingConfig:
             "threshold",
             "spill_threshold",
             "delay_s",
+            "region_age_s",
             "running_penalty_s",
             "transfer_usd_per_gb",
         ):
@@ -304,8 +309,8 @@ class FaultConfig:
         outage_start_s: Start of the outage.
         outage_duration_s: Its length; the VMs come back cold.
         stale_metrics_s: The utilisation that the threshold router, the spill to another pool, the
-            NIW manager, the reactive rule and views see is up to this old. ``least_wait`` compares
-            expected waits, which are current.
+            NIW manager, the reactive rule and views see is up to this old; so are the aggregates
+            by which routers that score choose a region.
     """
 
     crash_per_hour: float = 0.0

@@ -28,6 +28,7 @@ from sageserve_env.simulator.state import (
     ENDPOINT,
     HELD,
     MODEL,
+    PICTURE,
     PROFILE,
     REQUEST,
     TIER,
@@ -134,6 +135,8 @@ def build_state(scenario: Scenario, theta: NDArray[np.float64], seed: int, minut
         ends=np.zeros((vms, scenario.batching.max_sequences + _PADDING), dtype=np.int64),
         tree_time=_times(vms),
         tree_vm=_winners(vms),
+        picture=np.zeros(e, dtype=PICTURE),
+        sent=np.zeros((r, e), dtype=np.int64),
         ring=np.zeros((e, 60), dtype=np.int64),
         target=np.zeros((e, g), dtype=np.int64),
         active=np.zeros((e, g), dtype=np.int64),
@@ -248,6 +251,9 @@ def _config(scenario: Scenario, seed: int) -> Array:
         "outage_region": _outage_region(scenario),
         "outage_end_s": faults.outage_start_s + faults.outage_duration_s,
         "stale_s": faults.stale_metrics_s,
+        "region_age_s": routing.region_age_s,
+        "picture_s": max(routing.region_age_s, faults.stale_metrics_s),
+        "aged": routing.region_age_s > 0 or faults.stale_metrics_s > 0,
         "pools": len(scenario.pools),
         "draws": int(np.random.SeedSequence([seed, 0xD4A3]).generate_state(1)[0]),
         "tpot": int(any(t.tpot_s is not None for t in scenario.tiers)),
@@ -276,7 +282,9 @@ def _clock(scenario: Scenario, seed: int) -> Array:
     outage = faults.outage_region is not None and faults.outage_duration_s > 0
     c["next_outage_s"] = faults.outage_start_s if outage else np.inf
     c["next_stale_s"] = 0.0 if faults.stale_metrics_s > 0 else np.inf
-    c["next_other_s"] = min(c["next_outage_s"], c["next_stale_s"])
+    aged = scenario.routing.region_age_s > 0 or faults.stale_metrics_s > 0
+    c["next_picture_s"] = 0.0 if aged else np.inf
+    c["next_other_s"] = min(c["next_outage_s"], c["next_stale_s"], c["next_picture_s"])
     c["first_leaf"] = _first_leaf(int(scenario.inventory.sum()))
     c["free_head"] = codes.NONE
     c["transit_head"] = c["transit_tail"] = codes.NONE

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from sageserve_env.simulator._jit import jit
 from sageserve_env.simulator.codes import INFINITY, NONE
+from sageserve_env.simulator.pictures import known_score, pictured, place_for
 from sageserve_env.simulator.scoring import be_current, best_member, from_order_bits, region_cost
-from sageserve_env.simulator.signals import place_for
 from sageserve_env.simulator.state import State
 
 
@@ -23,4 +23,27 @@ def by_score(s: State, i: int, batch: int, now_s: float) -> int:
             total = from_order_bits(s.score[e, place]) + region_cost(s, m, o, r)
             if total < least:
                 best, least = int(s.member[e, place]), total
+    return best
+
+
+@jit
+def region_by_score(s: State, i: int, batch: int, now_s: float) -> int:
+    """Endpoint with the least score, as far as the gateway knows; the first of equals, or NONE.
+
+    A region that it knows live scores as its best instance, another as its mean one.
+    """
+    request = s.request[i]
+    m, o = request.model, request.region
+    best, least = NONE, INFINITY
+    for r in range(s.round_trip.shape[0]):
+        e = place_for(s, i, r, batch, now_s)
+        if e != NONE:
+            if pictured(s, o, e):
+                total = known_score(s, o, m, e)
+            else:
+                be_current(s, e, now_s)
+                total = from_order_bits(s.score[e, best_member(s, e)])
+            total += region_cost(s, m, o, r)
+            if total < least:
+                best, least = e, total
     return best

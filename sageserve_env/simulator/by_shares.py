@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sageserve_env.simulator._jit import jit
 from sageserve_env.simulator.codes import INFINITY, NONE
-from sageserve_env.simulator.signals import place_for
+from sageserve_env.simulator.pictures import place_for
 from sageserve_env.simulator.state import State
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sageserve_env.simulator._jit import jit
 from sageserve_env.simulator.codes import INFINITY, NONE
-from sageserve_env.simulator.signals import place_for, seen_utilisation
+from sageserve_env.simulator.pictures import known_utilisation, place_for
 from sageserve_env.simulator.state import State
 
 
@@ -17,7 +17,7 @@ def by_threshold(s: State, i: int, batch: int, now_s: float) -> int:
         r = s.orders[request.preference, j]
         e = place_for(s, i, r, batch, now_s)
         if e != NONE:
-            used = seen_utilisation(s, e, now_s)
+            used = known_utilisation(s, request.region, e, now_s)
             if used < s.config[0].threshold:
                 return e
             if best == NONE or used < least:  # the utilisation seen may be infinite when stale

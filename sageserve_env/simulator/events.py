@@ -22,7 +22,7 @@ from sageserve_env.simulator.memory import LINE_BYTES
 from sageserve_env.simulator.metrics import bill, book_arrival
 from sageserve_env.simulator.niw import hold, look
 from sageserve_env.simulator.rng import OBJECTIVE, RESIDENT, draw
-from sageserve_env.simulator.routing import arrive_in_region, route
+from sageserve_env.simulator.routing import arrive_in_region, exchange, route
 from sageserve_env.simulator.slots import pop_transit, take_slot
 from sageserve_env.simulator.state import State
 
@@ -74,7 +74,7 @@ def _next_other(s: State) -> None:
     """Recompute the earliest of the clocks that are neither VM events nor arrivals."""
     clock = s.clock[0]
     nearest = min(min(clock.next_tick_s, clock.next_fault_s), clock.next_outage_s)
-    nearest = min(nearest, clock.next_stale_s)
+    nearest = min(nearest, min(clock.next_stale_s, clock.next_picture_s))
     if clock.transit_head != NONE:
         nearest = min(nearest, s.request[clock.transit_head].key)
     clock.next_other_s = nearest
@@ -88,6 +88,8 @@ def _other_event(s: State, now_s: float) -> None:
         arrive_in_region(s, pop_transit(s), now_s)
     elif clock.next_stale_s <= now_s:
         publish(s, now_s)
+    elif clock.next_picture_s <= now_s:
+        exchange(s, now_s)
     elif clock.next_outage_s <= now_s:
         outage_event(s, now_s)
     elif clock.next_fault_s <= now_s:

@@ -24,6 +24,7 @@ def check(sim: Simulator) -> None:
     for v in range(len(s.vm)):
         _instance(s, v)
     _fleet(sim)
+    _pictures(s)
     _events(s)
     _bill(sim)
 
@@ -190,6 +191,21 @@ def _fleet(sim: Simulator) -> None:
                 _require(int(endpoint["best"]) == least, "the remembered member scores least")
         _require(int(s.ring[e].sum()) == int(endpoint["ring_tokens"]), "routed tokens add up")
         _require(endpoint["ring_tokens"] >= 0, "routed tokens are not negative")
+
+
+def _pictures(s: State) -> None:
+    """What gateways know is of the past, and what they sent is not negative."""
+    if s.config[0]["aged"] == 0:
+        _require(not s.sent.any() and not s.picture["members"].any(), "nobody needs a picture")
+        return
+    clock = s.clock[0]
+    _require(clock["next_picture_s"] >= clock["now_s"], "pictures are taken in time")
+    _require((s.sent >= 0).all(), "sent tokens are not negative")
+    known = s.picture[s.picture["members"] > 0]
+    _require((known["theta"] > 0).all() and (known["kv_capacity"] > 0).all(), "pictures are whole")
+    if s.config[0]["stale_s"] == 0.0:
+        home = s.sent[s.endpoint["region"], np.arange(len(s.endpoint))]
+        _require(not home.any(), "a gateway knows its own region live")
 
 
 def _events(s: State) -> None:

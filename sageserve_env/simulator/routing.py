@@ -5,10 +5,12 @@ from __future__ import annotations
 from sageserve_env.simulator._jit import jit
 from sageserve_env.simulator.balancing import choose_instance
 from sageserve_env.simulator.batching import enqueue
-from sageserve_env.simulator.by_score import by_score
+from sageserve_env.simulator.by_score import by_score, region_by_score
 from sageserve_env.simulator.by_shares import by_shares
 from sageserve_env.simulator.by_threshold import by_threshold
 from sageserve_env.simulator.codes import NONE, SHARES
+from sageserve_env.simulator.pictures import pictured, take_pictures
+from sageserve_env.simulator.scoring import be_current, best_member
 from sageserve_env.simulator.signals import turn_ring
 from sageserve_env.simulator.slots import append_global, append_transit, pop_global
 from sageserve_env.simulator.state import State
@@ -26,6 +28,26 @@ def route_into(s: State, i: int, v: int, now_s: float) -> None:
 
 
 @jit
+def _choose_endpoint(s: State, i: int, batch: int, now_s: float) -> int:
+    """Endpoint that the router in force gives request ``i``; NONE if none accepts it."""
+    c = s.config[0]
+    if c.scored == 1:
+        return region_by_score(s, i, batch, now_s)
+    if c.router == SHARES:
+        return by_shares(s, i, batch, now_s)
+    return by_threshold(s, i, batch, now_s)
+
+
+@jit
+def _instance_of(s: State, e: int, now_s: float) -> int:
+    """Instance inside endpoint ``e``, which its own region knows live."""
+    if s.config[0].scored == 0:
+        return choose_instance(s, e)
+    be_current(s, e, now_s)
+    return int(s.member[e, best_member(s, e)])
+
+
+@jit
 def route(s: State, i: int, now_s: float) -> None:
     """Route request ``i``; if no endpoint of its model accepts work, it waits globally."""
     c = s.config[0]
@@ -33,30 +55,30 @@ def route(s: State, i: int, now_s: float) -> None:
     batch = 0
     if s.tier[request.tier].interactive == 0 and request.escalated == 0:
         batch = 1
-    if c.scored == 1 and c.routing_delay_s == 0.0:
+    if c.scored == 1 and c.aged == 0 and c.routing_delay_s == 0.0:
         v = by_score(s, i, batch, now_s)
         if v == NONE:
             append_global(s, i)
         else:
             route_into(s, i, v, now_s)
         return
-    if c.scored == 1:
-        v = by_score(s, i, batch, now_s)
-        e = NONE if v == NONE else s.vm[v].endpoint
-    elif c.router == SHARES:
-        e = by_shares(s, i, batch, now_s)
-    else:
-        e = by_threshold(s, i, batch, now_s)
+    e = _choose_endpoint(s, i, batch, now_s)
+    while e != NONE and s.endpoint[e].n_members == 0:  # the picture was wrong: now it is known
+        s.picture[e].members = 0
+        e = _choose_endpoint(s, i, batch, now_s)
     if e == NONE:
         append_global(s, i)
-    elif c.routing_delay_s > 0.0:
+        return
+    if pictured(s, request.region, e):
+        s.sent[request.region, e] += request.target
+    if c.routing_delay_s > 0.0:
         request.endpoint = e
         request.key = now_s + c.routing_delay_s
         append_transit(s, i)
         if s.clock[0].transit_head == i:
             s.clock[0].next_other_s = min(s.clock[0].next_other_s, request.key)
     else:
-        route_into(s, i, choose_instance(s, e), now_s)
+        route_into(s, i, _instance_of(s, e, now_s), now_s)
 
 
 @jit
@@ -68,8 +90,9 @@ def arrive_in_region(s: State, i: int, now_s: float) -> None:
     """
     e = s.request[i].endpoint
     if s.endpoint[e].n_members > 0:
-        route_into(s, i, choose_instance(s, e), now_s)
+        route_into(s, i, _instance_of(s, e, now_s), now_s)
     else:
+        s.picture[e].members = 0
         route(s, i, now_s)
 
 
@@ -78,3 +101,12 @@ def drain_global(s: State, m: int, now_s: float) -> None:
     """Route what waits globally for model ``m``, after an instance of it has become active."""
     for _ in range(s.model[m].n_global):
         route(s, pop_global(s, m), now_s)
+
+
+@jit
+def exchange(s: State, now_s: float) -> None:
+    """Let the regions tell each other how they stand; work may now reach what is new to them."""
+    take_pictures(s, now_s)
+    for m in range(s.model.shape[0]):
+        if s.model[m].n_global > 0:
+            drain_global(s, m, now_s)

@@ -63,6 +63,9 @@ CONFIG = _record(
     ("outage_region", "i8"),
     ("outage_end_s", "f8"),
     ("stale_s", "f8"),
+    ("region_age_s", "f8"),
+    ("picture_s", "f8"),  # time between two pictures
+    ("aged", "i8"),  # 1: some gateway knows some endpoint by a picture
     ("keep_records", "i8"),
     ("pools", "i8"),  # pools of each (model, region)
     ("draws", "i8"),  # seed of what is drawn per request
@@ -79,6 +82,7 @@ CLOCK = _record(
     ("next_fault_s", "f8"),
     ("next_outage_s", "f8"),
     ("next_stale_s", "f8"),
+    ("next_picture_s", "f8"),  # regions tell each other how they stand
     ("free_head", "i8"),  # request slots that were given back
     ("n_free", "i8"),
     ("n_touched", "i8"),  # slots that were ever used: the first so many
@@ -196,6 +200,18 @@ ENDPOINT = _record(
     ("batch", "i8"),  # 1: pulls non-interactive work
 )
 
+# What other regions know of an endpoint: its aggregates when they were last published.
+PICTURE = _record(
+    ("members", "i8"),
+    ("used", "f8"),  # utilisation
+    ("theta", "f8"),
+    ("kv_used", "i8"),
+    ("kv_capacity", "i8"),
+    ("queued_tokens", "i8"),
+    ("running", "i8"),
+    ("pending_tokens", "i8"),
+)
+
 MODEL = _record(
     ("n_held", "i8"),  # with the NIW manager
     ("held_tokens", "i8"),
@@ -277,6 +293,8 @@ class State(Handle):
     ends: Array  # i8 [V, max_sequences + padding]: heap of end_iteration << 24 | slot
     tree_time: Array  # i8 [places]: tournament of next events, bits of their times (``heaps``)
     tree_vm: Array  # i4 [places]: their VMs
+    picture: Array  # PICTURE [E]
+    sent: Array  # i8 [R, E]: prompt tokens that a gateway has sent since the picture was taken
     ring: Array  # i8 [E, 60]: prompt tokens routed per second
     target: Array  # i8 [E, G]
     active: Array  # i8 [E, G]
@@ -334,6 +352,8 @@ class State(Handle):
         ("ends", _I8, 2),
         ("tree_time", _I8, 1),
         ("tree_vm", _I4, 1),
+        ("picture", PICTURE, 1),
+        ("sent", _I8, 2),
         ("ring", _I8, 2),
         ("target", _I8, 2),
         ("active", _I8, 2),

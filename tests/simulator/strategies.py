@@ -15,6 +15,7 @@ from sageserve_env._config import ScenarioError
 from sageserve_env.actions import ClusterAction
 from sageserve_env.catalogue import GpuType, LatencyProfile, Model
 from sageserve_env.options import TierConfig
+from sageserve_env.policies import ROUTER_FEATURES, ROUTERS
 from sageserve_env.scenario import POOLS, RegionConfig, Scenario
 from sageserve_env.simulator.simulator import Simulator
 from sageserve_traces.trace import RequestTrace
@@ -61,6 +62,7 @@ def _one(*values: Any) -> st.SearchStrategy[Any]:
     return st.sampled_from(values)
 
 
+BUILT_IN = ("threshold", "shares", "least_wait", "least_wait_kv", "prefix_affinity", "jsq")
 FAULTS = st.fixed_dictionaries(
     {
         "crash_per_hour": _one(0.0, 30.0, 300.0),
@@ -106,9 +108,10 @@ PROMISES = (
 )
 ROUTING = st.fixed_dictionaries(
     {
-        "router": _one(*options.ROUTERS),
+        "router": _one(*BUILT_IN),
         "threshold": _one(0.3, 0.7),
         "delay_s": _one(0.0, 0.0, 0.5),
+        "region_age_s": _one(0.0, 0.0, 0.4, 3.0),
         "spill_threshold": _one(0.1, 0.7),
     }
 )
@@ -203,13 +206,16 @@ def random_trace(scenario: Scenario, n: int, rng: np.random.Generator) -> Reques
 def random_action(scenario: Scenario, rng: np.random.Generator) -> ClusterAction:
     """Return any valid decision; with targets that the inventory may not provide."""
     m, r = len(scenario.models), len(scenario.regions)
-    router = (*options.ROUTERS, None)[rng.integers(4)]
+    router = (*BUILT_IN, None)[rng.integers(len(BUILT_IN) + 1)]
     routing = None
     if rng.random() < 0.5:
         routing = rng.random((m, r, r)) * (rng.random((m, r, r)) < 0.7)
         if (router or scenario.routing.router) == "shares":
             routing += np.eye(r) * (routing.sum(axis=2, keepdims=True) == 0)
             routing /= routing.sum(axis=2, keepdims=True)
+    weights = None
+    if ROUTERS.spec(router or scenario.routing.router).weights and rng.random() < 0.3:
+        weights = rng.normal(size=(m, len(ROUTER_FEATURES)))
     shape = (len(scenario.endpoints), len(scenario.gpus))
     return ClusterAction(
         rng.integers(0, 4, shape) * (rng.random(shape) < 0.7),
@@ -217,6 +223,7 @@ def random_action(scenario: Scenario, rng: np.random.Generator) -> ClusterAction
         routing=routing,
         niw_release=rng.random(shape[0]) if rng.random() < 0.5 else None,
         discipline=(*options.DISCIPLINES, None)[rng.integers(len(options.DISCIPLINES) + 1)],
+        router_weights=weights,
     )
 
 
