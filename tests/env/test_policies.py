@@ -6,9 +6,10 @@ from pathlib import Path
 
 import gymnasium as gym
 import numpy as np
+import pytest
 
 import sageserve_env  # noqa: F401
-from sageserve_env.policies import ROUTER_FEATURES, ROUTERS
+from sageserve_env.policies import DISCIPLINES, ROUTER_FEATURES, ROUTERS
 from sageserve_env.scenario import load_scenario
 from tests.env.common import TINY, make
 
@@ -20,6 +21,13 @@ from sageserve_env.policies import register_discipline, register_router
 register_router("greedy_of_a_test", {"queue_s": 1.0, "kv": 9.0, "penalty_s": 2.0})
 register_discipline("shortest_of_a_test", {"prefill_s": 1.0})
 '''
+
+
+@pytest.fixture(autouse=True)
+def _registries(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Forget afterwards what a test has registered."""
+    for registry in (ROUTERS, DISCIPLINES):
+        monkeypatch.setattr(registry, "_entries", dict(registry._entries))
 
 
 def user_file(folder: Path) -> str:
