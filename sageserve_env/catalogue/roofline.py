@@ -21,15 +21,15 @@ from sageserve_env.catalogue.profiles import LatencyProfile
 from sageserve_env.catalogue.tables import PASS_TOKENS, Device, ModelFacts
 
 WEIGHT_BANDWIDTH = 0.9
-KV_BANDWIDTH = 0.7
-COMPUTE = 0.5
+KV_BANDWIDTH = 0.9
+COMPUTE = 0.4
 ATTENTION_COMPUTE = 0.4
-PASS_S = 4.0e-3
-PREFILL_S = 15e-3
-FRONTEND_S = 10e-3
-SEQUENCE_S = 1.0e-5
+PASS_S = 4.1e-3
+PREFILL_S = 11e-3
+FRONTEND_S = 16e-3
+SEQUENCE_S = 1.5e-5
 EXPERT_TOKENS = 40.0
-EXPERT_SHARE = 0.7
+EXPERT_SHARE = 1.5
 
 
 def weights_s(model: ModelFacts, device: Device, gpus: int) -> tuple[float, float]:
@@ -39,9 +39,9 @@ def weights_s(model: ModelFacts, device: Device, gpus: int) -> tuple[float, floa
     return active / bandwidth, (model.weights_gb - active) / bandwidth
 
 
-def token_s(model: ModelFacts, device: Device, gpus: int) -> float:
+def token_s(model: ModelFacts, device: Device, gpus: int, efficiency: float = COMPUTE) -> float:
     """Return seconds of computing for one token of a pass."""
-    flops = gpus * device.tflops(model.precision) * 1e12 * COMPUTE
+    flops = gpus * device.tflops(model.precision) * 1e12 * efficiency
     return 2e9 * model.active_b / flops
 
 
@@ -51,9 +51,11 @@ def attention_s(model: ModelFacts, device: Device, gpus: int) -> float:
     return 2.0 * model.attention_layers * model.attention_width / flops
 
 
-def context_s(model: ModelFacts, device: Device, gpus: int) -> float:
+def context_s(
+    model: ModelFacts, device: Device, gpus: int, efficiency: float = KV_BANDWIDTH
+) -> float:
     """Return seconds per KV token of the decoding sequences."""
-    return model.kv_bytes_per_token / (gpus * device.bandwidth_gb_s * 1e9 * KV_BANDWIDTH)
+    return model.kv_bytes_per_token / (gpus * device.bandwidth_gb_s * 1e9 * efficiency)
 
 
 def estimate(model: ModelFacts, device: Device, gpus: int) -> LatencyProfile:

@@ -24,6 +24,15 @@ Floats = NDArray[np.float64]
 
 PARAMETERS = ("pass", "token", "sequence", "context", "prefill", "experts", "frontend", "weights")
 
+COMPUTE = 0.5
+KV_BANDWIDTH = 0.7
+PASS_S = 4e-3
+SEQUENCE_S = 1e-5
+PREFILL_S = 15e-3
+EXPERT_SHARE = 0.7
+FRONTEND_S = 10e-3
+"""What is expected before anything is measured (our assumption); `roofline` has what came out."""
+
 OVERLAP = 2.0
 """k: between 1 (reading weights and computing add up) and infinity (they overlap)."""
 
@@ -53,8 +62,8 @@ class Physics:
         return Physics(
             weights_s,
             experts_s,
-            roofline.token_s(model, device, gpus),
-            roofline.context_s(model, device, gpus),
+            roofline.token_s(model, device, gpus, COMPUTE),
+            roofline.context_s(model, device, gpus, KV_BANDWIDTH),
             roofline.attention_s(model, device, gpus),
         )
 
@@ -62,13 +71,13 @@ class Physics:
         """Return the logarithms of the parameters that the roofline expects."""
         return np.log(
             [
-                roofline.PASS_S,
+                PASS_S,
                 self.token_s,
-                roofline.SEQUENCE_S,
+                SEQUENCE_S,
                 self.context_s,
-                roofline.PREFILL_S,
-                roofline.EXPERT_SHARE,
-                roofline.FRONTEND_S,
+                PREFILL_S,
+                EXPERT_SHARE,
+                FRONTEND_S,
                 1.0,
             ]
         )
