@@ -38,7 +38,7 @@ precompile = @$(BIN)/python -m sageserve_env.precompile
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help compare benchmark test lint docs coverage clean distclean
+.PHONY: help compare benchmark test libraries lint docs coverage clean distclean
 
 help:  ## Show this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1|/' \
@@ -58,6 +58,21 @@ test: lint docs  ## Linters, types, import rules, documentation, all tests, a sm
 		&& $(MAKE) --no-print-directory compare OUTPUT="$$folder" ARGS= \
 			COMPARE="--agents static,reactive,ilp --scenario tiny --seeds 1" \
 		&& test -s "$$folder/results.csv" && test -s "$$folder/report.html"
+
+# Each lies over the environment of the tests, so that only what differs is installed, without the
+# constraints: some pin other versions of Gymnasium.
+LIBRARIES ?= torchrl skrl tianshou minari[create,hdf5] supersuit ray[rllib] array-api-compat
+libraries: $(TEST_STAMP)  ## A few steps with each library for learning, each in its own environment
+	@for library in $(LIBRARIES); do \
+		folder=build/libraries/$${library%%[*}; echo "== $$library"; \
+		$(BIN)/python -m venv $$folder \
+		&& $(BIN)/python -c 'import site; print("import site; site.addsitedir(%r)" % site.getsitepackages()[0])' \
+			>$$($$folder/bin/python -c 'import site; print(site.getsitepackages()[0])')/zz_tests.pth \
+		&& { $$folder/bin/python -m pip install -q --disable-pip-version-check --no-input \
+			"$$library" >$$folder/install.log 2>&1 </dev/null \
+			|| { tail -n 20 $$folder/install.log >&2; exit 1; }; } \
+		&& $$folder/bin/python -m pytest -q -n0 tests/libraries $(PYTEST_ARGS) || exit 1; \
+	done
 
 lint: $(TEST_STAMP)  ## Ruff, mypy and the import rules
 	@echo "== ruff"

@@ -453,3 +453,19 @@ KNOBS = (
 )
 
 BY_NAME: Mapping[str, Knob] = {knob.name: knob for knob in KNOBS}
+
+
+def table() -> str:
+    """Return the knobs as a table in Markdown."""
+    lines = [
+        "| knob | `control` | axes | what | from | entries: continuous | discrete |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for knob in KNOBS:
+        axes = f"[{', '.join(knob.axes)}]" if knob.axes else "one of its names"
+        low = "" if knob.choices else "any" if np.isinf(knob.low) else f"{knob.low:g}"
+        word = f"`{knob.control}`" + ("" if knob.joint else ", not in `joint`")
+        forms = ["yes" if form else "-" for form in (knob.continuous, knob.discrete)]
+        cells = (f"`{knob.name}`", word, axes, knob.meaning, low, *forms)
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
