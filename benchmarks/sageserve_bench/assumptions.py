@@ -36,7 +36,8 @@ def assumptions(grid: Grid, rows: Sequence[Row]) -> list[str]:
     if lengths != {DAY_S}:
         lines.append(_of_length(grid.scenario, sorted(lengths)))
     if any(files):
-        lines += _of_files(len(grid.seeds))
+        later = [isinstance(t, TraceSpec) and t.reading.start_s > 0 for t in grid.traces]
+        lines += _of_files(len(grid.seeds), begin_later=all(later))
     lines.append(_of_service(grid.scenario))
     lines.append(_of_cluster(grid.scenario))
     lines += _of_least_fleet(grid.scenario, rows)
@@ -50,9 +51,13 @@ def _of_trace(
     said = []
     if read is not None:
         trace, report = read
-        if trace.duration_s > scenario.horizon_s and spec.tile_s is None:
+        start_s = spec.reading.start_s
+        left_s = trace.duration_s - start_s
+        if start_s:
+            said.append(f"begins {duration(start_s)} after the first arrival")
+        if left_s > scenario.horizon_s and spec.tile_s is None:
             said.append(
-                f"only the first {duration(scenario.horizon_s)} of {duration(trace.duration_s)} "
+                f"only the first {duration(scenario.horizon_s)} of {duration(left_s)} "
                 f"were played: horizon_s of {scenario.name} (o365-week has seven days)"
             )
         missing = [column for column in report.assumed if column != "iw_split"]
@@ -84,10 +89,12 @@ def _of_length(scenario: Scenario, lengths_s: Sequence[float]) -> str:
     return line
 
 
-def _of_files(seeds: int) -> list[str]:
+def _of_files(seeds: int, *, begin_later: bool) -> list[str]:
     lines = [
-        "History: a file has none before its start, so forecasts begin cold, and static takes 20 "
-        "instances per model and region or what there is (static:instances=N takes N)."
+        "History: what lies in the file before the start."
+        if begin_later
+        else "History: a file has none before its start, so forecasts begin cold, and static takes "
+        "20 instances per model and region or what there is (static:instances=N takes N)."
     ]
     if seeds > 1:
         lines.append(
