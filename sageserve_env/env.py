@@ -531,7 +531,9 @@ class SageServeEnv(gym.Env[Observation, Any]):
         workload, simulator = snapshot.workload, self._simulator
         same = self._workload is not None and self._workload == workload
         if not same:
-            simulator.feed = Feed(workload.trace, self.scenario, workload.offset_s)
+            simulator.feed = Feed(
+                workload.trace, self.scenario, workload.offset_s, ahead=simulator.read_ahead
+            )
         simulator.restore(snapshot.simulator)
         self._begin(workload)
         self._steps = snapshot.steps

@@ -82,6 +82,8 @@ class SageServeVectorEnv(gym.vector.VectorEnv[Observation, Any, Any]):
         self.metadata = {**SageServeEnv.metadata, "autoreset_mode": self.autoreset_mode}
         self.max_episode_steps = max_episode_steps
         self.envs = [SageServeEnv(**keywords) for _ in range(num_envs)]
+        for env in self.envs:  # threads have enough to do without one that makes traces
+            env.simulator.read_ahead = False
         first = self.envs[0]
         self.num_envs = num_envs
         self.threads = min(num_envs, threads or _cores())

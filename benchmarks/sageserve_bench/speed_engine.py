@@ -124,6 +124,7 @@ def serve(
     scenario = scenario.replace(horizon_s=horizon_s)
     trace = TimedSource(source)
     simulator = Simulator(scenario, measure_theta(scenario), records=records)
+    simulator.read_ahead = False  # the trace is timed by itself
     simulator.reset(trace, SEED)
     passed, cpu_s, step_s = 0.0, 0.0, scenario.decision_interval_s
     for step in range(1, round(horizon_s / step_s) + 1):

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from sageserve_env._config import ScenarioError
 from sageserve_env.scenario import Scenario
+from sageserve_env.simulator.binding import TYPES, bind, can_bind
 from sageserve_env.simulator.build import Chunk
+from sageserve_env.simulator.producer import Producer
 from sageserve_env.simulator.state import Array
 from sageserve_traces.source import TraceSource
+from sageserve_traces.trace import RequestTrace
 
 
 class Changed(NamedTuple):
@@ -63,15 +66,31 @@ class FeedPosition:
     ahead: Ahead = field(compare=False)
 
 
+class Piece(NamedTuple):
+    """A chunk and what reading it means for the feed's position."""
+
+    columns: Chunk
+    changed_s: tuple[Array, Array, Array]  # arrivals of rows that were cut (2) or left out
+    last_s: float  # of the trace
+    count_at_last: int  # rows at that time
+
+
 class Feed:
     """Chunks of a trace, bound to a scenario.
 
     Model, region and tier are indices of the scenario; prompts are cut to the longest the model can
     hold and outputs to the longest allowed (both counted, see `changed`); times are shifted by
-    ``offset_s``.
+    ``offset_s``. With ``ahead`` the next chunk is made in a thread; the chunks are the same.
     """
 
-    def __init__(self, source: TraceSource, scenario: Scenario, offset_s: float = 0.0) -> None:
+    def __init__(
+        self,
+        source: TraceSource,
+        scenario: Scenario,
+        offset_s: float = 0.0,
+        *,
+        ahead: bool = False,
+    ) -> None:
         """Start at the first request at or after ``offset_s``.
 
         Raises:
@@ -94,11 +113,23 @@ class Feed:
         self._count_at_last = 0
         self._served_s = -np.inf
         self._ahead = Ahead()
-        self._iterator: Iterator[Chunk] = self._read(offset_s, 0)
+        self._read_ahead = ahead
+        self._pieces = self._from(offset_s, 0)
 
     def __next__(self) -> Chunk:
         """Return the next chunk; raises StopIteration at the end of the trace."""
-        return next(self._iterator)
+        if self._pieces.forked:
+            self._pieces = self._from(self._last_s, self._count_at_last)
+        piece = next(self._pieces)
+        before = self._count_at_last if piece.last_s == self._last_s else 0
+        self._last_s, self._count_at_last = piece.last_s, piece.count_at_last + before
+        self._ahead = self._ahead.followed(self._served_s, piece.changed_s)
+        if len(piece.columns[0]):
+            self._served_s = float(piece.columns[0][-1])
+        return piece.columns
+
+    def _from(self, start_s: float, skip: int) -> Producer[Piece]:
+        return Producer(self._read(start_s, skip), ahead=self._read_ahead)
 
     def changed(self, now_s: float) -> Changed:
         """Return how many requests that arrived by ``now_s`` were cut or left out."""
@@ -111,62 +142,75 @@ class Feed:
     def seek(self, position: FeedPosition) -> None:
         """Continue after ``position``, as if nothing later had been read."""
         if position != self.position():
-            self._iterator = self._read(position.last_s, position.count_at_last)
+            self._pieces = self._from(position.last_s, position.count_at_last)
         self._last_s, self._count_at_last = position.last_s, position.count_at_last
         self._served_s, self._ahead = position.served_s, position.ahead
 
-    def _mark(self, arrival_s: Array) -> None:
-        """Note that rows with these times of the trace have been read."""
-        last = float(arrival_s[-1])
-        same = int((arrival_s == last).sum())
-        self._count_at_last = same + (self._count_at_last if last == self._last_s else 0)
-        self._last_s = last
-
-    def _read(self, start_s: float, skip: int) -> Iterator[Chunk]:
+    def _read(self, start_s: float, skip: int) -> Iterator[Piece]:
         """Yield the chunks from ``start_s`` of the trace on, without the first ``skip`` rows."""
         for part in self.source.chunks(start_s):
             known = min(skip, len(part))
             skip -= known
             if known == len(part):
                 continue
-            self._mark(part.arrival_s[known:])
-            index = {}
-            keep = np.ones(len(part), dtype=bool)
-            for column, table in self._names.items():
-                index[column] = table[getattr(part, column)]
-                missing = index[column] < 0
-                if missing.any():
-                    if not self._subset:
-                        first = getattr(part, column)[int(np.argmax(missing))]
-                        raise ScenarioError(
-                            f"trace {self.source.name!r}: {column} {self._known[column][first]!r} "
-                            "is not in the scenario; add it, map it with workload.rename_models, "
-                            "or set workload.subset to leave such requests out"
-                        )
-                    keep &= ~missing
-            arrival = part.arrival_s - self.offset_s
-            model = index["model"]
-            prompt, output = part.prompt_tokens, part.output_tokens
-            order = getattr(part, "preference", None)
-            order = index["region"] if order is None else order
-            columns = [arrival, model, index["region"], index["tier"], prompt, output, order]
-            columns = [c[known:] for c in columns]
-            keep = keep[known:]
-            left_out_s = _NO_TIMES
-            if not keep.all():
-                left_out_s = columns[0][~keep]
-                columns = [c[keep] for c in columns]
-            limit = self._limit[columns[1]]
-            long_prompt, long_output = columns[4] > limit, columns[5] > self._longest_output
-            read_s = (columns[0][long_prompt], columns[0][long_output], left_out_s)
-            self._ahead = self._ahead.followed(self._served_s, read_s)
-            if len(columns[0]):
-                self._served_s = float(columns[0][-1])
-            columns[4] = np.minimum(columns[4], limit)
-            columns[5] = np.minimum(columns[5], self._longest_output)
-            first_column = np.ascontiguousarray(columns[0], dtype=np.float64)
-            rest = [np.array(c, dtype=np.int32) for c in columns[1:]]
-            yield (first_column.copy(), *rest)  # type: ignore[misc]
+            last_s = float(part.arrival_s[-1])
+            count = int((part.arrival_s[known:] == last_s).sum())
+            bound = self._bound(part) if known == 0 else None
+            columns, changed_s = bound or self._renamed(part, known)
+            yield Piece(columns, changed_s, last_s, count)
+
+    def _bound(self, part: RequestTrace) -> tuple[Chunk, tuple[Array, Array, Array]] | None:
+        """Bind a chunk in one pass; None where it takes more than that."""
+        given = [getattr(part, name) for name in TYPES]
+        if getattr(part, "preference", None) is not None or not can_bind(given):
+            return None
+        n = len(part)
+        columns: Chunk = (np.empty(n), *(np.empty(n, np.int32) for _ in range(6)))  # type: ignore[assignment]
+        limits = (self._limit, self._longest_output, self.offset_s)
+        arguments: list[Any] = [*given, *self._names.values(), *limits, *columns]
+        cut = bind(*arguments)
+        if cut < 0:
+            return None
+        long_prompts_s = long_outputs_s = _NO_TIMES
+        if cut > 0:
+            long_prompts_s = columns[0][part.prompt_tokens > self._limit[columns[1]]]
+            long_outputs_s = columns[0][part.output_tokens > self._longest_output]
+        return columns, (long_prompts_s, long_outputs_s, _NO_TIMES)
+
+    def _renamed(self, part: RequestTrace, known: int) -> tuple[Chunk, tuple[Array, Array, Array]]:
+        """Bind a chunk without its first ``known`` rows, leaving out what the scenario lacks."""
+        index = {}
+        keep = np.ones(len(part), dtype=bool)
+        for column, table in self._names.items():
+            index[column] = table[getattr(part, column)]
+            missing = index[column] < 0
+            if missing.any():
+                if not self._subset:
+                    first = getattr(part, column)[int(np.argmax(missing))]
+                    raise ScenarioError(
+                        f"trace {self.source.name!r}: {column} {self._known[column][first]!r} "
+                        "is not in the scenario; add it, map it with workload.rename_models, "
+                        "or set workload.subset to leave such requests out"
+                    )
+                keep &= ~missing
+        arrival = part.arrival_s - self.offset_s
+        prompt, output = part.prompt_tokens, part.output_tokens
+        order = getattr(part, "preference", None)
+        order = index["region"] if order is None else order
+        columns = [arrival, *(index[c] for c in self._names), prompt, output, order]
+        columns = [c[known:] for c in columns]
+        keep = keep[known:]
+        left_out_s = _NO_TIMES
+        if not keep.all():
+            left_out_s = columns[0][~keep]
+            columns = [c[keep] for c in columns]
+        limit = self._limit[columns[1]]
+        long_prompt, long_output = columns[4] > limit, columns[5] > self._longest_output
+        changed_s = (columns[0][long_prompt], columns[0][long_output], left_out_s)
+        columns[4] = np.minimum(columns[4], limit)
+        columns[5] = np.minimum(columns[5], self._longest_output)
+        rest = [np.array(c, dtype=np.int32) for c in columns[1:]]
+        return (np.array(columns[0], dtype=np.float64), *rest), changed_s  # type: ignore[return-value]
 
 
 def _index(names: tuple[str, ...], target: tuple[str, ...]) -> Array:

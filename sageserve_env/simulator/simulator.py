@@ -12,7 +12,7 @@ from sageserve_env.actions import ClusterAction
 from sageserve_env.knobs import KNOBS, default_discipline_weights, default_routing, initial_fleet
 from sageserve_env.policies import DISCIPLINES, ROUTERS
 from sageserve_env.scenario import Scenario
-from sageserve_env.simulator import codes, invariants, summary
+from sageserve_env.simulator import codes, invariants, producer, summary
 from sageserve_env.simulator.build import (
     ARRIVALS,
     DEMAND_BIN_S,
@@ -50,6 +50,10 @@ class Simulator:
         scenario: The cluster.
         theta: Sustained prompt tokens per second of one instance, [M, G] (see `capacity`).
         records: Keep TTFT, E2E and place of every request.
+
+    Attributes:
+        read_ahead: Make the next piece of the trace in a thread while the engine works; changes no
+            result. Takes effect at the next reset.
     """
 
     def __init__(
@@ -58,6 +62,7 @@ class Simulator:
         self.scenario = scenario
         self.theta = np.asarray(theta, dtype=np.float64)
         self.keep_records = records
+        self.read_ahead = producer.pays()
         shape = (len(scenario.models), len(scenario.gpus))
         if self.theta.shape != shape or not (self.theta[scenario.compatible] > 0).all():
             raise ValueError(f"theta: expected positive numbers of shape {shape}")
@@ -95,7 +100,7 @@ class Simulator:
         Raises:
             ScenarioError: If the trace does not fit the scenario, or the inventory is too small.
         """
-        feed = Feed(trace, self.scenario, offset_s)
+        feed = Feed(trace, self.scenario, offset_s, ahead=self.read_ahead)
         minutes = int(np.ceil(self.scenario.horizon_s / DEMAND_BIN_S)) + 1
         state = build_state(self.scenario, self.theta, seed, minutes)
         state.config[0]["keep_records"] = int(self.keep_records)
