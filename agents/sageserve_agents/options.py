@@ -42,7 +42,7 @@ class Limits:
     high: float | None = None
     below: float | None = None
     multiple_of: float | None = None
-    choices: Iterable[str] | None = None
+    choices: Collection[str] | None = None
     when: When | None = None
 
     def check(self, name: str, value: Any) -> None:

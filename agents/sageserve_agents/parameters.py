@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -62,8 +62,7 @@ def nearest(name: str, valid: Iterable[str], what: str) -> ValueError:
     return ValueError(f"unknown {what} {name!r}{hint} (valid: {', '.join(names) or 'none'})")
 
 
-def check_choice(value: str, valid: Iterable[str], what: str) -> None:
+def check_choice(value: str, valid: Collection[str], what: str) -> None:
     """Raise the error of `nearest` if ``value`` is not among ``valid``."""
-    names = tuple(valid)
-    if value not in names:
-        raise nearest(value, names, what)
+    if value not in valid:  # a registry also knows names that are given with their file
+        raise nearest(value, valid, what)

@@ -47,7 +47,7 @@ def by_naive_loop(
     models = []
     for name in fleet:
         own = events.MODELS[name]
-        profile = events.recipe_profile(measured[own.catalogue_name])
+        profile = events.recipe_profile(measured[own.model_name])
         models.append(
             naive.NaiveModel(
                 profile.prefill_table,
