@@ -221,3 +221,28 @@ def requests(
     )
     if json_file is not None:
         write_json(json_file, report)
+
+
+@fidelity_app.command("llm-d")
+def llm_d(
+    file: Annotated[Path, typer.Argument(help="Runs of llm-d (JSON).")],
+    json_file: JsonOption = None,
+) -> None:
+    """Predict runs of several replicas behind a router from runs of one replica."""
+    from sageserve_bench.fidelity.llm_d import compare, read_runs
+    from sageserve_bench.fidelity.output import percent, print_table, write_json
+
+    report = compare(read_runs(file))
+    parts = ("one_replica_fitted", "several_replicas")
+    names = ("ttft", "tpot", "e2e")
+    print_table(
+        "Median absolute errors of means",
+        ["runs", "rows", *(name.upper() for name in names)],
+        [
+            [part, report[part]["rows"]]
+            + [percent(report[part].get(f"{name}_median_abs_rel", 0.0)) for name in names]
+            for part in parts
+        ],
+    )
+    if json_file is not None:
+        write_json(json_file, report)

@@ -24,15 +24,17 @@ Ints = NDArray[np.int64]
 HORIZON_S = 7 * 86_400.0
 
 
-def one_instance(model: Model, gpu: GpuType, batching: BatchingConfig) -> Scenario:
-    """Return a scenario of one region with one VM that serves one model, without delays."""
+def one_instance(
+    model: Model, gpu: GpuType, batching: BatchingConfig, instances: int = 1
+) -> Scenario:
+    """Return a scenario of one region with one VM or more of one model, without delays."""
     return Scenario(
         name="one-instance",
-        regions=(RegionConfig("here", {gpu.name: 1}),),
+        regions=(RegionConfig("here", {gpu.name: instances}),),
         models=(model.name,),
         gpus=(gpu.name,),
         tiers=(TierConfig("IW-F", 1.0),),
-        initial_instances=1,
+        initial_instances=instances,
         min_instances=1,
         horizon_s=HORIZON_S,
         batching=batching,
@@ -64,10 +66,10 @@ def requests(
 def closed_loop(
     scenario: Scenario, clients: int, prompt_tokens: Ints, output_tokens: Ints
 ) -> tuple[Floats, Floats]:
-    """Serve requests for a number of clients on the instance of `one_instance`.
+    """Serve requests for a number of clients on the instances of `one_instance`.
 
     Args:
-        scenario: One instance.
+        scenario: One instance, or several behind the scenario's balancer.
         clients: Requests in the system at any time.
         prompt_tokens: Of each request, in the order in which they are sent.
         output_tokens: The same for outputs.
@@ -80,14 +82,14 @@ def closed_loop(
     simulator = Simulator(scenario, np.ones((1, 1)), records=True)
     simulator.reset(first)
     state = simulator.state
-    clock, vm = state.clock[0], state.vm[0]
+    clock = state.clock[0]
     simulator.advance(0.0)
     record = np.full((total, 4), np.nan)
     record[: len(state.record)] = state.record
     state.put("record", record)
-    while np.isfinite(vm["event_s"]) and vm["event_s"] <= HORIZON_S:
+    while (next_s := float(state.vm["event_s"].min())) <= HORIZON_S:
         before = int(clock["completed"])
-        simulator.advance(float(vm["event_s"]))
+        simulator.advance(next_s)
         more = min(int(clock["completed"]) - before, total - sent)
         if more:
             _send(simulator, prompt_tokens[sent : sent + more], output_tokens[sent : sent + more])
