@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from enum import Enum
+from pathlib import PurePath
 from typing import Any
 
 import numpy as np
+from gymnasium.envs.registration import EnvSpec
 
 from sageserve_env._config import unknown_key_message
 from sageserve_env.scenario import Scenario
@@ -79,3 +83,23 @@ def forced_trace_seed(options: dict[str, Any] | None) -> int | None:
         if key not in RESET_OPTIONS:
             raise ValueError(unknown_key_message(str(key), list(RESET_OPTIONS), "reset: options"))
     return checked_seed(options.get("trace_seed"), "reset: trace_seed")
+
+
+def writable(spec: EnvSpec | None) -> EnvSpec | None:
+    """Return a specification whose arguments ``EnvSpec.to_json`` can write.
+
+    Paths become text and arrays lists; the environment takes both forms.
+    """
+    return None if spec is None else replace(spec, kwargs=_plain(spec.kwargs))
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    if isinstance(value, PurePath):
+        return str(value)
+    if isinstance(value, Enum):
+        return value.value
+    return value.tolist() if isinstance(value, (np.ndarray, np.generic)) else value

@@ -20,6 +20,7 @@ from sageserve_env.arguments import (
     checked_seed,
     forced_trace_seed,
     unknown_keyword_message,
+    writable,
 )
 from sageserve_env.control import decided
 from sageserve_env.kernels.buffers import SUMS, build_buffers
@@ -28,8 +29,8 @@ from sageserve_env.kernels.scaling import scale
 from sageserve_env.kernels.step import IN_FORCE, REJECTED, look
 from sageserve_env.kernels.step import step as step_kernel
 from sageserve_env.knobs import default_routing
+from sageserve_env.named import Named
 from sageserve_env.observe import Layout, Observation, Units
-from sageserve_env.registration import writable
 from sageserve_env.render import RENDER_MODES, Renderer
 from sageserve_env.rewards import Change, Reward, Vector, make_reward, vector_of
 from sageserve_env.scenario import Scenario, load_scenario
@@ -41,8 +42,6 @@ from sageserve_env.snapshot import EnvSnapshot
 from sageserve_env.view import ClusterView
 from sageserve_env.workload import TRAIN_SEEDS, TraceSpec, Workload, Workloads
 from sageserve_traces import DemandSeries, TraceSource
-
-NOT_YET = np.float64(0.0)  # a figure of an episode that is not over; NaN would equal nothing
 
 
 class SageServeEnv(gym.Env[Observation, Any]):
@@ -130,14 +129,15 @@ class SageServeEnv(gym.Env[Observation, Any]):
 
     ## Information
 
-    ``reset`` and ``step`` give the same keys with arrays, NumPy scalars or dictionaries of them:
+    ``reset`` and ``step`` give the same keys with arrays or NumPy scalars; two arrays can be read
+    by name like dictionaries (`sageserve_env.named.Named`):
 
     * ``trace_seed``: seed of the trace.
     * ``reward_terms``: the terms of the step's reward by name; zeros at a reset.
     * ``cost``, ``cost_budget``: requests that became known as missed, and how many of those judged
       in the step the tiers' targets allow to.
-    * ``episode_metrics``: figures of the episode by name (cost, GPU-hours, attainment and
-      latencies per tier) at its end, 0 before it.
+    * ``episode_metrics``: figures of the episode by name (``cost_usd`` and so on: GPU-hours,
+      attainment and latencies per tier) at its end, 0 before it.
     * ``action_mask``: with discrete actions, which choices lead somewhere.
 
     Names and texts are attributes of ``env.unwrapped``: ``action_names``, ``observation_names``,
@@ -257,7 +257,7 @@ class SageServeEnv(gym.Env[Observation, Any]):
         self._totals: list[float] = []
         self._total_reward = 0.0
         self._trace_seed = 0
-        self._metric_names: tuple[str, ...] = ()
+        self.metric_names: tuple[str, ...] = ()
 
     # -- step -----------------------------------------------------------------------------------
 
@@ -340,16 +340,19 @@ class SageServeEnv(gym.Env[Observation, Any]):
 
     def _info(self, terms: Mapping[str, float], cost: float, budget: float) -> dict[str, Any]:
         """Return the info of a step or a reset: the same keys, arrays and NumPy scalars only."""
-        if self._over:
-            metrics = {k: np.float64(v) for k, v in self.episode_metrics().items()}
-        else:
-            metrics = dict.fromkeys(self._metric_names, NOT_YET)
+        if set(terms) != set(self.reward.names):
+            raise ValueError(
+                f"reward: terms() gave {', '.join(terms) or 'nothing'}, its names are "
+                f"{', '.join(self.reward.names) or 'none'}"
+            )
+        names = self.metric_names
+        figures = list(self.episode_metrics().values()) if self._over else np.zeros(len(names))
         info: dict[str, Any] = {
             "trace_seed": np.int64(self._trace_seed),
-            "reward_terms": {name: np.float64(term) for name, term in terms.items()},
+            "reward_terms": Named(self.reward.names, [terms[name] for name in self.reward.names]),
             "cost": np.float64(cost),
             "cost_budget": np.float64(budget),
-            "episode_metrics": metrics,
+            "episode_metrics": Named(names, figures),
         }
         if len(self._mode.decoder.mask):
             info["action_mask"] = self._mode.decoder.mask.copy()
@@ -406,7 +409,7 @@ class SageServeEnv(gym.Env[Observation, Any]):
         self._look()
         self._totals = self._buffers.totals.tolist()
         self._trace_seed = trace_seed
-        self._metric_names = self._metric_names or tuple(self.episode_metrics())
+        self.metric_names = self.metric_names or tuple(self.episode_metrics())
         if self._renderer is not None:
             self._renderer.start(self._simulator)
         info = self._info(dict.fromkeys(self.reward.names, 0.0), 0.0, 0.0)
@@ -544,7 +547,7 @@ class SageServeEnv(gym.Env[Observation, Any]):
         self.np_random.bit_generator.state = snapshot.random_state
         self._look()
         self._totals = list(snapshot.totals)
-        self._metric_names = self._metric_names or tuple(self.episode_metrics())
+        self.metric_names = self.metric_names or tuple(self.episode_metrics())
         return self.layout.present(self._scaling.observation)
 
     def observe_into(self, row: NDArray[np.float32]) -> None:

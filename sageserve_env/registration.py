@@ -2,15 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import replace
-from enum import Enum
-from pathlib import PurePath
 from typing import Any
 
 import gymnasium as gym
-import numpy as np
-from gymnasium.envs.registration import EnvSpec
 
 ENTRY_POINT = "sageserve_env.env:SageServeEnv"
 VECTOR_ENTRY_POINT = "sageserve_env.vector_env:SageServeVectorEnv"
@@ -27,26 +21,6 @@ IDS: dict[str, dict[str, Any]] = {
     "SageServe-Burst-v0": {"scenario": "burst-day"},
     "SageServe-Outage-v0": {"scenario": "outage-day"},
 }
-
-
-def writable(spec: EnvSpec | None) -> EnvSpec | None:
-    """Return a specification whose arguments ``EnvSpec.to_json`` can write.
-
-    Paths become text and arrays lists; the environment takes both forms.
-    """
-    return None if spec is None else replace(spec, kwargs=_plain(spec.kwargs))
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {key: _plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
-    if isinstance(value, PurePath):
-        return str(value)
-    if isinstance(value, Enum):
-        return value.value
-    return value.tolist() if isinstance(value, (np.ndarray, np.generic)) else value
 
 
 def register_envs() -> None:

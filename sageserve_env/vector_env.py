@@ -16,10 +16,10 @@ from gymnasium.vector.utils import batch_space, iterate
 from numpy.typing import NDArray
 
 from sageserve_env.action_modes import element_of
-from sageserve_env.arguments import checked_options, checked_seed, forced_trace_seed
+from sageserve_env.arguments import checked_options, checked_seed, forced_trace_seed, writable
 from sageserve_env.env import SageServeEnv
+from sageserve_env.named import Named
 from sageserve_env.observe import Observation
-from sageserve_env.registration import writable
 
 Result = tuple[Any, Any, bool, bool, dict[str, Any]]
 
@@ -153,6 +153,10 @@ class SageServeVectorEnv(gym.vector.VectorEnv[Observation, Any, Any]):
         for i, final in enumerate(finals):
             if final is not None:
                 infos = self._add_info(infos, final, i)
+                for key, value in final["final_info"].items():
+                    if isinstance(value, Named):
+                        found = infos["final_info"]
+                        found[key] = Named(value.names, found[key])
         return self._present(), rewards, terminated, truncated, infos
 
     def reset(
@@ -255,21 +259,9 @@ class SageServeVectorEnv(gym.vector.VectorEnv[Observation, Any, Any]):
         """Join infos that all have the same keys, with the masks that Gymnasium adds."""
         joined: dict[str, Any] = {}
         for key, first in infos[0].items():
-            if isinstance(first, dict):
-                joined[key] = self._columns([info[key] for info in infos])
-            else:
-                joined[key] = np.array([info[key] for info in infos])
+            each = np.array([info[key] for info in infos])
+            joined[key] = Named(first.names, each) if isinstance(first, Named) else each
             joined[f"_{key}"] = np.ones(self.num_envs, dtype=np.bool_)
-        return joined
-
-    def _columns(self, rows: list[dict[str, Any]]) -> dict[str, Any]:
-        """Join dictionaries of numbers, in two arrays whose rows are the values and the masks."""
-        values = np.array([list(row.values()) for row in rows]).T.copy()
-        joined: dict[str, Any] = {}
-        for key, column, mask in zip(
-            rows[0], values, np.ones(values.shape, dtype=np.bool_), strict=True
-        ):
-            joined[key], joined[f"_{key}"] = column, mask
         return joined
 
     # -- looking --------------------------------------------------------------------------------

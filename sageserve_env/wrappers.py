@@ -49,7 +49,7 @@ class ActionRepeat(gym.Wrapper[Any, Any, Any, Any], RecordConstructorArgs):
         """Repeat ``action``; the info is that of the last step, with sums of the terms."""
         observation, reward, terminated, truncated, info = self.env.step(action)
         total: Any = reward
-        terms = dict(info["reward_terms"])
+        terms = info["reward_terms"].copy()
         if self._changes.any():
             action = np.where(self._changes, self._no_change, action).astype(self._dtype)
         for _ in range(self.steps - 1):
@@ -58,8 +58,7 @@ class ActionRepeat(gym.Wrapper[Any, Any, Any, Any], RecordConstructorArgs):
             cost, budget = info["cost"], info["cost_budget"]
             observation, more, terminated, truncated, info = self.env.step(action)
             total = total + more
-            for key, value in info["reward_terms"].items():
-                terms[key] += value
+            terms += info["reward_terms"]
             info["cost"] += cost
             info["cost_budget"] += budget
         info["reward_terms"] = terms

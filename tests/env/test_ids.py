@@ -20,6 +20,8 @@ from gymnasium.utils.env_checker import check_env, data_equivalence
 from gymnasium.utils.performance import benchmark_step
 
 import sageserve_env
+from sageserve_env.named import Named
+from sageserve_env.rewards import Change, Dollars
 from tests.env.common import IDS, TINY, make, play
 
 pytestmark = pytest.mark.filterwarnings("error")
@@ -119,11 +121,6 @@ def test_a_specification_with_paths_and_arrays_can_be_written(tmp_path: Path) ->
     assert single.unwrapped.scenario.initial_instances == 3
 
 
-def kinds(info: dict[str, Any]) -> dict[str, Any]:
-    """Return the type of every value, by key; dictionaries are opened."""
-    return {k: kinds(v) if isinstance(v, dict) else type(v) for k, v in info.items()}
-
-
 @pytest.mark.parametrize(
     "keywords",
     [{}, {"action_mode": "discrete"}, {"action_mode": "structured"}, {"reward": "vector"}],
@@ -131,20 +128,41 @@ def kinds(info: dict[str, Any]) -> dict[str, Any]:
 def test_info_has_the_same_numeric_keys_at_reset_and_step(keywords: dict[str, Any]) -> None:
     env = make(TINY, horizon_s=180.0, **keywords)
     _, info = env.reset(seed=5)
-    first = kinds(info)
-
-    def leaves(found: dict[str, Any]) -> list[type]:
-        return [t for v in found.values() for t in (leaves(v) if isinstance(v, dict) else [v])]
-
-    assert all(issubclass(kind, (np.ndarray, np.generic)) for kind in leaves(first))
+    first = {key: (type(value), value.dtype, value.shape) for key, value in info.items()}
+    assert all(isinstance(value, (np.ndarray, np.generic)) for value in info.values())
     env.action_space.seed(0)
     for _ in range(3):
         *_, truncated, info = env.step(env.action_space.sample())
-        assert kinds(info) == first
+        assert {k: (type(v), v.dtype, v.shape) for k, v in info.items()} == first
         assert info["trace_seed"] == 5
     assert truncated
-    assert info["episode_metrics"] == env.episode_metrics()
-    assert kinds(env.reset()[1]) == first
+    assert dict(info["episode_metrics"]) == env.episode_metrics()
+    assert {k: (type(v), v.dtype, v.shape) for k, v in env.reset()[1].items()} == first
+
+
+def test_numbers_with_names() -> None:
+    array = Named(("a", "b"), [1.0, 2.0])
+    assert array["b"] == 2.0 and array[0] == 1.0 and "a" in array and "c" not in array
+    assert dict(array) == {"a": 1.0, "b": 2.0} == {**array} == dict(array.items())
+    assert array.get("c") is None
+    with pytest.raises(KeyError):
+        array["c"]
+    array["a"] += 2.0
+    for twin in (array.copy(), pickle.loads(pickle.dumps(array)), copy.deepcopy(array)):
+        assert twin.names == ("a", "b") and twin["a"] == 3.0
+    many = Named(("a", "b"), np.arange(6.0).reshape(3, 2))
+    assert many["b"].tolist() == [1.0, 3.0, 5.0]
+
+
+def test_a_reward_whose_terms_differ_from_its_names_is_an_error() -> None:
+    class Wrong(Dollars):
+        def terms(self, change: Change) -> dict[str, float]:
+            return {"vms": 0.0}
+
+    env = make(TINY, reward=Wrong())
+    env.reset(seed=0)
+    with pytest.raises(ValueError, match=r"terms\(\) gave vms, its names are vm, transfer"):
+        env.step(np.zeros(env.action_space.shape, np.float32))
 
 
 @pytest.mark.parametrize("env_id", IDS)

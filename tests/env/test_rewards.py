@@ -109,7 +109,7 @@ def test_an_own_reward_object_is_used_and_copied() -> None:
     env.step_cluster(down)
     _, reward, _, _, info = env.step_cluster(down)
     assert reward == pytest.approx(2 / 60)
-    assert info["reward_terms"] == {"spot": reward}
+    assert dict(info["reward_terms"]) == {"spot": reward}
 
 
 @pytest.mark.parametrize(

@@ -143,7 +143,7 @@ def test_numpy_to_torch_on_vectors() -> None:
     actions = torch.zeros((2, 4), dtype=torch.int64) + torch.tensor([2, 2, 0, 0])
     for _ in range(3):
         observation, _, _, _, infos = many.step(actions)
-        assert infos["episode_metrics"]["cost_usd"].shape == (2,)
+        assert infos["episode_metrics"].shape[0] == 2
     assert observation.dtype == torch.float32
 
 

@@ -34,14 +34,15 @@ def test_torchrl() -> None:
     steps = env.rollout(3)
     assert steps.shape == (3,)
     assert (steps["next", "reward"] < 0).all()
-    assert "cost" in steps.keys(include_nested=False) or ("next", "cost") in steps.keys(True)
+    assert steps["next", "episode_metrics"].shape[0] == 3
+    assert (steps["next", "cost"] >= 0).all()
 
 
 def test_torchrl_over_vectors() -> None:
     library("torchrl")
     from torchrl.envs import GymWrapper
 
-    many = GymWrapper(gym.make_vec(TINY, num_envs=2, **SHORT))
+    many = GymWrapper(gym.make_vec(TINY, num_envs=2, autoreset_mode="SameStep", **SHORT))
     steps = many.rollout(5, break_when_any_done=False)
     assert steps.shape == (2, 5)
     assert steps["next", "truncated"].any()
@@ -57,7 +58,7 @@ def test_numpy_to_torch() -> None:
     actions = torch.tensor([[2, 2, 0, 0], [3, 1, 1, 2]])
     for _ in range(4):
         observation, *_, infos = many.step(actions)
-        assert infos["episode_metrics"]["cost_usd"].shape == (2,)
+        assert infos["episode_metrics"].shape[0] == 2
     assert observation.dtype == torch.float32
 
 
@@ -182,10 +183,11 @@ def test_a_loop_in_the_style_of_cleanrl() -> None:
         env = gym.wrappers.NormalizeReward(env, gamma=0.99)
         return env
 
-    many = gym.vector.SyncVectorEnv([make, make], autoreset_mode="SameStep")
+    many: Any = gym.vector.SyncVectorEnv([make, make], autoreset_mode="SameStep")
     observation, _ = many.reset(seed=1)
     rng = np.random.default_rng(0)
     lengths: list[int] = []
+    requests = list(many.envs[0].unwrapped.metric_names).index("requests")
     size = many.single_action_space.shape
     assert size is not None
     for _ in range(7):
@@ -195,5 +197,5 @@ def test_a_loop_in_the_style_of_cleanrl() -> None:
         if truncated.any():
             final = infos["final_info"]
             lengths += final["episode"]["l"][truncated].tolist()
-            assert (final["episode_metrics"]["requests"][truncated] > 0).all()
+            assert (final["episode_metrics"][truncated, requests] > 0).all()
     assert lengths == [3, 3, 3, 3]
