@@ -34,6 +34,8 @@ class ClusterAction:
             router's own. Only for a router that is weights.
         discipline_weights: float64 [M, D], weights of `DISCIPLINE_FEATURES` per model in place of
             the discipline's own.
+        admission: float64 [M, K], expected wait in seconds above which a gateway refuses a request
+            of the model and tier; infinity admits all.
     """
 
     instances: NDArray[np.int64]
@@ -43,6 +45,7 @@ class ClusterAction:
     discipline: str | None = None
     router_weights: NDArray[np.float64] | None = None
     discipline_weights: NDArray[np.float64] | None = None
+    admission: NDArray[np.float64] | None = None
 
     def validate(self, scenario: Scenario) -> ClusterAction:
         """Return the action with canonical array types.

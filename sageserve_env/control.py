@@ -93,7 +93,7 @@ def decided(
     knobs: list[Knob] = []
     entries: list[tuple[Knob, Entries]] = []
     for knob in KNOBS:
-        if not (knob.joint if words == (JOINT,) else knob.control in words):
+        if not (knob.joint.holds(scenario) if words == (JOINT,) else knob.control in words):
             continue
         if knob.name in fixed:
             if words == (JOINT,) or knob.choices:
@@ -124,11 +124,6 @@ def require(value: Any, valid: Sequence[str], key: str) -> None:
 def _words(control: Any) -> tuple[str, ...]:
     words = tuple(word.strip() for word in control.split("+")) if isinstance(control, str) else ()
     for word in words or (control,):
-        if word == "admission":
-            raise ValueError(
-                "control: 'admission' is not in the simulator yet: no request is refused "
-                f"(valid: {', '.join(CONTROLS)})"
-            )
         require(word, CONTROLS, "control")
     if len(set(words)) < len(words):
         raise ValueError(f"control: a word occurs twice in {control!r}")

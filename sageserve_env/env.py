@@ -364,7 +364,7 @@ class SageServeEnv(gym.Env[Observation, Any]):
         added = [a - b for a, b in zip(now, self._totals, strict=True)]
         self._totals = now
         n, k = len(SUMS), len(self._allowed)
-        missed, unfinished_usd = added[n + 3 * k :], 0.0
+        missed, unfinished_usd = added[n + 3 * k : n + 4 * k], 0.0
         if self._over:
             left = self._simulator.unfinished()
             unfinished_usd = left.work_usd
@@ -379,6 +379,7 @@ class SageServeEnv(gym.Env[Observation, Any]):
             added[n + k : n + 2 * k],
             added[n + 2 * k : n + 3 * k],
             missed,
+            added[n + 4 * k :],
         )
 
     # -- reset ----------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ Continuous, each number from -1 to 1, 0 being the neutral value ``c`` between ``
 * ``CHANGE``: the value in force plus x c, rounded, within ``low`` and ``high``; 0 keeps what is in
   force.
 * ``LINEAR``: linear from ``low`` to c below 0, and from c to ``high`` above it.
+* ``LIMIT``: c (1 + x) / -x below 0, so 0 at -1 and c at -1/2, and no limit from 0 on.
 * ``SHARE``: softmax over a group of entries of ``4 (x + c)``.
 
 Discrete:
@@ -30,7 +31,7 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
-COUNT, CHANGE, LINEAR, SHARE, STEP, CHOICE = range(6)
+COUNT, CHANGE, LINEAR, LIMIT, SHARE, STEP, CHOICE = range(7)
 
 SHARE_SHARPNESS = 4.0
 LARGEST_DELTA = 2

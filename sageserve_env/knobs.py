@@ -22,6 +22,7 @@ from sageserve_env.forms import (
     CHOICE,
     COUNT,
     LARGEST_DELTA,
+    LIMIT,
     LINEAR,
     SHARE,
     STEP,
@@ -47,6 +48,7 @@ LOCAL_PENALTY_S = 0.5
 EAGER_RELEASE = 0.9
 LARGEST_CHANGE = 0.125  # of a target in the form "delta", over its most (our assumption)
 LARGEST_ROUTING = 10.0  # of the structured space: seconds or unnormalised shares
+LONGEST_WAIT_S = 86_400.0  # of the structured space
 TARGET_FORMS = ("absolute", "delta")
 
 
@@ -66,6 +68,21 @@ class Context(NamedTuple):
     discipline: str = "fcfs"  # in force
 
 
+class Joint(NamedTuple):
+    """In which scenarios ``control="joint"`` hands a knob over: in words for the docs, and as such."""
+
+    text: str
+    holds: Callable[[Scenario], bool]
+
+
+ALWAYS = Joint("", lambda scenario: True)
+NAMED = Joint(", not in `joint`", lambda scenario: False)
+CHARGED = Joint(
+    ", in `joint` where `reward.refuse_usd` is set",
+    lambda scenario: scenario.reward.refuse_usd is not None,
+)
+
+
 @dataclass(frozen=True)
 class Knob:
     """One thing that can be decided.
@@ -80,8 +97,9 @@ class Knob:
         low: Smallest value.
         high: Largest value of the structured action, an array or a number, given the scenario.
         integer: Whether values are whole numbers.
+        unlimited: Whether infinity is a value.
         choices: Names to choose from, for a knob without axes.
-        joint: Whether ``control="joint"`` hands it over; others have to be named.
+        joint: Where ``control="joint"`` hands it over; else it has to be named.
         owner: Axis that says which region decides in the PettingZoo form: ``endpoint`` (the first
             axis counts endpoints), ``origin`` (the second counts origins) or ``cluster``.
         continuous: Makes the entries of continuous actions; None if there is no such form.
@@ -97,8 +115,9 @@ class Knob:
     low: float = 0.0
     high: Callable[[Scenario], Any] = lambda scenario: np.inf
     integer: bool = False
+    unlimited: bool = False
     choices: Sequence[str] = ()
-    joint: bool = True
+    joint: Joint = ALWAYS
     owner: str = "cluster"
     continuous: Callable[[Context], Entries | None] | None = None
     discrete: Callable[[Context], Entries | None] | None = None
@@ -143,7 +162,9 @@ class Knob:
             if array.dtype.kind not in "fiu":
                 raise ValueError(f"{self.name}: expected numbers, got {array.dtype}")
             array = array.astype(np.float64)
-            if not np.isfinite(array).all():
+            if self.unlimited and np.isnan(array).any():
+                raise ValueError(f"{self.name}: expected numbers or infinity, got NaN")
+            if not self.unlimited and not np.isfinite(array).all():
                 raise ValueError(f"{self.name}: expected finite numbers, got NaN or infinity")
         if (array < self.low).any():
             raise ValueError(f"{self.name}: expected {self.unit} of at least {self.low:g}")
@@ -361,6 +382,40 @@ def _continuous_discipline_weights(context: Context) -> Entries:
     return _weights(context.scenario, centre, features, DISCIPLINE_LIMITS, "discipline_weight")
 
 
+# -- admission ----------------------------------------------------------------------------------
+
+#: Presets of admission of discrete actions.
+ADMISSION_PRESETS = (
+    "default: the limits that are in force otherwise",
+    "in time: the objectives of the tiers",
+    "strict: a fourth of them",
+)
+
+
+def _objectives(scenario: Scenario) -> NDArray[np.float64]:
+    return np.tile([tier.objective_s for tier in scenario.tiers], (len(scenario.models), 1))
+
+
+def _admit_all(scenario: Scenario, router: str = "") -> NDArray[np.float64]:
+    return np.full((len(scenario.models), len(scenario.tiers)), np.inf)
+
+
+def _continuous_admission(context: Context) -> Entries:
+    s = context.scenario
+    centre = _objectives(s).ravel()
+    at = places(np.ones((len(s.models), len(s.tiers)), dtype=np.bool_))
+    names = tuple(f"{m}.admission[{tier}]" for m in s.models for tier in s.tier_names)
+    return Entries(LIMIT, names, at, np.zeros(len(at)), centre, np.full(len(at), np.inf))
+
+
+def _discrete_admission(context: Context) -> Entries:
+    objectives = _objectives(context.scenario)
+    rows = (_admit_all(context.scenario), objectives, 0.25 * objectives)
+    at = places(np.ones(objectives.shape, dtype=np.bool_))
+    presets = tuple(Preset(row.ravel()) for row in rows)
+    return Entries(CHOICE, ("admission_preset",), at.reshape(1, -1, 3), presets=(presets,))
+
+
 # -- the table ----------------------------------------------------------------------------------
 
 KNOBS = (
@@ -432,7 +487,7 @@ KNOBS = (
         neutral=default_router_weights,
         low=-np.inf,
         high=lambda scenario: np.abs(list(ROUTER_LIMITS.values())),
-        joint=False,
+        joint=NAMED,
         continuous=_continuous_router_weights,
     ),
     Knob(
@@ -447,8 +502,22 @@ KNOBS = (
         ),
         low=-np.inf,
         high=lambda scenario: np.abs(list(DISCIPLINE_LIMITS.values())),
-        joint=False,
+        joint=NAMED,
         continuous=_continuous_discipline_weights,
+    ),
+    Knob(
+        name="admission",
+        control="admission",
+        axes="MK",
+        unit="seconds",
+        meaning="Expected wait above which a gateway refuses a request of the model and tier; the "
+        "request is missed at once; infinite admits all",
+        neutral=_admit_all,
+        high=lambda scenario: LONGEST_WAIT_S,
+        unlimited=True,
+        joint=CHARGED,
+        continuous=_continuous_admission,
+        discrete=_discrete_admission,
     ),
 )
 
@@ -464,7 +533,7 @@ def table() -> str:
     for knob in KNOBS:
         axes = f"[{', '.join(knob.axes)}]" if knob.axes else "one of its names"
         low = "" if knob.choices else "any" if np.isinf(knob.low) else f"{knob.low:g}"
-        word = f"`{knob.control}`" + ("" if knob.joint else ", not in `joint`")
+        word = f"`{knob.control}`{knob.joint.text}"
         forms = ["yes" if form else "-" for form in (knob.continuous, knob.discrete)]
         cells = (f"`{knob.name}`", word, axes, knob.meaning, low, *forms)
         lines.append(f"| {' | '.join(cells)} |")

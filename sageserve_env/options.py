@@ -347,15 +347,21 @@ class RewardConfig:
         scale_usd: A reward of -1 stands for this many dollars (A).
         unfinished_factor: Unfinished work at the end is charged at this multiple of the VM time
             it would need (A; above 1, so that leaving work undone never pays).
+        refuse_usd: Charge for a request that a gateway refuses, on top of its tier's for a miss.
+            A number makes admission part of ``control="joint"``; None leaves it to those who name
+            it, at no charge of its own.
     """
 
     scale_usd: float = 100.0
     unfinished_factor: float = 2.0
+    refuse_usd: float | None = None
 
     def __post_init__(self) -> None:
         """Check the values."""
         _at_least(self.scale_usd, 1e-9, "reward: scale_usd")
         _at_least(self.unfinished_factor, 0.0, "reward: unfinished_factor")
+        if self.refuse_usd is not None:
+            _at_least(self.refuse_usd, 0.0, "reward: refuse_usd")
 
 
 @dataclass(frozen=True)

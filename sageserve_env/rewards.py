@@ -32,7 +32,8 @@ class Change(NamedTuple):
     arrived: list[float]
     completed: list[float]
     attained: list[float]
-    missed: list[float]
+    missed: list[float]  # the refused ones among them
+    refused: list[float]
 
 
 class Reward(ABC):
@@ -62,7 +63,8 @@ class Reward(ABC):
 class Dollars(Reward):
     """Minus dollars over ``scale_usd``: VMs, misses by tier, transfer, unfinished work (default).
 
-    Terms: ``vm``, ``transfer``, ``slo:TIER`` for every tier, ``unfinished``.
+    Terms: ``vm``, ``transfer``, ``slo:TIER`` for every tier, ``unfinished``, and ``refused`` where
+    the scenario has a charge for it.
     """
 
     def bind(self, scenario: Scenario) -> None:
@@ -71,6 +73,10 @@ class Dollars(Reward):
         self._unfinished = scenario.reward.unfinished_factor * self._scale
         self._miss = [(f"slo:{tier.name}", tier.miss_usd * self._scale) for tier in scenario.tiers]
         self.names = ("vm", "transfer", *(name for name, _ in self._miss), "unfinished")
+        self._refuse = scenario.reward.refuse_usd
+        if self._refuse is not None:
+            self._refuse *= self._scale
+            self.names = (*self.names, "refused")
 
     def terms(self, change: Change) -> dict[str, float]:
         """Return the terms, none of them positive."""
@@ -81,6 +87,8 @@ class Dollars(Reward):
         for (name, weight), missed in zip(self._miss, change.missed, strict=True):
             terms[name] = 0.0 - missed * weight
         terms["unfinished"] = 0.0 - change.unfinished_usd * self._unfinished
+        if self._refuse is not None:
+            terms["refused"] = 0.0 - sum(change.refused) * self._refuse
         return terms
 
 

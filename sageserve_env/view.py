@@ -28,6 +28,14 @@ def _row() -> Floats:
     return np.zeros(0)
 
 
+def _table() -> Floats:
+    return np.zeros((0, 0))
+
+
+def _counts() -> Ints:
+    return np.zeros((0, 0), dtype=np.int64)
+
+
 def _routes() -> Floats:
     return np.zeros((0, 0, 0))
 
@@ -78,6 +86,9 @@ class ClusterView:
     router: str = ""
     routing: Annotated[Floats, "MRD", "shares, or penalties in s"] = field(default_factory=_routes)
     niw_release: Annotated[Floats, "E", "ceilings for batch work"] = field(default_factory=_row)
+    admission_s: Annotated[Floats, "MK", "expected wait above which requests are refused"] = field(
+        default_factory=_table
+    )
     # what follows from the above and the scenario; empty likewise
     queued_s: Annotated[Floats, "E", "queued tokens over theta of the active"] = field(
         default_factory=_row
@@ -91,6 +102,7 @@ class ClusterView:
     routing_level: Annotated[Floats, "MRD", "shares, or penalties over 2 s"] = field(
         default_factory=_routes
     )
+    refused: Annotated[Ints, "MK", "requests refused since time 0"] = field(default_factory=_counts)
     tpot_p95_ratio: Annotated[Floats, "E", "p95 of time per output token over its objective"] = (
         field(default_factory=_row)
     )  # last 5 minutes, by completion; 0 if none

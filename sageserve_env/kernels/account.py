@@ -29,3 +29,4 @@ def account(s: State, b: Buffers) -> None:
                 out[3 + tiers + k] += count.completed
                 out[3 + 2 * tiers + k] += count.attained
                 out[3 + 3 * tiers + k] += count.missed
+                out[3 + 4 * tiers + k] += count.refused

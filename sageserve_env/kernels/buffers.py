@@ -36,7 +36,7 @@ SETTINGS = np.dtype(
 #: Columns of ``totals`` before the blocks of K tiers: see `SUMS`.
 SUMS = ("vm_usd", "transfer_usd", "spot_hours")
 #: Blocks of ``totals``, K columns each.
-TIER_SUMS = ("arrived", "completed", "attained", "missed")
+TIER_SUMS = ("arrived", "completed", "attained", "missed", "refused")
 
 _F8, _I8 = (np.dtype(t) for t in (np.float64, np.int64))
 

@@ -12,6 +12,7 @@ from sageserve_env.forms import (
     CHOICES,
     COUNT,
     LARGEST_DELTA,
+    LIMIT,
     LINEAR,
     SHARE,
     SHARE_SHARPNESS,
@@ -143,6 +144,8 @@ def _continuous_value(s: State, d: Decoder, i: int) -> float:
     x, entry = d.action[i], d.entry[i]
     if entry.form == LINEAR:
         return float(_linear(x, entry.low, entry.centre, entry.high))
+    if entry.form == LIMIT:
+        return float(entry.centre * (1.0 + x) / -x) if x < 0.0 else INFINITY
     if entry.form == SHARE:
         return math.exp(SHARE_SHARPNESS * (x + entry.centre))
     if entry.form == COUNT:

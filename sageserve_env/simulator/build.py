@@ -151,6 +151,7 @@ def build_state(scenario: Scenario, theta: NDArray[np.float64], seed: int, minut
         pools=_pools(scenario),
         held=_held(scenario),
         objectives=_objectives(scenario),
+        admission=np.full((m, k), np.inf),
         resident=np.array([region.resident for region in scenario.regions]),
         start_s=scenario.start_s.copy(),
         count=np.zeros((m, r, k), dtype=COUNT),

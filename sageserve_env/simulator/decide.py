@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from sageserve_env.knobs import BY_NAME
 from sageserve_env.simulator._jit import jit
+from sageserve_env.simulator.codes import INFINITY
 from sageserve_env.simulator.state import State
 
 INSTANCES = BY_NAME["instances"].code
@@ -17,6 +18,7 @@ ROUTING = BY_NAME["routing"].code
 NIW_RELEASE = BY_NAME["niw_release"].code
 ROUTER_WEIGHTS = BY_NAME["router_weights"].code
 DISCIPLINE_WEIGHTS = BY_NAME["discipline_weights"].code
+ADMISSION = BY_NAME["admission"].code
 
 
 @jit
@@ -32,6 +34,10 @@ def put(s: State, knob: int, i: int, j: int, k: int, value: float) -> None:
         s.weight[i, j] = value
     elif knob == DISCIPLINE_WEIGHTS:
         s.order[i, j] = value
+    elif knob == ADMISSION:
+        s.admission[i, j] = value
+        if value < INFINITY:
+            s.config[0].admission = 1
 
 
 @jit
@@ -45,6 +51,8 @@ def in_force(s: State, knob: int, i: int, j: int, k: int) -> float:
         return float(s.weight[i, j])
     if knob == DISCIPLINE_WEIGHTS:
         return float(s.order[i, j])
+    if knob == ADMISSION:
+        return float(s.admission[i, j])
     return float(s.endpoint[i].release)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from sageserve_env.simulator._handle import prefetch
 from sageserve_env.simulator._jit import hot, jit
+from sageserve_env.simulator.admission import refused
 from sageserve_env.simulator.batching import instance_event, is_empty
 from sageserve_env.simulator.codes import (
     ACTIVE,
@@ -63,6 +64,8 @@ def _arrive(s: State, c: int, now_s: float) -> None:
         alone = prefill_s(s, s.model[request.model].reference, float(request.prompt))
         request.objective_s = max(tier.objective_s, s.config[0].slo_scale * alone)
     book_arrival(s, i, now_s)
+    if s.config[0].admission == 1 and refused(s, i, now_s):
+        return
     if tier.interactive == 1:
         route(s, i, now_s)
     else:

@@ -41,14 +41,16 @@ def _requests(s: State) -> None:
     _require(int(clock["n_free"]) + inside == touched, "slots are free or in use")
     _require(touched <= len(s.request), "slots in use exist")
     _require(
-        int(clock["arrived"]) == int(clock["completed"]) + inside,
-        "every arrived request is waiting, running or completed",
+        int(clock["arrived"]) == int(clock["completed"]) + int(clock["refused"]) + inside,
+        "every arrived request is waiting, running, completed or refused",
     )
     _require(int(s.count["arrived"].sum()) == int(clock["arrived"]), "arrivals are counted once")
     _require(int(s.count["completed"].sum()) == int(clock["completed"]), "completions counted once")
     _require(int(s.e2e.sum()) == int(clock["completed"]), "each completion is in a histogram")
     judged = s.count["attained"] + s.count["missed"]
     _require((judged <= s.count["arrived"]).all(), "no request is judged twice")
+    _require((s.count["refused"] <= s.count["missed"]).all(), "what is refused is missed")
+    _require(int(s.count["refused"].sum()) == int(clock["refused"]), "refusals are counted once")
     _require((s.count["attained_flat"] <= s.count["arrived"]).all(), "nor by flat objectives")
     used = s.request[s.request["state"] != codes.FREE]
     _require((used["prefilled"] <= used["target"]).all(), "no prompt is prefilled beyond its end")

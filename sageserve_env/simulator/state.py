@@ -72,6 +72,7 @@ CONFIG = _record(
     ("tpot", "i8"),  # 1: a tier has an objective for the time per output token
     ("residency", "i8"),  # 1: some requests must be served where they come from
     ("fading_per_s", "f8"),  # rate at which donated VMs lose what they hold
+    ("admission", "i8"),  # 1: a tier may be refused
     ("least_per_model", "i8"),  # fewest target instances of a model over all its endpoints
 )
 
@@ -97,7 +98,8 @@ CLOCK = _record(
     ("rng2", "i8"),
     ("arrived", "i8"),
     ("completed", "i8"),
-    ("admissions", "i8"),
+    ("refused", "i8"),  # by the gateway
+    ("admissions", "i8"),  # to the batch of an instance
     ("preemptions", "i8"),
     ("requeued", "i8"),  # by crashes and outages
     ("crashes", "i8"),
@@ -251,6 +253,7 @@ COUNT = _record(
     ("attained", "i8"),
     ("attained_flat", "i8"),  # within the flat tier objective
     ("missed", "i8"),  # objective known to be missed
+    ("refused", "i8"),  # of those: at the gateway
     ("prompt_tokens", "i8"),
     ("output_tokens", "i8"),
     ("remote_tokens", "i8"),  # served outside the origin region
@@ -309,6 +312,7 @@ class State(Handle):
     pools: Array  # i8 [2, 2]: (interactive, batch) x (first pool, spill pool)
     held: Array  # HELD [M, lanes]: queues of the NIW manager (``slots.lane_of``)
     objectives: Array  # f8 [K, C]: what a tier's objectives are drawn from
+    admission: Array  # f8 [M, K]: expected wait in seconds above which a request is refused
     resident: Array  # f8 [R]: share of a region's requests that must be served there
     start_s: Array  # f8 [M, G]: time that a start takes with the weights in the region
     count: Array  # COUNT [M, R, K]
@@ -368,6 +372,7 @@ class State(Handle):
         ("pools", _I8, 2),
         ("held", HELD, 2),
         ("objectives", _F8, 2),
+        ("admission", _F8, 2),
         ("resident", _F8, 1),
         ("start_s", _F8, 2),
         ("count", COUNT, 3),

@@ -127,6 +127,7 @@ def episode_metrics(sim: Simulator) -> dict[str, float | int]:
     metrics: dict[str, float | int] = {
         "requests": int(clock["arrived"]),
         "completed": int(clock["completed"]),
+        "refused": int(clock["refused"]),
         "unfinished": left.requests,
         "gpu_hours": float((hours.sum(axis=1) * gpus).sum()),
         "vm_hours": sums.vm_hours,

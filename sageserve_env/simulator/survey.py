@@ -351,6 +351,11 @@ def _models(s: State, raw: Raw, now_s: float) -> None:
         model = s.model[m]
         lane = first_held(s, m, NONE)
         raw.niw_backlog[m] = model.n_held
+        for k in range(s.tier.shape[0]):
+            raw.admission_s[m, k] = s.admission[m, k]
+            raw.refused[m, k] = 0.0
+            for r in range(s.count.shape[1]):
+                raw.refused[m, k] += s.count[m, r, k].refused
         raw.niw_backlog_tokens[m] = model.held_tokens
         raw.niw_work_s[m] = model.held_tokens / s.profile[model.reference].theta
         raw.global_queue[m] = model.n_global

@@ -395,7 +395,6 @@ def test_changes_of_targets_count_from_those_in_force() -> None:
 @pytest.mark.parametrize(
     ("keywords", "message"),
     [
-        ({"control": "admission"}, "'admission' is not in the simulator yet"),
         ({"control": "scaling+scaling"}, "a word occurs twice"),
         ({"control": "joint+scaling"}, "'joint' is everything and stands alone"),
         ({"control": "scaling+ruoting"}, "did you mean 'routing'"),

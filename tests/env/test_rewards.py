@@ -24,6 +24,7 @@ CHANGE = Change(
     completed=[9.0, 4.0, 1.0],
     attained=[8.0, 4.0, 1.0],
     missed=[1.0, 0.0, 2.0],
+    refused=[1.0, 0.0, 0.0],
 )
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from sageserve_env import options
 from sageserve_env._config import ScenarioError
@@ -224,7 +225,14 @@ def random_action(scenario: Scenario, rng: np.random.Generator) -> ClusterAction
         niw_release=rng.random(shape[0]) if rng.random() < 0.5 else None,
         discipline=(*options.DISCIPLINES, None)[rng.integers(len(options.DISCIPLINES) + 1)],
         router_weights=weights,
+        admission=random_limits(scenario, rng) if rng.random() < 0.2 else None,
     )
+
+
+def random_limits(scenario: Scenario, rng: np.random.Generator) -> NDArray[np.float64]:
+    """Return limits of admission, half of them none."""
+    limits = rng.exponential(2.0, (len(scenario.models), len(scenario.tiers)))
+    return np.where(rng.random(limits.shape) < 0.5, np.inf, limits)
 
 
 @st.composite
