@@ -69,7 +69,7 @@ class Context(NamedTuple):
 
 
 class Joint(NamedTuple):
-    """In which scenarios ``control="joint"`` hands a knob over: in words for the docs, and as such."""
+    """In which scenarios ``control="joint"`` hands a knob over, and that in words."""
 
     text: str
     holds: Callable[[Scenario], bool]

@@ -19,6 +19,7 @@ from lab.markers import Makers, refresh
 from lab.publishing import publish as take_in
 from sageserve_bench.published import DEFAULT_FOLDER, read_published
 from sageserve_env import knobs
+from sageserve_env.observe import features
 
 app = typer.Typer(
     help=__doc__, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False
@@ -33,7 +34,7 @@ def makers(results: Path) -> Makers:
         "experiment": lambda name: experiment_tables(read_experiment(results / "paper" / name)),
         "learned": learned,
         "assumptions": assumptions,
-        "package": lambda name: {"knobs": knobs.table}[name](),
+        "package": lambda name: {"knobs": knobs.table, "features": features.table}[name](),
     }
 
 

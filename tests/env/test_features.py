@@ -108,8 +108,8 @@ def test_every_row_has_a_source_and_every_source_a_meaning() -> None:
 
 def test_the_page_has_the_table() -> None:
     text = PAGE.read_text("utf-8")
-    made = text.split("<!-- features -->\n")[1].split("<!-- /features -->")[0]
-    assert made.strip() == table().strip(), "python -m sageserve_env.observe docs/environments.md"
+    made = text.split("<!-- package features -->\n")[1].split("<!-- /package -->")[0]
+    assert made.strip() == table().strip(), "python -m lab tables"
 
 
 def test_agents_see_the_work_that_is_held_as_the_environment_does() -> None:
