@@ -83,7 +83,8 @@ def test_tianshou() -> None:
 
     many = DummyVectorEnv([lambda: gym.make(TINY, **SHORT)] * 2)
     buffer = VectorReplayBuffer(20, 2)
-    observation, _ = many.reset(seed=[0, 1])
+    many.seed([0, 1])
+    observation, _ = many.reset()
     for _ in range(3):
         actions = np.stack([space.sample() for space in many.action_space])
         following, reward, terminated, truncated, infos = many.step(actions)
