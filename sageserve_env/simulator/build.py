@@ -126,7 +126,7 @@ def build_state(scenario: Scenario, theta: NDArray[np.float64], seed: int, minut
         member=_members(e, most, 0),
         score=_members(e, most, LARGEST),
         jsq=_members(e, most, LARGEST),
-        boundary=np.full((e, (max(1, most) + 7) // 8 * 8), np.inf),
+        boundary=np.full((e, (max(1, most) + 7) // 8 * 8), time_bits(np.inf), dtype=np.int64),
         weight=np.zeros((m, len(ROUTER_FEATURES))),
         keyed=np.full((m, len(ROUTER_FEATURES)), np.nan),
         router_row=router_rows(scenario),

@@ -22,7 +22,7 @@ from sageserve_env.simulator.codes import (
     PROVISIONING,
     SPOT,
 )
-from sageserve_env.simulator.heaps import schedule
+from sageserve_env.simulator.heaps import schedule, time_bits
 from sageserve_env.simulator.metrics import bill
 from sageserve_env.simulator.rng import exponential, uniform
 from sageserve_env.simulator.routing import drain_global
@@ -70,7 +70,7 @@ def leave(s: State, v: int) -> None:
         s.vm[s.member[vm.endpoint, place]].member_pos = place
     s.score[vm.endpoint, last] = LARGEST
     s.jsq[vm.endpoint, last] = LARGEST
-    s.boundary[vm.endpoint, last] = INFINITY
+    s.boundary[vm.endpoint, last] = time_bits(INFINITY)
     vm.member_pos = NONE
     endpoint.kv_capacity -= vm.kv_capacity
     endpoint.kv_used -= vm.kv_used

@@ -29,9 +29,15 @@ def time_bits(time_s: float) -> int:
 
 
 @hot
+def from_time_bits(bits: int) -> float:
+    """Return the time that `time_bits` was given."""
+    return float(np.int64(bits).view(np.float64))
+
+
+@hot
 def next_event_s(s: State) -> float:
     """Return the time of the earliest VM event; infinite when there is none."""
-    return float(np.int64(s.tree_time[ROOT]).view(np.float64))
+    return from_time_bits(s.tree_time[ROOT])
 
 
 @hot

@@ -183,7 +183,10 @@ def _fleet(sim: Simulator) -> None:
         _require((s.score[e, n:] == LARGEST).all(), "places without a member are never chosen")
         if s.config[0]["timely"] == 1:
             due = [next_boundary_s(s, int(v)) for v in members]
-            _require((s.boundary[e, :n] == due).all(), "boundaries within runs are current")
+            _require(
+                (s.boundary[e, :n].view(np.float64) == due).all(),
+                "boundaries within runs are current",
+            )
             _require(endpoint["next_boundary_s"] <= min(due, default=np.inf), "none is missed")
         if s.config[0]["scored"] == 1:
             keys = [order_bits(score(s, int(v))) for v in members]

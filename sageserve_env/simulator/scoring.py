@@ -22,6 +22,7 @@ from sageserve_env.simulator.codes import (
     SHARES,
     THRESHOLD,
 )
+from sageserve_env.simulator.heaps import from_time_bits, time_bits
 from sageserve_env.simulator.latency import run_time_s
 from sageserve_env.simulator.state import State
 
@@ -97,13 +98,20 @@ def _book_chunks(s: State, v: int, now_s: float) -> None:
 
 @jit
 def _book_due(s: State, e: int, now_s: float) -> None:
-    endpoint = s.endpoint[e]
-    nearest = INFINITY
-    for place in range(endpoint.n_members):
-        if s.boundary[e, place] <= now_s:
-            _book_chunks(s, s.member[e, place], now_s)
-        nearest = min(nearest, s.boundary[e, place])
-    endpoint.next_boundary_s = nearest
+    """Book the chunks of endpoint ``e`` that are done, earliest first: mostly those of one VM."""
+    n = (s.endpoint[e].n_members + 7) & ~7
+    now = time_bits(now_s)
+    while True:
+        least = s.boundary[e, 0]
+        for j in range(n):
+            least = min(least, s.boundary[e, j])
+        if least > now:
+            break
+        place = n
+        for j in range(n):
+            place = min(place, j if s.boundary[e, j] == least else n)
+        _book_chunks(s, s.member[e, place], now_s)
+    s.endpoint[e].next_boundary_s = from_time_bits(least)
 
 
 @hot
@@ -133,7 +141,7 @@ def settle(s: State, v: int, kv_before: int, queued_before: int) -> None:
         return
     if s.config[0].timely == 1:
         boundary_s = next_boundary_s(s, v)
-        s.boundary[e, place] = boundary_s
+        s.boundary[e, place] = time_bits(boundary_s)
         endpoint.next_boundary_s = min(endpoint.next_boundary_s, boundary_s)
     key = order_bits(score(s, v))
     before = s.score[e, place]

@@ -287,7 +287,7 @@ class State(Handle):
     member: Array  # i8 [E, W]: accepting VMs; W is a multiple of 8
     score: Array  # i8 [E, W]: their weighted scores as `order_bits`; LARGEST beyond the members
     jsq: Array  # i8 [E, W]: pending tokens << 24 | VM; LARGEST beyond the members
-    boundary: Array  # f8 [E, W]: when the next chunk of a long run leaves the queue; inf: none
+    boundary: Array  # i8 [E, W]: when a chunk of a long run leaves the queue next, as `time_bits`
     weight: Array  # f8 [M, F]: weights of the router in force, per model
     keyed: Array  # f8 [M, F]: those that ``score`` was computed with; NaN: none
     router_row: Array  # f8 [routers, F]: weights of each router; zeros where it is a kernel
@@ -347,7 +347,7 @@ class State(Handle):
         ("member", _I8, 2),
         ("score", _I8, 2),
         ("jsq", _I8, 2),
-        ("boundary", _F8, 2),
+        ("boundary", _I8, 2),
         ("weight", _F8, 2),
         ("keyed", _F8, 2),
         ("router_row", _F8, 2),
