@@ -6,6 +6,7 @@ its prompt and output lengths, under the batching rules of its engine.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -46,6 +47,7 @@ def simulate(row: Measurement) -> Compared:
     """Simulate a row with its profile of the catalogue."""
     profile = measured()[row.model, row.device, row.gpus]
     batching = engine_batching(model_facts()[row.model].engine, profile.budget_tokens)
+    batching = dataclasses.replace(batching, max_sequences=row.sequences)
     gpu = GPUS[slice_name(row.device, row.gpus)]
     prompt, output = row.lengths()
     scenario = one_instance(MODELS[row.model], gpu, batching)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -80,6 +81,7 @@ class Instance:
 def closed_loop(fitted: LatencyProfile, rules: Rules, row: Measurement) -> tuple[float, float]:
     """Return mean TTFT and TPOT of a measurement under a profile."""
     prompt, output = row.lengths()
+    rules = dataclasses.replace(rules, sequences=min(rules.sequences, row.sequences))
     ttft, e2e = replay(fitted, rules, np.zeros(0), prompt, output, row.clients)
     if np.isnan(e2e).any():
         return NEVER_S, NEVER_S

@@ -22,6 +22,15 @@ from sageserve_env.options import BatchingConfig
 SATURATED_TTFT_S: Final = 10.0
 """Above it a row measures how long its queue was let grow (our assumption)."""
 
+MOST_SEQUENCES: Final = 1024
+
+ONE_WAITS: Final = "h100_sxm/trtllm/1.0.0rc3/meta-llama_Llama-3.1-8B-Instruct.csv"
+"""Source whose engine takes one sequence fewer than there are clients (our assumption).
+
+Its TTFT grows by the duration of a request over the number of clients, at every output length and
+number of GPUs: what a request waits for if one of them always does.
+"""
+
 FAMILIES: Final = {
     "meta-llama/Llama-3.1-8B-Instruct": "llama-3.1-8b",
     "nvidia/Llama-3.1-8B-Instruct-FP8": "llama-3.1-8b",
@@ -69,6 +78,7 @@ class Measurement:
         ttft_s: Mean TTFT.
         tpot_s: Mean time per output token after the first.
         spread: Lengths are uniform from ``spread`` times the longest to the longest.
+        sequences: Limit of the engine in that run; `MOST_SEQUENCES` where it does not bind.
     """
 
     model: str
@@ -80,6 +90,7 @@ class Measurement:
     ttft_s: float
     tpot_s: float
     spread: float = 1.0
+    sequences: int = MOST_SEQUENCES
 
     @property
     def saturated(self) -> bool:
@@ -112,7 +123,7 @@ def engine_batching(engine: str, budget_tokens: int) -> BatchingConfig:
         mode="prefill_first" if prompts_first else "mixed",
         prefill_token_budget=budget_tokens,
         shared_budget=not prompts_first,
-        max_sequences=1024,
+        max_sequences=MOST_SEQUENCES,
         kv_policy="growth",
         max_output_tokens=16_384,
     )
@@ -167,18 +178,21 @@ def read_silicon(path: Path) -> tuple[list[Measurement], dict[str, int]]:
         if reason or name is None or device is None:
             left_out[reason] = left_out.get(reason, 0) + 1
             continue
-        sweep = str(row["silicon_data_source"]).startswith("source_file=20")
+        source = str(row["silicon_data_source"])
+        sweep = source.startswith("source_file=20")
+        clients = int(row["batch_size"])
         found.append(
             Measurement(
                 model=name,
                 device=device,
                 gpus=int(row["tp_size"]),
-                clients=int(row["batch_size"]),
+                clients=clients,
                 prompt_tokens=int(row["isl"]),
                 output_tokens=int(row["osl"]),
                 ttft_s=float(row["silicon_ttft_ms"]) / 1e3,
                 tpot_s=float(row["silicon_tpot_ms"]) / 1e3,
                 spread=SPREAD if sweep else 1.0,
+                sequences=max(1, clients - 1) if ONE_WAITS in source else MOST_SEQUENCES,
             )
         )
     return found, left_out
