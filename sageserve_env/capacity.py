@@ -1,12 +1,21 @@
 """The capacity probe: what one instance sustains.
 
 theta[m, g] is the rate of prompt tokens per second that one instance of model m on VM type g
-sustains without a growing queue, loaded with the workload's token pairs. It is measured in the
-simulator: an instance is given a long backlog, and the prompt tokens it completes in the middle of
-the run are divided by the time. So it is the throughput at saturation, whatever the latency: how
-far below it a fleet must stay to meet its objectives is the margin of a planner, not of the probe.
-Decoding sequences and KV memory take their share, so memory-bound models sustain less than half of
-what their prefill speed suggests (docs/sources.md, "First simulations").
+sustains, loaded with the workload's token pairs. It is measured in the simulator, in two steps:
+
+1. *Throughput at saturation*: the instance is given a long backlog, and the prompt tokens it begins
+   to answer in the middle of the run are divided by the time. Decoding sequences and KV memory take
+   their share, so memory-bound models sustain less than half of what their prefill speed suggests
+   (docs/sources.md, "First simulations").
+2. *Goodput*, where the scenario makes flat promises (no ``slo_scale``, or a ``tpot_s``): the
+   highest Poisson load, as a share of the first step's, at which the tier with the shortest
+   objective attains its target. Saturated engines that keep TTFT decode slowly, so a fleet planned
+   for their throughput would break the promise on time per token. Where an idle instance attains
+   less than the target, that share of what it attains is asked for instead (A), so that every VM
+   type that runs a model has a capacity.
+
+The paper's objectives scale with the prompt and say nothing of decoding; there the throughput at
+saturation is theta, and how far below it a fleet must stay is the margin of a planner.
 """
 
 from __future__ import annotations
@@ -16,7 +25,7 @@ import os
 from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +36,9 @@ from sageserve_env.scenario import RegionConfig, Scenario
 from sageserve_traces.token_mix import TokenPairs
 from sageserve_traces.trace import RequestTrace
 
+if TYPE_CHECKING:
+    from sageserve_env.simulator.simulator import Simulator
+
 TokenMixOf = Callable[[int], TokenPairs]
 
 PROBE_REQUESTS = 4000  # our assumption (A): repeated probes differ by 1-2 %
@@ -36,6 +48,8 @@ _FROM, _TO = (
     0.8,
 )  # part of the run that counts: the batch has filled, the queue has not emptied
 _LONG_S = 30 * 86_400.0
+_IDLE = 0.01  # load at which an instance counts as idle (A)
+_HALVINGS = 7  # of the load between idle and saturated: to 1 %
 _FORMAT = 4  # of the cached values; raise when the simulator's physics change
 
 
@@ -93,7 +107,9 @@ def _key(scenario: Scenario, pairs: tuple[TokenPairs, ...]) -> str:
         scenario.batching,
         digest,
     )
-    if scenario.batching.discipline != "fcfs":  # who is served first follows from objectives
+    if promises(scenario):
+        what += ("goodput", scenario.tiers, scenario.slo_scale)
+    elif scenario.batching.discipline != "fcfs":  # who is served first follows from objectives
         what += (scenario.tiers, scenario.slo_scale)
     return stable_hash(what, 20)
 
@@ -119,32 +135,29 @@ def _probe(scenario: Scenario, m: int, g: int, pairs: TokenPairs) -> float:
     )
     prompt, output = pairs
     pick = np.random.default_rng(PROBE_SEED).integers(0, len(prompt), PROBE_REQUESTS)
-    return max(1.0, _saturated(alone, prompt[pick], output[pick]))
+    saturated = max(1.0, _saturated(alone, prompt[pick], output[pick]))
+    if not promises(scenario):
+        return saturated
+    return max(1.0, saturated * _promised_load(alone, prompt[pick], output[pick], saturated))
+
+
+def promises(scenario: Scenario) -> bool:
+    """Return whether interactive tiers have objectives that an idle instance may miss."""
+    interactive = [tier for tier in scenario.tiers if tier.interactive]
+    flat = not scenario.slo_scale and any(tier.objective == "ttft" for tier in interactive)
+    return flat or any(tier.tpot_s is not None for tier in interactive)
+
+
+def _strictest(scenario: Scenario) -> int:
+    """Return the interactive tier with the shortest objective; the first tier if there is none."""
+    tiers = [(t.objective_s, i) for i, t in enumerate(scenario.tiers) if t.interactive]
+    return min(tiers)[1] if tiers else 0
 
 
 def _saturated(scenario: Scenario, prompt: NDArray[np.int32], output: NDArray[np.int32]) -> float:
     """Return prompt tokens per second of one instance that always has work waiting."""
-    from sageserve_env.simulator.simulator import Simulator
-
     n = len(prompt)
-    zeros = np.zeros(n, dtype=np.int16)
-    first = next((i for i, t in enumerate(scenario.tiers) if t.interactive), 0)
-    trace = RequestTrace(
-        arrival_s=np.zeros(n),
-        model=zeros,
-        region=zeros,
-        tier=np.full(n, first, dtype=np.int16),
-        prompt_tokens=prompt.astype(np.int32),
-        output_tokens=output.astype(np.int32),
-        models=scenario.models,
-        regions=scenario.region_names,
-        tiers=scenario.tier_names,
-        duration_s=1.0,
-        name="probe",
-    )
-    sim = Simulator(scenario, np.ones((1, 1)), records=True)
-    sim.reset(trace)
-    sim.advance(_LONG_S)
+    sim = _play(scenario, np.zeros(n), prompt, output, records=True)
     done_s = np.sort(sim.records()["e2e_s"])
     order = np.argsort(sim.records()["ttft_s"], kind="stable")
     first_s = sim.records()["ttft_s"][order]
@@ -153,6 +166,61 @@ def _saturated(scenario: Scenario, prompt: NDArray[np.int32], output: NDArray[np
     low, high = int(_FROM * n), int(_TO * n)
     tokens = float(prompt[order][low:high].sum())
     return tokens / max(1e-9, float(first_s[high - 1] - first_s[low - 1]))
+
+
+def _promised_load(
+    scenario: Scenario, prompt: NDArray[np.int32], output: NDArray[np.int32], saturated: float
+) -> float:
+    """Return the largest share of ``saturated`` at which the promise is kept, in (0, 1].
+
+    All loads are tried with the same requests in the same order, further apart or nearer together.
+    """
+    gaps = np.random.default_rng(PROBE_SEED + 1).exponential(size=len(prompt))
+    unit_s = np.cumsum(gaps) * float(prompt.mean()) / saturated
+    k = _strictest(scenario)
+
+    def attained(load: float) -> float:
+        totals = _play(scenario, unit_s / load, prompt, output).totals()
+        return float(totals.attained[k]) / max(1, int(totals.attained[k] + totals.missed[k]))
+
+    target, idle = scenario.tiers[k].target, attained(_IDLE)
+    needed = target if idle >= target else target * idle
+    low, high = _IDLE, 1.0
+    for _ in range(_HALVINGS):
+        middle = (low + high) / 2.0
+        low, high = (middle, high) if attained(middle) >= needed else (low, middle)
+    return low
+
+
+def _play(
+    scenario: Scenario,
+    arrival_s: NDArray[np.float64],
+    prompt: NDArray[np.int32],
+    output: NDArray[np.int32],
+    records: bool = False,
+) -> Simulator:
+    """Return a simulator that has served requests of the strictest tier."""
+    from sageserve_env.simulator.simulator import Simulator
+
+    n = len(prompt)
+    zeros = np.zeros(n, dtype=np.int16)
+    trace = RequestTrace(
+        arrival_s=arrival_s,
+        model=zeros,
+        region=zeros,
+        tier=np.full(n, _strictest(scenario), dtype=np.int16),
+        prompt_tokens=prompt.astype(np.int32),
+        output_tokens=output.astype(np.int32),
+        models=scenario.models,
+        regions=scenario.region_names,
+        tiers=scenario.tier_names,
+        duration_s=float(arrival_s[-1]) + 1.0,
+        name="probe",
+    )
+    sim = Simulator(scenario, np.ones((1, 1)), records=records)
+    sim.reset(trace)
+    sim.advance(_LONG_S)
+    return sim
 
 
 # -- cache ----------------------------------------------------------------------------------------
