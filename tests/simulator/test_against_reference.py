@@ -24,7 +24,7 @@ TOLERANCE_S = 1e-6
 GPU = "a100-80gb-x8"
 SLO_SCALE = 3.0
 TIERS = (
-    TierConfig("urgent", 0.5, priority=1),
+    TierConfig("urgent", 0.5, priority=1, tpot_s=0.05),
     TierConfig("relaxed", 5.0, priority=0),
     TierConfig("late", 20.0, priority=2),
 )
@@ -112,7 +112,7 @@ def by_reference(case: Case) -> list[Any]:
     return jobs
 
 
-def by_kernel(case: Case) -> tuple[np.ndarray, np.ndarray]:
+def by_kernel(case: Case) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     model = Model("m", 0.0, 1.0, 1 << 20, {GPU: PROFILES[case.profile]}, case.capacity_tokens)
     scenario = Scenario(
         name="one-endpoint",
@@ -145,18 +145,36 @@ def by_kernel(case: Case) -> tuple[np.ndarray, np.ndarray]:
     simulator.reset(trace)
     simulator.advance(scenario.horizon_s)
     records = simulator.records()
-    return records["ttft_s"], records["e2e_s"]
+    count = simulator.state.count[0, 0]
+    return records["ttft_s"], records["e2e_s"], np.stack([count["attained"], count["missed"]])
 
 
 def check(case: Case) -> None:
     jobs = by_reference(case)
-    ttft, e2e = by_kernel(case)
+    ttft, e2e, judged = by_kernel(case)
     frontend_s = PROFILES[case.profile].frontend_s
     expected_ttft = [job.first_token_s - job.arrival_s + frontend_s for job in jobs]
     expected_e2e = [job.completed_s - job.arrival_s + frontend_s for job in jobs]
     # Requests stuck in the deadlock of the late reservation are NaN in both.
     np.testing.assert_allclose(ttft, expected_ttft, rtol=0, atol=TOLERANCE_S)
     np.testing.assert_allclose(e2e, expected_e2e, rtol=0, atol=TOLERANCE_S)
+    check_promises(case, jobs, judged)
+
+
+def check_promises(case: Case, jobs: list[Any], judged: np.ndarray) -> None:
+    """Who attains follows from TTFT and, in the first tier, the time per output token."""
+    expected = np.zeros((2, len(TIERS)), dtype=np.int64)
+    profile = PROFILES[case.profile]
+    for (_, prompt, output, k), job in zip(case.rows, jobs, strict=True):
+        late_s = job.first_token_s - job.arrival_s + profile.frontend_s
+        late_s -= objective_s(profile, k, prompt)
+        slow_s = -1.0
+        if TIERS[k].tpot_s is not None and output > 1:
+            slow_s = (job.completed_s - job.first_token_s) / (output - 1) - TIERS[k].tpot_s
+        if np.isnan(late_s) or np.isnan(slow_s) or min(abs(late_s), abs(slow_s)) < TOLERANCE_S:
+            return  # stuck in the deadlock of the late reservation, or too close to call
+        expected[int(late_s > 0 or slow_s > 0), k] += 1
+    assert judged.tolist() == expected.tolist()
 
 
 LONGEST_OUTPUT = 40
