@@ -126,6 +126,7 @@ def build_state(scenario: Scenario, theta: NDArray[np.float64], seed: int, minut
         member=_members(e, most, 0),
         score=_members(e, most, LARGEST),
         jsq=_members(e, most, LARGEST),
+        lower=_members(e, most, LARGEST),
         boundary=np.full((e, (max(1, most) + 7) // 8 * 8), time_bits(np.inf), dtype=np.int64),
         weight=np.zeros((m, len(ROUTER_FEATURES))),
         keyed=np.full((m, len(ROUTER_FEATURES)), np.nan),
@@ -317,6 +318,7 @@ def _endpoints(scenario: Scenario) -> Array:
         endpoint[i]["pool"] = pools.index(item.pool)
         endpoint[i]["batch"] = int(item.pool != "interactive")
         endpoint[i]["best"] = codes.NONE
+        endpoint[i]["lowest"] = LARGEST
         endpoint[i]["next_boundary_s"] = np.inf
         endpoint[i]["release"] = scenario.niw.pull_below
     return endpoint

@@ -5,7 +5,7 @@ from __future__ import annotations
 from sageserve_env.simulator._jit import jit
 from sageserve_env.simulator.codes import INFINITY, NONE
 from sageserve_env.simulator.pictures import known_score, pictured, place_for
-from sageserve_env.simulator.scoring import be_current, best_member, from_order_bits, region_cost
+from sageserve_env.simulator.scoring import best_now, from_order_bits, region_cost
 from sageserve_env.simulator.state import State
 
 
@@ -15,12 +15,21 @@ def by_score(s: State, i: int, batch: int, now_s: float) -> int:
     request = s.request[i]
     m, o = request.model, request.region
     best, least = NONE, INFINITY
+    # No region that costs more than the instance at home in full can have a better one.
+    limit = INFINITY
+    if s.config[0].never_negative == 1:
+        home = place_for(s, i, o, batch, now_s)
+        if home != NONE:
+            place = best_now(s, home, now_s)
+            limit = from_order_bits(s.score[home, place]) + region_cost(s, m, o, o)
     for r in range(s.round_trip.shape[0]):
+        cost = region_cost(s, m, o, r)
+        if cost > limit:
+            continue
         e = place_for(s, i, r, batch, now_s)
         if e != NONE:
-            be_current(s, e, now_s)
-            place = best_member(s, e)
-            total = from_order_bits(s.score[e, place]) + region_cost(s, m, o, r)
+            place = best_now(s, e, now_s)
+            total = from_order_bits(s.score[e, place]) + cost
             if total < least:
                 best, least = int(s.member[e, place]), total
     return best
@@ -41,8 +50,7 @@ def region_by_score(s: State, i: int, batch: int, now_s: float) -> int:
             if pictured(s, o, e):
                 total = known_score(s, o, m, e)
             else:
-                be_current(s, e, now_s)
-                total = from_order_bits(s.score[e, best_member(s, e)])
+                total = from_order_bits(s.score[e, best_now(s, e, now_s)])
             total += region_cost(s, m, o, r)
             if total < least:
                 best, least = e, total

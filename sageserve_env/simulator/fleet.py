@@ -66,10 +66,12 @@ def leave(s: State, v: int) -> None:
         s.member[vm.endpoint, place] = s.member[vm.endpoint, last]
         s.score[vm.endpoint, place] = s.score[vm.endpoint, last]
         s.jsq[vm.endpoint, place] = s.jsq[vm.endpoint, last]
+        s.lower[vm.endpoint, place] = s.lower[vm.endpoint, last]
         s.boundary[vm.endpoint, place] = s.boundary[vm.endpoint, last]
         s.vm[s.member[vm.endpoint, place]].member_pos = place
     s.score[vm.endpoint, last] = LARGEST
     s.jsq[vm.endpoint, last] = LARGEST
+    s.lower[vm.endpoint, last] = LARGEST
     s.boundary[vm.endpoint, last] = time_bits(INFINITY)
     vm.member_pos = NONE
     endpoint.kv_capacity -= vm.kv_capacity

@@ -8,7 +8,7 @@ import numpy as np
 
 from sageserve_env.simulator import codes
 from sageserve_env.simulator.heaps import NO_ITEM, ROOT, SLOT_BITS, SLOT_MASK
-from sageserve_env.simulator.scoring import LARGEST, next_boundary_s, order_bits, score
+from sageserve_env.simulator.scoring import LARGEST, least_score, next_boundary_s, order_bits, score
 from sageserve_env.simulator.slots import lane_of
 from sageserve_env.simulator.state import State
 
@@ -188,6 +188,9 @@ def _fleet(sim: Simulator) -> None:
                 "boundaries within runs are current",
             )
             _require(endpoint["next_boundary_s"] <= min(due, default=np.inf), "none is missed")
+            lower = [least_score(s, int(v)) for v in members]
+            _require((s.lower[e, :n] == lower).all(), "bounds within runs are current")
+            _require(int(endpoint["lowest"]) <= min(lower, default=LARGEST), "none is missed")
         if s.config[0]["scored"] == 1:
             keys = [order_bits(score(s, int(v))) for v in members]
             _require((s.score[e, :n] == keys).all(), "scores are current")

@@ -10,7 +10,7 @@ from sageserve_env.simulator.by_shares import by_shares
 from sageserve_env.simulator.by_threshold import by_threshold
 from sageserve_env.simulator.codes import NONE, SHARES
 from sageserve_env.simulator.pictures import pictured, take_pictures
-from sageserve_env.simulator.scoring import be_current, best_member
+from sageserve_env.simulator.scoring import best_now
 from sageserve_env.simulator.signals import turn_ring
 from sageserve_env.simulator.slots import append_global, append_transit, pop_global
 from sageserve_env.simulator.state import State
@@ -43,8 +43,7 @@ def _instance_of(s: State, e: int, now_s: float) -> int:
     """Instance inside endpoint ``e``, which its own region knows live."""
     if s.config[0].scored == 0:
         return choose_instance(s, e)
-    be_current(s, e, now_s)
-    return int(s.member[e, best_member(s, e)])
+    return int(s.member[e, best_now(s, e, now_s)])
 
 
 @jit

@@ -48,19 +48,40 @@ def from_order_bits(key: int) -> float:
 @hot
 def score(s: State, v: int) -> float:
     """Weighted features of VM ``v``, without those of the way to its region."""
+    return score_of(s, v, s.vm[v].queued_tokens)
+
+
+@hot
+def score_of(s: State, v: int, queued_tokens: int) -> float:
+    """Score of VM ``v`` if so many prompt tokens were queued there."""
     vm = s.vm[v]
     m = vm.model
     w = s.weight
     total = 0.0
     if w[m, QUEUE_S] != 0.0:
-        total += w[m, QUEUE_S] * (vm.queued_tokens / s.profile[vm.profile].theta)
+        total += w[m, QUEUE_S] * (queued_tokens / s.profile[vm.profile].theta)
     if w[m, RUNNING_N] != 0.0:
         total += w[m, RUNNING_N] * vm.n_running
     if w[m, KV_SHARE] != 0.0:
-        total += w[m, KV_SHARE] * ((vm.kv_used + vm.queued_tokens) / vm.kv_capacity)
+        total += w[m, KV_SHARE] * ((vm.kv_used + queued_tokens) / vm.kv_capacity)
     if w[m, PENDING] != 0.0:
         total += w[m, PENDING] * vm.pending_tokens
     return total
+
+
+@hot
+def least_score(s: State, v: int) -> int:
+    """Least that VM ``v`` can score within its run, as `order_bits`; LARGEST where none changes.
+
+    That is its score with all but the last chunk of a long prompt done.
+    """
+    vm = s.vm[v]
+    early = vm.run_iterations - 1 - vm.run_booked
+    if vm.run_prompts == 0 or early <= 0:
+        return LARGEST
+    if s.config[0].never_negative == 0:
+        return -LARGEST
+    return order_bits(score_of(s, v, vm.queued_tokens - early * s.request[vm.pre_head].chunk))
 
 
 @hot
@@ -143,6 +164,9 @@ def settle(s: State, v: int, kv_before: int, queued_before: int) -> None:
         boundary_s = next_boundary_s(s, v)
         s.boundary[e, place] = time_bits(boundary_s)
         endpoint.next_boundary_s = min(endpoint.next_boundary_s, boundary_s)
+        lower = least_score(s, v)
+        s.lower[e, place] = lower
+        endpoint.lowest = min(endpoint.lowest, lower)
     key = order_bits(score(s, v))
     before = s.score[e, place]
     s.score[e, place] = key
@@ -171,6 +195,36 @@ def best_member(s: State, e: int) -> int:
         place = min(place, j if s.score[e, j] == least else n)
     s.endpoint[e].best = place
     return int(place)
+
+
+@hot
+def best_now(s: State, e: int, now_s: float) -> int:
+    """Place of the member of endpoint ``e`` with the least score at this moment.
+
+    Only members that could score less than the best one that is known are brought up to date.
+    """
+    place = best_member(s, e)
+    if s.config[0].timely == 1 and s.endpoint[e].lowest <= s.score[e, place]:
+        return _best_of_due(s, e, now_s)
+    return place
+
+
+@jit
+def _best_of_due(s: State, e: int, now_s: float) -> int:
+    n = (s.endpoint[e].n_members + 7) & ~7
+    now = time_bits(now_s)
+    while True:
+        place = best_member(s, e)
+        least = s.score[e, place]
+        lowest = s.lower[e, 0]
+        due = n
+        for j in range(n):
+            lowest = min(lowest, s.lower[e, j])
+            due = min(due, j if s.lower[e, j] <= least and s.boundary[e, j] <= now else n)
+        if due == n:
+            s.endpoint[e].lowest = lowest
+            return place
+        _book_chunks(s, s.member[e, due], now_s)
 
 
 @hot
@@ -217,13 +271,18 @@ def refresh_scores(s: State) -> None:
                 s.keyed[m, f] = s.weight[m, f]
     if same:
         return
-    timely = 0
+    timely, never_negative = 0, 1
     for m in range(s.weight.shape[0]):
         if s.weight[m, QUEUE_S] != 0.0 or s.weight[m, KV_SHARE] != 0.0:
             timely = 1
+        for f in (QUEUE_S, RUNNING_N, KV_SHARE, PENDING):
+            if s.weight[m, f] < 0.0:
+                never_negative = 0
     s.config[0].timely = timely
+    s.config[0].never_negative = never_negative
     for e in range(s.endpoint.shape[0]):
         s.endpoint[e].best = NONE
         s.endpoint[e].next_boundary_s = INFINITY
+        s.endpoint[e].lowest = LARGEST
     for v in range(s.vm.shape[0]):
         settle(s, v, s.vm[v].kv_used, s.vm[v].queued_tokens)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from sageserve_env.simulator._jit import jit
 from sageserve_env.simulator.codes import INFINITY, KV
+from sageserve_env.simulator.scoring import be_current
 from sageserve_env.simulator.state import State
 
 
@@ -38,6 +39,7 @@ def utilisation(s: State, e: int, now_s: float) -> float:
     if s.config[0].utilisation == KV:
         return float(kv)
     turn_ring(s, e, now_s)
+    be_current(s, e, now_s)
     load = (endpoint.ring_tokens + endpoint.queued_tokens) / (60.0 * endpoint.theta)
     return float(max(kv, load))
 

@@ -41,6 +41,7 @@ CONFIG = _record(
     ("balancer", "i8"),
     ("router", "i8"),
     ("scored", "i8"),  # 1: the router is weights, 0: a kernel
+    ("never_negative", "i8"),  # 1: no score of an instance is below 0
     ("timely", "i8"),  # 1: its scores count queued tokens, so these are booked chunk by chunk
     ("overhead_s", "f8"),  # added to each iteration
     ("mixed_factor", "f8"),  # > 0: factor x prefill(tokens + decodes); 0: additive rule
@@ -198,6 +199,7 @@ ENDPOINT = _record(
     ("n_members", "i8"),  # accepting instances
     ("round_robin", "i8"),
     ("next_boundary_s", "f8"),  # no member's queue is booked late before it
+    ("lowest", "i8"),  # no member's ``lower`` is below it
     ("best", "i8"),  # member with the least score; NONE: look again
     ("batch", "i8"),  # 1: pulls non-interactive work
 )
@@ -287,6 +289,7 @@ class State(Handle):
     member: Array  # i8 [E, W]: accepting VMs; W is a multiple of 8
     score: Array  # i8 [E, W]: their weighted scores as `order_bits`; LARGEST beyond the members
     jsq: Array  # i8 [E, W]: pending tokens << 24 | VM; LARGEST beyond the members
+    lower: Array  # i8 [E, W]: least that they can score within their runs; LARGEST: no long run
     boundary: Array  # i8 [E, W]: when a chunk of a long run leaves the queue next, as `time_bits`
     weight: Array  # f8 [M, F]: weights of the router in force, per model
     keyed: Array  # f8 [M, F]: those that ``score`` was computed with; NaN: none
@@ -347,6 +350,7 @@ class State(Handle):
         ("member", _I8, 2),
         ("score", _I8, 2),
         ("jsq", _I8, 2),
+        ("lower", _I8, 2),
         ("boundary", _I8, 2),
         ("weight", _F8, 2),
         ("keyed", _F8, 2),

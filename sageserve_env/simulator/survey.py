@@ -29,6 +29,7 @@ from sageserve_env.simulator.codes import (
     SPOT,
 )
 from sageserve_env.simulator.metrics import RATIO_BUCKETS, WINDOW_MINUTES
+from sageserve_env.simulator.scoring import be_current
 from sageserve_env.simulator.signals import seen_utilisation, turn_ring
 from sageserve_env.simulator.slots import first_held
 from sageserve_env.simulator.state import State
@@ -264,6 +265,7 @@ def _service(s: State, raw: Raw, now_s: float) -> None:
     for e in range(s.endpoint.shape[0]):
         endpoint = s.endpoint[e]
         turn_ring(s, e, now_s)
+        be_current(s, e, now_s)
         used = seen_utilisation(s, e, now_s)
         raw.utilisation[e] = used if used < INFINITY else 0.0
         raw.kv_utilisation[e] = 0.0
