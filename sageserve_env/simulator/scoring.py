@@ -211,19 +211,23 @@ def best_now(s: State, e: int, now_s: float) -> int:
 
 @jit
 def _best_of_due(s: State, e: int, now_s: float) -> int:
+    """Bring members up to date, the most promising first, until no other can be the best."""
     n = (s.endpoint[e].n_members + 7) & ~7
     now = time_bits(now_s)
     while True:
         place = best_member(s, e)
-        least = s.score[e, place]
-        lowest = s.lower[e, 0]
-        due = n
+        lowest, candidate = s.lower[e, 0], LARGEST
         for j in range(n):
-            lowest = min(lowest, s.lower[e, j])
-            due = min(due, j if s.lower[e, j] <= least and s.boundary[e, j] <= now else n)
-        if due == n:
+            lower = s.lower[e, j]
+            lowest = min(lowest, lower)
+            candidate = min(candidate, lower if s.boundary[e, j] <= now else LARGEST)
+        if candidate > s.score[e, place]:
             s.endpoint[e].lowest = lowest
             return place
+        due = n
+        for j in range(n):
+            first = s.lower[e, j] == candidate and s.boundary[e, j] <= now
+            due = min(due, j if first else n)
         _book_chunks(s, s.member[e, due], now_s)
 
 
