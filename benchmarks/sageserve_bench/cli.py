@@ -25,6 +25,7 @@ COMMANDS = {
     "list": "List environments, agents, traces and scenarios.",
     "run": "Run one agent on one trace, with live progress.",
     "compare": "Compare agents on identical traces and seeds.",
+    "evaluate": "Score one policy file against the calibrated planner.",
     "plan": "Make one ILP plan for a forecast and explain it.",
     "calibrate": "Set agents to equal service, each at its lowest cost.",
     "tune": "Tune an agent's options on the validation split.",
