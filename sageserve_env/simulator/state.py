@@ -272,6 +272,31 @@ HELD = _record(
 _F8, _I8, _I4 = np.dtype(np.float64), np.dtype(np.int64), np.dtype(np.int32)
 
 
+# Prefix caches (``prefix``): nodes of the trie, one cache per VM, and what each holds.
+TRIE = _record(
+    ("parent", "i4"),
+    ("depth", "i4"),  # blocks from the start of the prompt to the end of the node
+)
+
+CACHE = _record(
+    ("oldest", "i4"),  # entries that no request pins
+    ("newest", "i4"),
+    ("free_head", "i4"),  # entries that were given back
+    ("n_touched", "i4"),
+    ("evictable", "i8"),  # blocks of entries that no request pins
+)
+
+ENTRY = _record(
+    ("node", "i4"),
+    ("held", "i4"),  # its first blocks
+    ("pins", "i4"),  # requests that run on it
+    ("up", "i4"),  # entry of its parent
+    ("older", "i4"),
+    ("newer", "i4"),
+    ("chain", "i4"),  # next in the bucket, or next of those that were given back
+)
+
+
 class State(Handle):
     """All arrays of one simulation."""
 

@@ -223,6 +223,49 @@ def requests(
         write_json(json_file, report)
 
 
+@fidelity_app.command("prefix")
+def prefix(
+    trace: Annotated[Path, typer.Option("--trace", help="Trace with block ids.")],
+    workers: Annotated[int, typer.Option("--workers", min=1, help="Caches.")] = 8,
+    capacity_tokens: Annotated[
+        int, typer.Option("--capacity-tokens", min=1, help="Tokens that each cache holds.")
+    ] = 1_000_000,
+    router: Annotated[
+        str,
+        typer.Option("--router", help="round_robin, longest_prefix, prefix_if_half or least_work."),
+    ] = "least_work",
+    block_tokens: Annotated[
+        int, typer.Option("--block-tokens", min=1, help="Tokens of a block.")
+    ] = 512,
+    json_file: JsonOption = None,
+) -> None:
+    """Hit rates of prefix caches: prompts in file order, without time."""
+    from sageserve_bench.fidelity.output import percent, print_table, write_json
+    from sageserve_bench.fidelity.prefix import hit_rates
+
+    report = hit_rates(
+        trace,
+        workers=workers,
+        capacity_tokens=capacity_tokens,
+        router=router,
+        block_tokens=block_tokens,
+    )
+    print_table(
+        f"{trace.name}: {report['requests']} requests, {workers} caches of {capacity_tokens}",
+        ["router", "hit rate by tokens", "requests with a hit", "max over mean computed tokens"],
+        [
+            [
+                router,
+                percent(report["hit_rate"]),
+                percent(report["requests_with_a_hit"]),
+                report["max_over_mean_computed_tokens"],
+            ]
+        ],
+    )
+    if json_file is not None:
+        write_json(json_file, report)
+
+
 @fidelity_app.command("llm-d")
 def llm_d(
     file: Annotated[Path, typer.Argument(help="Runs of llm-d (JSON).")],
