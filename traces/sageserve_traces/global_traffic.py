@@ -42,7 +42,7 @@ def _log(*medians: float) -> FloatArray:
 GLOBAL: Final[Traffic] = dataclasses.replace(
     O365,
     name="global",
-    version=1,
+    version=2,
     models=MODELS,
     regions=REGIONS,
     base_rps=np.array([[12.0, 7.0, 5.0, 6.0], [2.0, 1.2, 0.8, 1.0]]),

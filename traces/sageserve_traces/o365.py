@@ -109,7 +109,7 @@ _ALL: Final = np.ones((2, len(MODELS)))
 
 O365: Final = Traffic(
     name="o365",
-    version=1,
+    version=2,
     models=MODELS,
     regions=REGIONS,
     base_rps=BASE_RPS,
