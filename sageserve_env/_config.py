@@ -176,15 +176,34 @@ def _convert_scalar(hint: Any, value: Any, where: str) -> Any:
     raise ScenarioError(f"{where}: expected {name}, got {shown(value)}")
 
 
-def plain(value: Any) -> Any:
-    """Return ``value`` as JSON-compatible lists, dictionaries and scalars, with stable order."""
+def plain(value: Any, *, defaults: bool = True) -> Any:
+    """Return ``value`` as JSON-compatible lists, dictionaries and scalars, with stable order.
+
+    Args:
+        value: A dataclass, a container of some, or a scalar.
+        defaults: Whether fields of dataclasses are there that have their default value.
+    """
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {f.name: plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
+        return {
+            f.name: plain(getattr(value, f.name), defaults=defaults)
+            for f in dataclasses.fields(value)
+            if defaults or not _is_default(f, getattr(value, f.name))
+        }
     if isinstance(value, Mapping):
-        return {str(k): plain(v) for k, v in value.items()}
+        return {str(k): plain(v, defaults=defaults) for k, v in value.items()}
     if isinstance(value, (list, tuple)):
-        return [plain(v) for v in value]
+        return [plain(v, defaults=defaults) for v in value]
     return value
+
+
+def _is_default(field: dataclasses.Field[Any], value: Any) -> bool:
+    if field.default is not dataclasses.MISSING:
+        default = field.default
+    elif field.default_factory is not dataclasses.MISSING:
+        default = field.default_factory()
+    else:
+        return False
+    return bool(plain(value) == plain(default))
 
 
 def stable_hash(value: Any, length: int = 12) -> str:

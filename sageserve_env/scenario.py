@@ -268,8 +268,11 @@ class Scenario:
 
     @cached_property
     def config_hash(self) -> str:
-        """Stable 12-digit hash of everything in the scenario."""
-        return stable_hash(self)
+        """Stable 12-digit hash of what differs from the defaults.
+
+        So an option that comes later changes no hash of the scenarios that leave it alone.
+        """
+        return stable_hash(plain(self, defaults=False))
 
     # -- making and changing --------------------------------------------------------------------
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 import yaml
 
-from sageserve_env._config import ScenarioError
+from sageserve_env._config import ScenarioError, plain, stable_hash
 from sageserve_env.options import BatchingConfig
 from sageserve_env.scenario import RegionConfig, Scenario, list_scenarios, load_scenario
 from sageserve_env.simulator.simulator import Simulator
@@ -179,6 +180,41 @@ def test_the_hash_is_stable_and_sees_everything() -> None:
         tiny.replace(name="tiny2"),
     ]
     assert len({tiny.config_hash, *(s.config_hash for s in others)}) == 7
+
+
+def test_an_option_at_its_default_is_not_in_the_hash() -> None:
+    """So rows that were published before an option existed keep their scenario's hash."""
+
+    @dataclass(frozen=True)
+    class Part:
+        kept: int = 1
+
+    @dataclass(frozen=True)
+    class Whole:
+        name: str
+        part: Part = field(default_factory=Part)
+
+    @dataclass(frozen=True)
+    class LaterPart:
+        kept: int = 1
+        new: float | None = None
+        more: tuple[str, ...] = ()
+
+    @dataclass(frozen=True)
+    class Later:
+        name: str
+        part: LaterPart = field(default_factory=LaterPart)
+        other: LaterPart = field(default_factory=LaterPart)
+
+    def said(value: Any) -> Any:
+        return plain(value, defaults=False)
+
+    assert said(Later("a")) == said(Whole("a")) == {"name": "a"}
+    assert said(Later("a", LaterPart(kept=2))) == said(Whole("a", Part(kept=2)))
+    assert said(Later("a", LaterPart(new=0.0))) == {"name": "a", "part": {"new": 0.0}}
+    assert plain(Whole("a")) == {"name": "a", "part": {"kept": 1}}
+    tiny = load_scenario("tiny")
+    assert tiny.config_hash == stable_hash(said(tiny)) != stable_hash(tiny)
 
 
 def test_the_hash_is_the_same_in_another_process(repository: Path) -> None:
