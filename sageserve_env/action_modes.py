@@ -23,10 +23,11 @@ from numpy.typing import NDArray
 
 from sageserve_env.actions import ClusterAction
 from sageserve_env.control import Decided
+from sageserve_env.entries import routing_matrix
 from sageserve_env.forms import CHANGE, LARGEST_DELTA, STEP
 from sageserve_env.kernels.decoder import Decoder, build_decoder
 from sageserve_env.kernels.step import CONTINUOUS, DISCRETE, IN_FORCE
-from sageserve_env.knobs import KNOBS, Knob, routing_matrix
+from sageserve_env.knobs import KNOBS, Knob
 from sageserve_env.policies import ROUTERS
 
 Rule = Callable[[], NDArray[np.int64]]

@@ -8,17 +8,14 @@ from typing import Any
 
 from sageserve_env._config import unknown_key_message
 from sageserve_env.actions import ClusterAction
-from sageserve_env.forms import Entries
-from sageserve_env.knobs import (
-    BY_NAME,
-    KNOBS,
-    TARGET_FORMS,
+from sageserve_env.entries import (
     Context,
-    Knob,
     default_discipline_weights,
     initial_fleet,
     routing_matrix,
 )
+from sageserve_env.forms import Entries
+from sageserve_env.knobs import BY_NAME, KNOBS, TARGET_FORMS, Knob
 from sageserve_env.policies import ROUTERS
 from sageserve_env.scenario import Scenario
 

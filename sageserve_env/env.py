@@ -23,12 +23,12 @@ from sageserve_env.arguments import (
     writable,
 )
 from sageserve_env.control import decided
+from sageserve_env.entries import default_routing
 from sageserve_env.kernels.buffers import SUMS, build_buffers
 from sageserve_env.kernels.decode import reactive
 from sageserve_env.kernels.scaling import scale
 from sageserve_env.kernels.step import IN_FORCE, REJECTED, look
 from sageserve_env.kernels.step import step as step_kernel
-from sageserve_env.knobs import default_routing
 from sageserve_env.named import Named
 from sageserve_env.observe import Layout, Observation, Units
 from sageserve_env.render import RENDER_MODES, Renderer

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sageserve_env._config import ScenarioError
-from sageserve_env.knobs import default_discipline_weights, default_router_weights
+from sageserve_env.entries import default_discipline_weights, default_router_weights
 from sageserve_env.options import BATCHING_MODES, UTILISATIONS
 from sageserve_env.policies import (
     BALANCERS,

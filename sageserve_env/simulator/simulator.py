@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sageserve_env.actions import ClusterAction
-from sageserve_env.knobs import KNOBS, default_discipline_weights, default_routing, initial_fleet
+from sageserve_env.entries import default_discipline_weights, default_routing, initial_fleet
+from sageserve_env.knobs import KNOBS
 from sageserve_env.policies import DISCIPLINES, ROUTERS
 from sageserve_env.scenario import Scenario
 from sageserve_env.simulator import codes, invariants, producer, summary

@@ -11,8 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sageserve_env import ClusterAction, load_scenario
+from sageserve_env.entries import initial_fleet
 from sageserve_env.kernels.decode import target_of
-from sageserve_env.knobs import KNOBS, Knob, initial_fleet
+from sageserve_env.knobs import KNOBS, Knob
 from sageserve_env.policies import DISCIPLINES
 from sageserve_env.simulator.decide import in_force, put_array
 from tests.env.common import TINY, make

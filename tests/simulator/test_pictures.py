@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sageserve_env.knobs import default_router_weights
+from sageserve_env.entries import default_router_weights
 from sageserve_env.policies import ROUTERS
 from sageserve_env.simulator import codes
 from sageserve_env.simulator.scoring import be_current
