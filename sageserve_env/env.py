@@ -147,7 +147,7 @@ class SageServeEnv(gym.Env[Observation, Any]):
 
     ```python
     import gymnasium as gym, sageserve_env
-    env = gym.make("SageServe-v0", control="scaling+batch", policy={"discipline": "triage"})
+    env = gym.make("SageServe-v1", control="scaling+batch", policy={"discipline": "triage"})
     ```
 
     * ``scenario`` (``"o365-day"``): name, YAML file or `Scenario`.
@@ -172,7 +172,7 @@ class SageServeEnv(gym.Env[Observation, Any]):
 
     ## Version History
 
-    * v0: first version.
+    * v1: `global-day` and the scenarios of its world; the paper's have ids of their own.
     """
 
     metadata: dict[str, Any] = {  # noqa: RUF012 - as the base class declares it

@@ -10,16 +10,17 @@ ENTRY_POINT = "sageserve_env.env:SageServeEnv"
 VECTOR_ENTRY_POINT = "sageserve_env.vector_env:SageServeVectorEnv"
 
 IDS: dict[str, dict[str, Any]] = {
-    "SageServe-v0": {"scenario": "o365-day"},
-    "SageServe-Discrete-v0": {"scenario": "o365-day", "action_mode": "discrete"},
-    "SageServe-Scaling-v0": {"scenario": "o365-day", "control": "scaling"},
-    "SageServe-Routing-v0": {"scenario": "o365-day", "control": "routing"},
+    "SageServe-v1": {"scenario": "global-day"},
+    "SageServe-Discrete-v1": {"scenario": "global-day", "action_mode": "discrete"},
+    "SageServe-Scaling-v1": {"scenario": "global-day", "control": "scaling"},
+    "SageServe-Routing-v1": {"scenario": "global-day", "control": "routing"},
     "SageServe-Tiny-v0": {"scenario": "tiny"},
-    "SageServe-Full-v0": {"scenario": "o365-full-day"},
-    "SageServe-Week-v0": {"scenario": "o365-week"},
-    "SageServe-Hetero-v0": {"scenario": "hetero-day"},
-    "SageServe-Burst-v0": {"scenario": "burst-day"},
-    "SageServe-Outage-v0": {"scenario": "outage-day"},
+    "SageServe-Week-v1": {"scenario": "global-week"},
+    "SageServe-Scarce-v1": {"scenario": "scarce-day"},
+    "SageServe-Burst-v1": {"scenario": "burst-day"},
+    "SageServe-Outage-v1": {"scenario": "outage-day"},
+    "SageServe-Paper-v1": {"scenario": "o365-day"},
+    "SageServe-PaperFull-v1": {"scenario": "o365-full-day"},
 }
 
 

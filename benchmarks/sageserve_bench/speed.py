@@ -52,7 +52,7 @@ FIGURES = (
     Figure("growth_on_over_off", "KV growth, time on over off", 1.5, False, engine.features),
     Figure("faults_on_over_off", "faults, time on over off", 1.2, False, engine.features),
     Figure("records_on_over_off", "records, time on over off", 1.2, False, engine.features),
-    Figure("env_steps_per_s", "SageServe-v0 steps a second", 2200, True, cases.env_steps),
+    Figure("env_steps_per_s", "SageServe-Paper-v1 steps a second", 2200, True, cases.env_steps),
     Figure("step_overhead_us", "a step without traffic, us", 80, False, cases.step_overhead),
     Figure("vector_speedup_2_threads", "two threads over one", 1.75, True, cases.vector),
     Figure("ilp_small_s", "plan of 3 x 4, s", 0.1, False, cases.ilp_small),

@@ -70,12 +70,12 @@ def _in_new_process(script: str, *words: str, **variables: str) -> Figures:
 
 
 def env_steps(options: SpeedOptions) -> Figures:
-    """Measure steps per second of ``SageServe-v0`` with its own fleet, and with random actions."""
+    """Measure steps per second of ``SageServe-Paper-v1``, its own fleet and random actions."""
     import gymnasium as gym
 
     import sageserve_env  # noqa: F401 - registers the ids
 
-    env = gym.make("SageServe-v0")
+    env = gym.make("SageServe-Paper-v1")
     count = 200 if options.quick else 1440
     zero = np.zeros_like(env.action_space.sample())
     env.action_space.seed(0)
@@ -106,7 +106,7 @@ def env_steps(options: SpeedOptions) -> Figures:
 
 
 def step_overhead(options: SpeedOptions) -> Figures:
-    """Measure a step of ``SageServe-v0`` without traffic: the fastest of several passes."""
+    """Measure a step of ``SageServe-Paper-v1`` without traffic: the fastest of several passes."""
     import gymnasium as gym
 
     import sageserve_env  # noqa: F401 - registers the ids
@@ -116,7 +116,7 @@ def step_overhead(options: SpeedOptions) -> Figures:
     one = np.zeros(1, dtype=np.int16)
     tokens = np.ones(1, dtype=np.int32)
     trace = RequestTrace(last, one, one, one, tokens, tokens, duration_s=day_s)
-    env: Any = gym.make("SageServe-v0", trace=trace).unwrapped
+    env: Any = gym.make("SageServe-Paper-v1", trace=trace).unwrapped
     zero = np.zeros_like(env.action_space.sample())
     count = 1000
     best = float("inf")
@@ -179,7 +179,7 @@ _FIRST_STEP = """
 import json, time
 began = time.perf_counter()
 import gymnasium, sageserve_env
-env = gymnasium.make("SageServe-v0")
+env = gymnasium.make("SageServe-Paper-v1")
 env.reset(seed=2000)
 env.action_space.seed(0)
 env.step(env.action_space.sample())

@@ -98,7 +98,7 @@ def test_run(tmp_path: Path, small_file: Path, capsys: pytest.CaptureFixture[str
 def test_list(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.run(["list"]) == 0
     shown = capsys.readouterr().out
-    for name in ("SageServe-v0", "ilp", "azure-2023-conv", "o365-full-day"):
+    for name in ("SageServe-Paper-v1", "ilp", "azure-2023-conv", "o365-full-day"):
         assert name in shown
     assert cli.run(["list", "agents", "--json"]) == 0
     assert "static" in json.loads(capsys.readouterr().out)["agents"]

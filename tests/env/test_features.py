@@ -118,7 +118,7 @@ def test_agents_see_the_work_that_is_held_as_the_environment_does() -> None:
     scenario = base.replace(
         gpus=list(base.gpus)[::-1], niw={"pull_below": 0.0, "pull_two_below": 0.0}
     )
-    env = make("SageServe-v0", scenario=scenario, control="scaling", horizon_s=1800.0)
+    env = make("SageServe-Paper-v1", scenario=scenario, control="scaling", horizon_s=1800.0)
     observation, _ = env.reset(seed=0)
     codec = Codec(env.scenario, env.view(), "flat")
     for _ in range(20):
@@ -129,7 +129,7 @@ def test_agents_see_the_work_that_is_held_as_the_environment_does() -> None:
 
 
 def test_a_view_of_another_scenario_is_refused() -> None:
-    env, other = make(TINY), make("SageServe-v0")
+    env, other = make(TINY), make("SageServe-Paper-v1")
     env.reset(seed=0)
     other.reset(seed=0)
     codec = Codec(env.scenario, env.view(), "flat")

@@ -84,7 +84,7 @@ def test_maskable_ppo_learns_with_eight_environments(kind: str) -> None:
     vec = getattr(sb3.common.vec_env, kind)
     options = {"start_method": "spawn"} if kind == "SubprocVecEnv" else {}
     envs = make_vec_env(
-        "sageserve_env:SageServe-Discrete-v0",  # the module, so that other processes find the id
+        "sageserve_env:SageServe-Discrete-v1",  # the module, so that other processes find the id
         n_envs=8,
         seed=0,
         env_kwargs={"horizon_s": 3600.0},

@@ -30,7 +30,7 @@ def test_every_entry_has_a_name_of_its_own(env_id: str) -> None:
 @settings(max_examples=25)
 @given(
     seed=st.integers(0, 2**31),
-    scenario=st.sampled_from(["tiny", "o365-day", "hetero-day", "modern-day", "burst-day"]),
+    scenario=st.sampled_from(["tiny", "o365-day", "hetero-day", "modern-day", "o365-burst-day"]),
     control=st.sampled_from(["joint", "scaling", "routing"]),
     mode=st.sampled_from(["continuous", "discrete"]),
     pooling=st.sampled_from(["unified", "siloed", "chiron"]),
@@ -70,7 +70,7 @@ def test_observations_stay_in_the_space(
 
 
 def test_the_flat_observation_says_what_the_view_says() -> None:
-    env = make("SageServe-v0")
+    env = make("SageServe-Paper-v1")
     env.reset(seed=4)
     action = np.full(env.action_space.shape, 0.3, np.float32)
     for _ in range(17):

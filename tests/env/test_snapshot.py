@@ -51,7 +51,7 @@ def test_restoring_gives_the_observation_and_the_metrics() -> None:
 
 
 def test_a_snapshot_of_another_cluster_is_refused_and_changes_nothing() -> None:
-    small, large, twin = make(TINY), make("SageServe-v0"), make("SageServe-v0")
+    small, large, twin = make(TINY), make("SageServe-Paper-v1"), make("SageServe-Paper-v1")
     small.reset(seed=0)
     snapshot = small.snapshot()
     with pytest.raises(ValueError, match="restore: the snapshot was made with another scenario"):

@@ -64,7 +64,7 @@ def test_a_short_trace_is_the_horizon_everywhere() -> None:
     assert resolve(load_scenario("tiny"), requests(599), 0).horizon_s == 599.0
 
 
-@pytest.mark.parametrize("name", ["tiny", "o365-day", "burst-day"])
+@pytest.mark.parametrize("name", ["tiny", "o365-day", "o365-burst-day"])
 def test_environment_and_benchmark_play_the_same_requests(name: str) -> None:
     env = SageServeEnv(scenario=name, horizon_s=600.0)
     env.reset(seed=2001)

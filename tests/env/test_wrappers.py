@@ -44,7 +44,7 @@ def test_action_repeat_makes_discrete_changes_once_and_stops_at_the_end() -> Non
 
 
 def test_forecast_is_in_the_space_and_near_the_truth() -> None:
-    env = Forecast(make("SageServe-v0"), minutes=(60,))
+    env = Forecast(make("SageServe-Paper-v1"), minutes=(60,))
     with warnings.catch_warnings():  # that it is wrapped
         warnings.simplefilter("ignore")
         check_env(env, skip_render_check=True)

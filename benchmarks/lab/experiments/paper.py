@@ -149,7 +149,7 @@ EXPERIMENTS: Final[dict[str, Experiment]] = {
             "burst",
             "The strategies when the first minute of each hour comes nine times",
             "Who keeps its service under bursts that no forecast holds?",
-            ("burst-day",),
+            ("o365-burst-day",),
             _both(STRATEGIES, "reactive"),
             notes=("The tuned settings are those of o365-day: nobody expects the bursts.",),
         ),
@@ -158,7 +158,7 @@ EXPERIMENTS: Final[dict[str, Experiment]] = {
             "LT-UA's threshold for leaving its plan, 2 to 10",
             "How much does the ratio of observed to forecast load matter, at which LT-UA scales "
             "beyond its plan?",
-            ("o365-day", "burst-day"),
+            ("o365-day", "o365-burst-day"),
             _sweep("lt-ua", "beyond", THRESHOLDS, 5),
             axis="observed / forecast load at which LT-UA leaves its plan",
         ),
