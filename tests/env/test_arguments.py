@@ -187,7 +187,7 @@ def test_a_random_start_leaves_room_for_the_horizon() -> None:
 
 
 def test_bursts_of_the_scenario_are_in_the_trace() -> None:
-    env = make("SageServe-Burst-v1", horizon_s=300.0)
+    env = make("SageServe-Paper-v1", scenario="o365-burst-day", horizon_s=300.0)
     env.reset(seed=0)
     arrived = []
     for _ in range(5):
