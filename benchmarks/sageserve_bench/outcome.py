@@ -36,8 +36,9 @@ FIGURES = (
     "slo_iwn",
     "slo_niw",
     "slo_worst_model",
-    "ttft_p95_iwf",
-    "e2e_p95_iwf",
+    "goodput_rps",
+    "refused",
+    "prefix_hit_rate",
     "scaling_waste_gpu_hours",
     "scale_outs",
     "spot_hours",
@@ -49,6 +50,16 @@ FIGURES = (
     "unfinished",
     "oldest_unfinished_s",
 )
+
+OF_TIERS = (
+    "slo_flat_{}",
+    "e2e_p95_{}",
+    "tpot_p95_{}",
+    "ttft_p95_{}",
+    "unfinished_{}",
+    "oldest_unfinished_{}_s",
+)
+"""Figures of every tier that has a target."""
 
 FAILED_SHARE = 0.01
 """Share of failed plans up to which an agent may still be called the cheapest (A): one plan of a
@@ -143,8 +154,8 @@ def _agent(
     figures, means = {}, {}
     # A tier of the user's own is a column of its own.
     keys = [column.removeprefix("slo_") for column in targets]
-    left = [name for k in keys for name in (f"unfinished_{k}", f"oldest_unfinished_{k}_s")]
-    for metric in dict.fromkeys((*FIGURES, *targets, *left)):
+    tiers = [form.format(k) for k in keys for form in OF_TIERS]
+    for metric in dict.fromkeys((*FIGURES, *targets, *tiers)):
         runs = _arrays(strata_of(rows, name, metric))
         if runs:
             figures[metric] = estimate(runs, rng)

@@ -8,11 +8,15 @@ from typing import Any
 
 from sageserve_bench.errors import UserError
 from sageserve_bench.outcome import AgentOutcome, Outcome, conclude
-from sageserve_bench.report_data import report_data, short_names
+from sageserve_bench.report_data import report_data
 from sageserve_bench.rows import Row, with_scores, write_text
 from sageserve_bench.store import REPORT, Store
-from sageserve_bench.table import Format, columns_of
+from sageserve_bench.table import Format, cheapest, columns_of
+from sageserve_bench.wording import short_names
 from sageserve_env.scenario import Scenario
+
+BADGE = "cheapest at the targets"
+"""Beside the name of the cheapest policy that meets every service target."""
 
 
 def rebuild_report(store: Store) -> None:
@@ -63,7 +67,8 @@ def build_report(
         requests=sum(int(str(row["requests"])) for row in rows),
         verdict=outcome.verdict,
         assumed=summary.get("assumptions", ()),
-        columns=[title for _, title, _ in columns_of(outcome)],
+        badge=BADGE,
+        columns=[column.title for column in columns_of(outcome)],
         agents=agent_lines(outcome),
         settings=settings(outcome),
         details={
@@ -93,12 +98,11 @@ def agent_lines(outcome: Outcome) -> list[dict[str, Any]]:
     A cell is the figure, its interval (empty if there is none) and whether it misses its target.
     """
     short = short_names([a.agent for a in outcome.agents])
-    good = [a for a in outcome.agents if a.attains and not a.clairvoyant]
-    best = min(good, key=lambda a: a.cost_per_day_usd).agent if good else None
+    best = cheapest(outcome)
     lines = []
     for agent in outcome.agents:
-        tag = "clairvoyant" if agent.clairvoyant else "cheapest" if agent.agent == best else ""
-        cells = [_cell(agent, outcome, name, shown) for name, _, shown in columns_of(outcome)]
+        tag = "clairvoyant" if agent.clairvoyant else BADGE if agent.agent == best else ""
+        cells = [_cell(agent, outcome, name, shown) for name, _, shown, _ in columns_of(outcome)]
         lines.append({"name": short[agent.agent], "tag": tag, "runs": agent.runs, "cells": cells})
     return lines
 

@@ -13,6 +13,7 @@ from sageserve_bench.episode import Series
 from sageserve_bench.outcome import DAY_S, DAYS_PER_MONTH, AgentOutcome, Outcome
 from sageserve_bench.rows import Row
 from sageserve_bench.store import Store
+from sageserve_bench.wording import short_names
 from sageserve_env.scenario import Scenario
 from sageserve_env.simulator.metrics import BUCKETS
 from sageserve_env.simulator.summary import bucket_middle_s
@@ -24,9 +25,6 @@ MOST_VALUES = 1_200_000
 MOST_BINS = 36
 BINS_S = (60, 300, 900, 3600, 3 * 3600, 6 * 3600, 24 * 3600)
 """Lengths of the intervals in which scaling events are counted."""
-
-LONGEST_NAME = 18
-"""Characters of an agent's name that plots and tables have room for."""
 
 LEVELS = (
     *np.round(np.linspace(0.0, 0.9, 46), 4),
@@ -83,27 +81,6 @@ def report_data(
         "requests_per_day": float(np.mean(requests)) if requests else 0.0,
         "days_per_month": DAYS_PER_MONTH,
     }
-
-
-def short_names(agents: Sequence[str]) -> dict[str, str]:
-    """Return what to call each agent where there is little room.
-
-    A specification that is long is cut to the agent's name, with a number where several share it.
-    """
-    cut = {agent: agent if len(agent) <= LONGEST_NAME else _base(agent) for agent in agents}
-    shared = [name for name in cut.values() if list(cut.values()).count(name) > 1]
-    seen: dict[str, int] = {}
-    for agent, name in cut.items():
-        if name in shared and name != agent:
-            seen[name] = seen.get(name, 0) + 1
-            cut[agent] = f"{name} #{seen[name]}"
-    return cut
-
-
-def _base(agent: str) -> str:
-    """Return an agent's name without its options: ``ilp``, or the class of a file's agent."""
-    parts = agent.split(":")
-    return parts[1] if parts[0].endswith(".py") and len(parts) > 1 else parts[0]
 
 
 def _agent(agent: AgentOutcome, rows: Sequence[Row]) -> dict[str, Any]:

@@ -19,7 +19,7 @@ def test_compare_then_verify_then_report(
     words += ["--seed-list", "7,8", "--output", str(tmp_path)]
     assert cli.run(words) == 0
     shown = capsys.readouterr()
-    assert "GPU-h" in shown.out and "How sure" in shown.out
+    assert "model %" in shown.out and "How sure" in shown.out
     assert "[4/4]" in shown.err
     assert {p.name for p in tmp_path.iterdir()} == {
         "results.csv",

@@ -238,7 +238,7 @@ def test_tiers_of_ones_own_are_judged_and_shown(tmp_path: Path) -> None:
     file = str(write_trace(tmp_path / "mine.csv"))
     rows = compare("reactive", scenario=scenario, trace=file, columns=MINE)
     outcome = conclude(rows.to_dict("records"), targets_of(scenario))
-    titles = [title for _, title, _ in columns_of(outcome)]
-    assert titles[2:4] == ["chat %", "nightly %"] and "IW-F %" not in titles
+    titles = [column.title for column in columns_of(outcome)]
+    assert titles[1:3] == ["chat %", "nightly %"] and "IW-F %" not in titles
     bad = rows.assign(slo_chat=0.5).to_dict("records")
     assert "chat 50.00% < 99.0%" in " ".join(conclude(bad, targets_of(scenario)).verdict)

@@ -18,7 +18,7 @@
   const hidden = new Set();  // agents that are switched off in the keys
   const fair = data.agents.filter((a) => a.attains && !a.clairvoyant)
     .sort((a, b) => a.mean.cost_per_day_usd - b.mean.cost_per_day_usd);
-  const standing = (a) => (a === fair[0] ? "cheapest" : a.clairvoyant ? "clairvoyant"
+  const standing = (a) => (a === fair[0] ? "cheapest at the targets" : a.clairvoyant ? "clairvoyant"
     : a.attains ? "" : "misses target");
 
   // -- drawing ----------------------------------------------------------------------------------
@@ -346,7 +346,7 @@
       tr.append(...[name, ...row.slice(0, 3)].map(cell));
       if (row[3]) {
         const tag = document.createElement("span");
-        tag.className = row[3] === "cheapest" ? "tag good" : "tag";
+        tag.className = row[3] === "cheapest at the targets" ? "tag good" : "tag";
         tag.textContent = row[3];
         tr.firstChild.append(" ", tag);
       }

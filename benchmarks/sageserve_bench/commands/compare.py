@@ -44,8 +44,12 @@ def compare(
     verify: Annotated[
         bool, typer.Option("--verify", help="Replay the stored decisions and compare every row.")
     ] = False,
+    wide: Annotated[bool, typer.Option("--wide", help="Every column of the table.")] = False,
 ) -> int:
     """Compare agents on identical traces and seeds.
+
+    When you want to know which policy is cheapest at your service targets, and by how much.
+    Example: sageserve compare --agents reactive,ilp --scenario tiny --seeds 3
 
     Writes results.csv, summary.json and report.html to the output folder and prints which policy is
     cheapest at the service targets.
@@ -84,7 +88,7 @@ def compare(
         rows = run_grid(grid, store, chosen, bars)
     outcome = write_outcome(store, rows, grid)
     files = [str(output / name) for name in (RESULTS, SUMMARY, REPORT)]
-    show(terminal.output(), outcome, assumptions(grid, rows), files)
+    show(terminal.output(), outcome, assumptions(grid, rows), files, wide=wide)
     return 0
 
 
