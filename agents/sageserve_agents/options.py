@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from sageserve_agents.parameters import check_choice, nearest
-from sageserve_env.policies import DISCIPLINES, ROUTERS
+from sageserve_env.policies import DISCIPLINES
 
 OptionsT = TypeVar("OptionsT")
 When = tuple[str, Callable[[Any], bool]]
@@ -81,11 +81,6 @@ def option(default: Any, **limits: Any) -> Any:
     return dataclasses.field(default=default, metadata={"limits": Limits(**limits)})
 
 
-def router_option(default: str) -> Any:
-    """Return the field of the router of an agent's requests."""
-    return option(default, choices=ROUTERS)
-
-
 def discipline_option(default: str | None) -> Any:
     """Return the field of the order of waiting requests; None is the scenario's."""
     return option(default, choices=DISCIPLINES)
@@ -122,13 +117,20 @@ def refuse_without_effect(options: Any, given: Iterable[str]) -> None:
             raise ValueError(f"option {name} has no effect unless {when[0]}")
 
 
-def build_options(cls: type[OptionsT], values: Mapping[str, Any], owner: str) -> OptionsT:
+def build_options(
+    cls: type[OptionsT],
+    values: Mapping[str, Any],
+    owner: str,
+    defaults: Mapping[str, Any] | None = None,
+) -> OptionsT:
     """Make an options dataclass from keywords; text is converted to the type of the field.
 
     Args:
         cls: A frozen dataclass, all fields with defaults.
         values: Keywords; values may be text, as they come from a command line.
         owner: Name of the agent, for errors.
+        defaults: Values in place of the class's own; one that has no effect beside ``values`` is
+            left out.
 
     Raises:
         ValueError: On an unknown option, a value of the wrong type or out of its limits, or an
@@ -136,13 +138,18 @@ def build_options(cls: type[OptionsT], values: Mapping[str, Any], owner: str) ->
     """
     hints = typing.get_type_hints(cls)
     names = [f.name for f in dataclasses.fields(cls)]  # type: ignore[arg-type]
-    converted = {}
-    for key, value in values.items():
-        if key not in names:
-            raise nearest(key, names, f"option of agent {owner!r}:")
-        converted[key] = _convert(hints[key], value, f"agent {owner!r}: option {key}")
+
+    def convert(given: Mapping[str, Any]) -> dict[str, Any]:
+        for key in given:
+            if key not in names:
+                raise nearest(key, names, f"option of agent {owner!r}:")
+        where = f"agent {owner!r}: option"
+        return {key: _convert(hints[key], value, f"{where} {key}") for key, value in given.items()}
+
+    converted = convert(values)
+    base = convert(defaults or {})
     try:
-        made = cls(**converted)
+        made = cls(**{**base, **converted})
         refuse_without_effect(made, converted)
     except ValueError as error:
         text = str(error)

@@ -11,12 +11,15 @@ import dataclasses
 import importlib
 import inspect
 import re
+from collections.abc import Mapping
 from importlib.metadata import entry_points
 from typing import Any
 
 from sageserve_agents.base import Agent
+from sageserve_agents.calibrated import calibrated
 from sageserve_agents.options import build_options
 from sageserve_agents.parameters import nearest
+from sageserve_env.scenario import Scenario
 from sageserve_env.user_files import load_user_file
 
 _DRIVE = re.compile(r"[A-Za-z]:[\\/]")
@@ -74,22 +77,28 @@ def agent_class(name: str) -> type[Any]:
     raise nearest(name, list_agents(), "agent")
 
 
-def make_agent(name: str, **options: Any) -> Agent:
+def make_agent(name: str, *, scenario: Scenario | str | None = None, **options: Any) -> Agent:
     """Make an agent from a name or a specification.
 
     Args:
         name: ``ilp``, ``ilp:forecaster=arima;router=threshold`` or ``my_agent.py:MyAgent``.
-        **options: More options; they win over those in the specification.
+        scenario: Where it will act: a scenario or the name of one. Options that were calibrated to
+            its targets and ship with the package are the defaults then, unless the specification
+            says ``calibrated=no``. None: no calibrated options.
+        **options: More options; they win over those in the specification, and those over
+            calibrated ones.
 
     Raises:
         ValueError: On an unknown agent or option or an unusable value.
     """
     base, in_name = parse_spec(name)
     values = {**in_name, **options}
+    wanted = _wanted(values.pop("calibrated", True), base)
     cls = agent_class(base)
+    shipped = calibrated_options(base, scenario) if wanted else {}
     options_type = getattr(cls, "options_type", None)
     if isinstance(options_type, type) and dataclasses.is_dataclass(options_type):
-        made = cls(build_options(options_type, values, base))
+        made = cls(build_options(options_type, values, base, shipped))
     else:
         made = _call(cls, values, base)
     if not isinstance(made, Agent):
@@ -98,6 +107,28 @@ def make_agent(name: str, **options: Any) -> Agent:
         ]
         raise ValueError(f"agent {base!r} is no agent: it lacks {', '.join(missing)}")
     return made
+
+
+def calibrated_options(name: str, scenario: Scenario | str | None) -> Mapping[str, Any]:
+    """Return the options of an agent that ship for a scenario; empty where there are none."""
+    if scenario is None or name not in BUILT_IN:
+        return {}
+    return calibrated(scenario if isinstance(scenario, str) else scenario.name).get(name, {})
+
+
+def is_calibrated(spec: str, scenario: Scenario | str | None) -> bool:
+    """Return whether `make_agent` takes shipped options for a specification on a scenario."""
+    base, values = parse_spec(spec)
+    return _wanted(values.get("calibrated", True), base) and bool(
+        calibrated_options(base, scenario)
+    )
+
+
+def _wanted(value: Any, name: str) -> bool:
+    text = str(value).lower()
+    if text not in {"yes", "no", "true", "false"}:
+        raise ValueError(f"agent {name!r}: calibrated: expected yes or no, got {value!r}")
+    return text in {"yes", "true"}
 
 
 def parse_spec(spec: str) -> tuple[str, dict[str, str]]:

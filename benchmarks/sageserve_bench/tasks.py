@@ -44,7 +44,7 @@ class Task:
     def make_agent(self) -> Agent:
         """Return a fresh agent."""
         if isinstance(self.agent, str):
-            return make_agent(self.agent)
+            return make_agent(self.agent, scenario=self.scenario)
         return copy.deepcopy(self.agent)
 
     @property

@@ -17,6 +17,7 @@ from sageserve_agents.planner.options import TrustOptions
 from sageserve_agents.planner.refine import Refinement, refine
 from sageserve_agents.planner.schedule import HourlySchedule
 from sageserve_agents.planner.staffing import apportion
+from sageserve_agents.stack import batch_ceiling
 from sageserve_env.view import Floats
 from tests.agents.toy import (
     THETA,
@@ -152,7 +153,7 @@ def test_more_demand_than_inventory_is_planned_and_explained() -> None:
 
 
 def test_niw_buffer_and_deadlines_by_hand() -> None:
-    scenario = scenario_of("tiny")
+    scenario = scenario_of("tiny", horizon_s=86_400.0)
     endpoints = Endpoints.of(scenario)
     rate = constant(scenario, 100.0, tier=2)
     history = history_from(scenario, rate, 1)
@@ -171,7 +172,7 @@ def test_niw_buffer_and_deadlines_by_hand() -> None:
 
 
 def test_the_end_of_the_episode_is_the_last_deadline_of_batch_work() -> None:
-    scenario = scenario_of("tiny")
+    scenario = scenario_of("tiny", horizon_s=86_400.0)
     endpoints = Endpoints.of(scenario)
     agent: Any = make_agent("ilp")
     agent.reset(scenario, 0, history_from(scenario, constant(scenario, 100.0, tier=2), 1))
@@ -190,7 +191,7 @@ def test_the_end_of_the_episode_is_the_last_deadline_of_batch_work() -> None:
     assert demand[0, :, 2] == pytest.approx([10.0 + 25.0, 10.0 + 25.0])
     # The ceiling is calm until two hours before the end, and then rises evenly to 1.5.
     ceilings = [
-        need.niw_ceiling(endpoints, seen(t), 0.7)[0] for t in (0.0, 79_200.0, 82_800.0, 86_400.0)
+        batch_ceiling(endpoints, seen(t), 0.7)[0] for t in (0.0, 79_200.0, 82_800.0, 86_400.0)
     ]
     assert ceilings == pytest.approx([0.7, 0.7, 1.1, 1.5])
 

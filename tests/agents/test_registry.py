@@ -15,7 +15,6 @@ PROMISED = (
     "static siloed reactive chiron lt-i lt-u lt-ua reactive-lw hpa kpa ray-serve skyserve "
     "staffing ilp mpc oracle"
 ).split()
-THRESHOLD_ROUTER = {"siloed", "reactive", "chiron", "lt-i", "lt-u", "lt-ua"}
 
 USER_AGENT = '''
 """An agent of twenty lines."""
@@ -51,8 +50,10 @@ def test_every_agent_of_the_design_is_there(name: str) -> None:
     assert name in list_agents()
     assert agent.clairvoyant == (name == "oracle")
     assert agent.pooling == {"siloed": "siloed", "chiron": "chiron"}.get(name, "unified")
-    expected = "threshold" if name in THRESHOLD_ROUTER else "least_wait"
+    expected = {"reactive-lw": "least_wait"}.get(name)  # None: the scenario's
     assert agent.router == expected  # type: ignore[attr-defined]
+    paper = make_agent(name, stack="paper", router=None)
+    assert paper.router == "threshold"  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize("name", BUILT_IN)

@@ -8,16 +8,17 @@ from typing import ClassVar
 import numpy as np
 
 from sageserve_agents.heuristics.signals import busy_instances, measured
-from sageserve_agents.options import Options, option, router_option
+from sageserve_agents.options import option
 from sageserve_agents.parameters import Range, ServiceKnob, Tunable
 from sageserve_agents.rule import RuleAgent
+from sageserve_agents.stack import StackOptions
 from sageserve_env.view import ClusterView, Floats, Ints
 
 _HOUR_S = 3600.0
 
 
 @dataclass(frozen=True)
-class ChironOptions(Options):
+class ChironOptions(StackOptions):
     """Options of `Chiron`.
 
     Attributes:
@@ -29,7 +30,6 @@ class ChironOptions(Options):
         reserve_s: Batch work is planned to be done this long before its deadline (A).
         mixed_release: Utilisation below which the mixed pool takes batch work (paper: 60 %).
         batch_release: The same of the batch pool (A).
-        router: Router of the requests.
     """
 
     back_pressure: float = option(0.6, above=0)
@@ -38,7 +38,6 @@ class ChironOptions(Options):
     reserve_s: float = option(2 * _HOUR_S, low=0)
     mixed_release: float = option(0.6, low=0)
     batch_release: float = option(1.0, low=0)
-    router: str = router_option("threshold")
 
 
 class Chiron(RuleAgent[ChironOptions]):
@@ -50,7 +49,6 @@ class Chiron(RuleAgent[ChironOptions]):
 
     name = "chiron"
     pooling = "chiron"
-    router = "threshold"
     options_type = ChironOptions
     tunable: ClassVar[Tunable] = {
         "back_pressure": Range(0.15, 0.9),
@@ -95,7 +93,7 @@ class Chiron(RuleAgent[ChironOptions]):
         per_region: Ints = np.ceil(load / self.endpoints.shape[1] - 1e-9).astype(np.int64)
         return per_region
 
-    def niw_release(self) -> Floats | None:
+    def niw_release(self, view: ClusterView) -> Floats | None:
         """Return the ceilings, [E]: none in the interactive pools."""
         limits = {"mixed": self.options.mixed_release, "batch": self.options.batch_release}
         by_pool = np.array([limits.get(p, 0.0) for p in self.scenario.pools])

@@ -8,14 +8,15 @@ from typing import ClassVar
 import numpy as np
 
 from sageserve_agents.heuristics.signals import Window, busy_instances, measured
-from sageserve_agents.options import Options, option, router_option
+from sageserve_agents.options import option
 from sageserve_agents.parameters import Range, ServiceKnob, Tunable
 from sageserve_agents.rule import RuleAgent
+from sageserve_agents.stack import StackOptions
 from sageserve_env.view import ClusterView, Ints
 
 
 @dataclass(frozen=True)
-class HpaOptions(Options):
+class HpaOptions(StackOptions):
     """Options of `Hpa`; all but the target are Kubernetes' (docs/sources.md, "Other systems").
 
     Attributes:
@@ -24,7 +25,6 @@ class HpaOptions(Options):
         stabilisation_s: A scale-in uses the highest recommendation of this time.
         sync_s: Time between two looks; a decision interval holds several.
         max_add: Instances added per look at most, or 100 %, whichever is more.
-        router: Router of the requests.
     """
 
     target: float = option(0.5, above=0)
@@ -32,7 +32,6 @@ class HpaOptions(Options):
     stabilisation_s: float = option(300.0, low=0)
     sync_s: float = option(15.0, above=0)
     max_add: int = option(4, low=1)
-    router: str = router_option("least_wait")
 
 
 class Hpa(RuleAgent[HpaOptions]):

@@ -8,14 +8,15 @@ from typing import ClassVar
 import numpy as np
 
 from sageserve_agents.heuristics.signals import Window, busy_instances, measured
-from sageserve_agents.options import Options, option, router_option
+from sageserve_agents.options import option
 from sageserve_agents.parameters import Range, ServiceKnob, Tunable
 from sageserve_agents.rule import RuleAgent
+from sageserve_agents.stack import StackOptions
 from sageserve_env.view import ClusterView, Floats, Ints
 
 
 @dataclass(frozen=True)
-class KpaOptions(Options):
+class KpaOptions(StackOptions):
     """Options of `Kpa`; the defaults are Knative's (docs/sources.md, "Other systems").
 
     Attributes:
@@ -26,7 +27,6 @@ class KpaOptions(Options):
         panic_s: Window of the panic mode.
         panic_threshold: Panic when the panic window wants this many times the ready instances.
         max_scale_down: Largest factor by which one decision may shrink what is ready.
-        router: Router of the requests.
     """
 
     target: float = option(0.7, above=0)
@@ -34,7 +34,6 @@ class KpaOptions(Options):
     panic_s: float = option(6.0, above=0)
     panic_threshold: float = option(2.0, above=1)
     max_scale_down: float = option(2.0, above=1)
-    router: str = router_option("least_wait")
 
 
 class Kpa(RuleAgent[KpaOptions]):

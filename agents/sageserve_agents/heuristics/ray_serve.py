@@ -8,14 +8,15 @@ from typing import ClassVar
 import numpy as np
 
 from sageserve_agents.heuristics.signals import Persistence, Window, ongoing_requests
-from sageserve_agents.options import Options, option, router_option
+from sageserve_agents.options import option
 from sageserve_agents.parameters import Range, ServiceKnob, Tunable
 from sageserve_agents.rule import RuleAgent
+from sageserve_agents.stack import StackOptions
 from sageserve_env.view import ClusterView, Ints
 
 
 @dataclass(frozen=True)
-class RayServeOptions(Options):
+class RayServeOptions(StackOptions):
     """Options of `RayServe`; the delays are Ray's defaults (docs/sources.md, "Other systems").
 
     Attributes:
@@ -24,14 +25,12 @@ class RayServeOptions(Options):
         look_back_s: Requests in flight are averaged over this time.
         upscale_delay_s: A scale-out must be wanted for this long.
         downscale_delay_s: A scale-in must be wanted for this long.
-        router: Router of the requests.
     """
 
     target_ongoing: float = option(12.0, above=0)
     look_back_s: float = option(30.0, low=0)
     upscale_delay_s: float = option(30.0, low=0)
     downscale_delay_s: float = option(600.0, low=0)
-    router: str = router_option("least_wait")
 
 
 class RayServe(RuleAgent[RayServeOptions]):
@@ -56,7 +55,7 @@ class RayServe(RuleAgent[RayServeOptions]):
         """Return the wanted instances, [E]."""
         o = self.options
         standing: Ints = view.target.sum(axis=1)
-        self._ongoing.add(view.time_s, ongoing_requests(view))
+        self._ongoing.add(view.time_s, ongoing_requests(view) * self.stack.pressed)
         wanted = np.ceil(self._ongoing.mean() / o.target_ongoing - 1e-9).astype(np.int64)
         out = self._out.update(view.time_s, wanted > standing) >= o.upscale_delay_s
         into = self._in.update(view.time_s, wanted < standing) >= o.downscale_delay_s

@@ -7,16 +7,18 @@ from typing import ClassVar
 
 from sageserve_agents.heuristics.signals import measured
 from sageserve_agents.heuristics.thresholds import ThresholdRule
-from sageserve_agents.options import Options, When, discipline_option, option, router_option
+from sageserve_agents.options import When, option
 from sageserve_agents.parameters import Range, ServiceKnob, Tunable
 from sageserve_agents.rule import RuleAgent
+from sageserve_agents.stack import StackOptions
+from sageserve_env.policies import ROUTERS
 from sageserve_env.view import ClusterView, Ints
 
 _BY_RATIO: When = ("in_below is none", lambda o: o.in_below is None)
 
 
 @dataclass(frozen=True)
-class ReactiveOptions(Options):
+class ReactiveOptions(StackOptions):
     """Options of `Reactive`; the defaults are the paper's (docs/sources.md, "Paper").
 
     Attributes:
@@ -24,17 +26,12 @@ class ReactiveOptions(Options):
         in_below: Utilisation below which one is removed; None means ``in_ratio`` x ``out_above``.
         in_ratio: The paper's 30 % over 70 %, used where ``in_below`` is None.
         cooldown_s: Least time between two changes of one endpoint.
-        router: Router of the requests.
-        discipline: Order of waiting requests; None for the scenario's. The planning agents use
-            ``edf``.
     """
 
     out_above: float = option(0.7, above=0)
     in_below: float | None = option(None, low=0)
     in_ratio: float = option(3.0 / 7.0, low=0, below=1, when=_BY_RATIO)
     cooldown_s: float = option(15.0, low=0)
-    router: str = router_option("threshold")
-    discipline: str | None = discipline_option(None)
 
     def __post_init__(self) -> None:
         """Check the values."""
@@ -56,14 +53,13 @@ class ReactiveLwOptions(ReactiveOptions):
 
     out_above: float = option(0.65, above=0)
     in_ratio: float = option(0.32 / 0.65, low=0, below=1, when=_BY_RATIO)
-    router: str = router_option("least_wait")
+    router: str | None = option("least_wait", choices=ROUTERS)
 
 
 class Reactive(RuleAgent[ReactiveOptions]):
     """Scale out above a utilisation and in below another, one instance per decision."""
 
     name = "reactive"
-    router = "threshold"
     options_type = ReactiveOptions
     tunable: ClassVar[Tunable] = {
         "out_above": Range(0.15, 0.9),

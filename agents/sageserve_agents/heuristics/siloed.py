@@ -8,7 +8,7 @@ import numpy as np
 
 from sageserve_agents.heuristics.reactive import Reactive, ReactiveOptions
 from sageserve_agents.options import option
-from sageserve_env.view import Floats
+from sageserve_env.view import ClusterView, Floats
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Siloed(Reactive):
     pooling = "siloed"
     options_type = SiloedOptions
 
-    def niw_release(self) -> Floats | None:
+    def niw_release(self, view: ClusterView) -> Floats | None:
         """Return the ceilings, [E]: batch pools only."""
         assert isinstance(self.options, SiloedOptions)
         pools = self.scenario.pools

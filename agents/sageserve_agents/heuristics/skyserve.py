@@ -9,16 +9,17 @@ import numpy as np
 
 from sageserve_agents.demand import DAY_S, DemandTracker
 from sageserve_agents.heuristics.signals import Persistence, interactive_requests_per_s
-from sageserve_agents.options import Options, option, router_option
+from sageserve_agents.options import option
 from sageserve_agents.parameters import Range, ServiceKnob, Tunable
 from sageserve_agents.rule import RuleAgent
+from sageserve_agents.stack import StackOptions
 from sageserve_env.view import ClusterView, Floats, Ints
 
 _REQUEST_TOKENS = 2000.0  # (A) prompt tokens of a request before any was seen
 
 
 @dataclass(frozen=True)
-class SkyServeOptions(Options):
+class SkyServeOptions(StackOptions):
     """Options of `SkyServe`; the delays are SkyServe's (docs/sources.md, "Other systems").
 
     Attributes:
@@ -26,13 +27,11 @@ class SkyServeOptions(Options):
             length (A: SkyServe leaves the number to the user).
         upscale_delay_s: A scale-out must be wanted for this long.
         downscale_delay_s: A scale-in must be wanted for this long.
-        router: Router of the requests.
     """
 
     target_load: float = option(0.5, above=0)
     upscale_delay_s: float = option(300.0, low=0)
     downscale_delay_s: float = option(1200.0, low=0)
-    router: str = router_option("least_wait")
 
 
 class SkyServe(RuleAgent[SkyServeOptions]):
@@ -64,7 +63,7 @@ class SkyServe(RuleAgent[SkyServeOptions]):
             self._tokens = self._tokens_per_request()
         standing: Ints = view.target.sum(axis=1)
         per_instance = o.target_load * self.endpoints.best_theta(view.theta) / self._tokens
-        rate = interactive_requests_per_s(view, self.endpoints)
+        rate = interactive_requests_per_s(view, self.endpoints) * self.stack.pressure[:, None]
         wanted = np.ceil(rate / per_instance[:, None] - 1e-9).astype(np.int64).reshape(-1)
         out = self._out.update(view.time_s, wanted > standing) >= o.upscale_delay_s
         into = self._in.update(view.time_s, wanted < standing) >= o.downscale_delay_s

@@ -8,16 +8,17 @@ from typing import ClassVar
 import numpy as np
 
 from sageserve_agents.demand import DemandTracker
-from sageserve_agents.options import Options, When, option, router_option
+from sageserve_agents.options import When, option
 from sageserve_agents.parameters import Range, ServiceKnob, Tunable
 from sageserve_agents.rule import RuleAgent
+from sageserve_agents.stack import StackOptions
 from sageserve_env.view import ClusterView, Ints
 
 _SIZED: When = ("instances=0", lambda o: o.instances == 0)
 
 
 @dataclass(frozen=True)
-class StaticOptions(Options):
+class StaticOptions(StackOptions):
     """Options of `Static`.
 
     Attributes:
@@ -27,14 +28,12 @@ class StaticOptions(Options):
         instances: Instances per endpoint, instead of a size from the history; 0 means not given.
         without_history: Instances per endpoint where there is no history (the paper's unified
             pool has 20 per model and region; docs/sources.md, "Paper").
-        router: Router of the requests.
     """
 
     target_load: float = option(0.7, above=0, when=_SIZED)
     peak_bin_s: float = option(300.0, low=60, multiple_of=60, when=_SIZED)
     instances: int = option(0, low=0)
     without_history: int = option(20, low=0, when=_SIZED)
-    router: str = router_option("least_wait")
 
 
 class Static(RuleAgent[StaticOptions]):
@@ -53,13 +52,17 @@ class Static(RuleAgent[StaticOptions]):
 
     def start(self) -> None:
         """Forget the size of the last episode."""
-        self._size: Ints | None = None
+        self._fleet: Ints | None = None
+
+    def targets(self, view: ClusterView) -> Ints:
+        """Return the fixed fleet, [E, G]."""
+        if self._fleet is None:
+            self._fleet = self.endpoints.fill(view, self.desired(view))
+        return self._fleet
 
     def desired(self, view: ClusterView) -> Ints:
-        """Return the fixed size, [E]."""
-        if self._size is None:
-            self._size = self._sized(view)
-        return self._size
+        """Return the fixed size in instances of the cheapest VM type per token, [E]."""
+        return self._sized(view)
 
     def _sized(self, view: ClusterView) -> Ints:
         models, regions, pools = self.endpoints.shape

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from sageserve_agents.endpoints import Endpoints
+from sageserve_agents.misses import Misses
 from sageserve_env.view import ClusterView, Floats
 
 FEATURES = (
@@ -36,7 +37,6 @@ FEATURES = (
 )
 """Names of the columns."""
 
-_FAST_S, _LONG_S, _DAY_PART_S = 300.0, 3600.0, 21_600.0
 _NIW_RESERVE_S = 1800.0  # (A) batch work is to be done this long before it is due
 _TINY = 0.05  # (A) instances; the least load that ratios are taken of
 
@@ -100,43 +100,6 @@ def loads(
         batch_due=due,
         queued=queued,
     )
-
-
-class Misses:
-    """Shares of misses per model over an hour and over six, from what views show.
-
-    A view has the attainment of each endpoint over five minutes; it is weighted by the traffic.
-
-    Args:
-        models: Number of models M.
-    """
-
-    def __init__(self, models: int) -> None:
-        self.fast = np.zeros(models)
-        self._missed = np.zeros((2, models))
-        self._seen = np.zeros((2, models))
-        self._last_s = 0.0
-
-    def update(self, view: ClusterView, endpoints: Endpoints) -> None:
-        """Take the last interval of a view."""
-        models = len(view.theta)
-        passed = max(view.time_s - self._last_s, 0.0)
-        self._last_s = view.time_s
-        weight = view.utilisation * view.active.sum(axis=1)
-        weight = np.where(np.isfinite(weight), weight, 1.0) + 1e-9
-        missing = (1.0 - view.slo_attainment) * weight
-        self.fast = missing.reshape(models, -1).sum(axis=1) / weight.reshape(models, -1).sum(axis=1)
-        requests = view.request_rate[0][..., endpoints.interactive].sum(axis=(1, 2)) * passed
-        for row, span_s in enumerate((_LONG_S, _DAY_PART_S)):
-            keep = np.exp(-passed / span_s)
-            self._missed[row] = keep * self._missed[row] + self.fast * requests
-            self._seen[row] = keep * self._seen[row] + requests
-
-    def shares(self) -> Floats:
-        """Return the shares over an hour and over six, [2, M]; 0.05 while little was seen."""
-        prior = 50.0  # (A) requests
-        shares: Floats = (self._missed + 0.05 * prior) / (self._seen + prior)
-        return shares
 
 
 def features(view: ClusterView, endpoints: Endpoints, seen: Loads, misses: Misses) -> Floats:

@@ -9,14 +9,15 @@ from typing import Any, ClassVar
 import numpy as np
 
 from sageserve_agents.learned.checkpoint import Checkpoint, load
-from sageserve_agents.learned.features import FEATURES, Loads, Misses, features, loads
+from sageserve_agents.learned.features import FEATURES, Loads, features, loads
 from sageserve_agents.learned.mlp import Mlp
-from sageserve_agents.options import When, option, router_option
+from sageserve_agents.options import When, option
 from sageserve_agents.parameters import Range, ServiceKnob, Tunable
 from sageserve_agents.planner import requirements as need
 from sageserve_agents.planner.forecasting import ForecastingAgent
 from sageserve_agents.planner.options import ForecastOptions
 from sageserve_agents.rule import wake
+from sageserve_agents.stack import batch_ceiling
 from sageserve_env.actions import ClusterAction
 from sageserve_env.view import ClusterView, Floats, Ints
 
@@ -43,8 +44,6 @@ class ResidualOptions(ForecastOptions):
 
     Attributes:
         beta: Safety before correction (A: about the service target).
-        router: Router of the requests; with ``least_wait_kv`` models whose KV memory is small
-            need fewer VMs, about 2 % on `o365-day`.
         checkpoint: Folder of a trained policy or name of a shipped one; ``rule`` is the rule
             without correction, and None the agent's own.
         period_s: Time between two decisions; whole decision intervals.
@@ -60,7 +59,6 @@ class ResidualOptions(ForecastOptions):
 
     beta: float = option(1.0, low=0)
     rho: float = option(1.05, above=0)
-    router: str = router_option("least_wait_kv")
     checkpoint: str | None = None
     period_s: float = option(60.0, above=0)
     hold_s: float = option(300.0, above=0)
@@ -119,7 +117,6 @@ class Residual(ForecastingAgent[ResidualOptions]):
     def start(self) -> None:
         """Forget the last episode."""
         super().start()
-        self._misses = Misses(len(self.scenario.models))
         self._rates: Floats | None = None
         self._rates_s = -np.inf
         self._wanted: list[tuple[float, Ints]] = []
@@ -145,7 +142,7 @@ class Residual(ForecastingAgent[ResidualOptions]):
     def observe(self, view: ClusterView) -> Floats:
         """Return the rows of the policy, [M, F]; to be called once per view."""
         self.tracker.update(view)
-        self._misses.update(view, self.endpoints)
+        self.stack.misses.update(view, self.endpoints)
         bins = round(3600.0 / self.options.bin_s)
         if self.tracker.end_s > self._rates_s or self._rates is None:
             if self.informed:
@@ -161,7 +158,7 @@ class Residual(ForecastingAgent[ResidualOptions]):
             int(np.ceil(lead / self.options.bin_s)) for lead in (self.quick_s, self.lead_s)
         )
         self._seen = loads(view, self.endpoints, self._rates[max(first, 0) :], quick, slow)
-        return features(view, self.endpoints, self._seen, self._misses)
+        return features(view, self.endpoints, self._seen, self.stack.misses)
 
     def decide(self, view: ClusterView, outputs: Floats) -> ClusterAction:
         """Return the decision for outputs of the network in [-1, 1], [M, A]."""
@@ -179,28 +176,25 @@ class Residual(ForecastingAgent[ResidualOptions]):
         # What spot VMs can give within a period may wait; what takes longer starts now.
         quick = view.spot_vms.sum(axis=(1, 2))
         counts = np.maximum(needed(seen.soon), needed(seen.later) - quick)
-        calm = need.niw_ceiling(self.endpoints, view, self.calm_ceiling)
+        calm = batch_ceiling(self.endpoints, view, self.stack.calm_ceiling)
         ceiling: Floats = np.maximum(calm + (_CEILING * outputs[:, 2])[self.endpoints.model], 0.0)
         self._ceiling = ceiling.round(2)  # so that logs of decisions stay small
         self._wanted.append((view.time_s, counts))
         self._wanted = [w for w in self._wanted if w[0] > view.time_s - o.hold_s - 1e-6]
-        totals = view.target.sum(axis=1)
+        totals = self.endpoints.equivalents(view, view.target)
         if self.informed:
             totals = self._place(view, np.max([c for _, c in self._wanted], axis=0))
-        return ClusterAction(
-            self.endpoints.spread(view, wake(view, self.endpoints, totals)),
-            router=self.router,
-            niw_release=self._ceiling,
-            discipline=o.discipline,
-        )
+        totals = wake(view, self.endpoints, totals)
+        return self.decision(view, self.endpoints.fill(view, totals))
+
+    def niw_release(self, view: ClusterView) -> Floats | None:
+        """Return the ceilings that the network corrected, [E]."""
+        return self._ceiling
 
     def _feedback(self) -> Floats:
         """Return what misses add to the logarithm of the headroom, [M]."""
-        targets = [t.target for t in self.scenario.tiers if t.interactive]
-        if not targets:
-            return np.zeros(len(self.scenario.models))
-        beyond: Floats = (self._misses.shares() - (1.0 - max(targets))).sum(axis=0)
-        return np.clip(self.options.feedback * beyond, -_MOST_FEEDBACK, _MOST_FEEDBACK)
+        answer = self.options.feedback * self.stack.beyond()
+        return np.clip(answer, -_MOST_FEEDBACK, _MOST_FEEDBACK)
 
     def _batch(self, view: ClusterView) -> Floats:
         """Return the instances that the planners would have for batch work, [M]."""
@@ -222,7 +216,7 @@ class Residual(ForecastingAgent[ResidualOptions]):
         models, regions, _ = self.endpoints.shape
         low = self.endpoints.low.reshape(models, regions)
         high = self.endpoints.high.reshape(models, regions)
-        had = (view.target - view.unmet).sum(axis=1)
+        had = self.endpoints.equivalents(view, view.target - view.unmet)
         counts = np.clip(had.reshape(models, regions), low, high)
         spot = view.spot_vms.sum(axis=2)
         idle = (view.idle_vms + view.spot_vms.sum(axis=0)).sum(axis=1)

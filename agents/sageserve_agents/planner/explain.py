@@ -102,13 +102,12 @@ def _binding(plan: Plan, t: int) -> str:
             lines.append(f"  {model}: maximum count in {', '.join(high)}")
         if full:
             lines.append(f"  {model}: capacity (one instance less would not do) {', '.join(full)}")
-        if 0 < p.local_share <= 1 and len(p.regions) > 1:
+        if (p.home_share > 0).any() and len(p.regions) > 1:
             home = np.diagonal(plan.flow[t, m])
             out = plan.flow[t, m].sum(axis=1)
-            tight = (out > home) & (home <= out * p.local_share / _TIGHT)
-            if tight.any():
-                names = ", ".join(p.regions[r] for r in np.flatnonzero(tight))
-                lines.append(f"  {model}: local share {p.local_share:g} in {names}")
+            tight = (out > home) & (home <= out * p.home_share / _TIGHT)
+            for r in np.flatnonzero(tight):
+                lines.append(f"  {model}: local share {p.home_share[r]:g} in {p.regions[r]}")
     return "\n".join(["", "Binding constraints:", *(lines or ["  none"])])
 
 

@@ -8,7 +8,6 @@ from typing import TypeVar
 import numpy as np
 
 from sageserve_agents.demand import Clock, DemandTracker
-from sageserve_agents.planner import requirements as need
 from sageserve_agents.planner.forecast import Forecaster, make_forecaster
 from sageserve_agents.planner.options import ForecastOptions
 from sageserve_agents.rule import RuleAgent, wake
@@ -44,31 +43,36 @@ class ForecastingAgent(RuleAgent[OptionsT]):
 
     @property
     def lead_s(self) -> float:
-        """How long before its need a plan is made: the usual scale-out delay, with its jitter."""
+        """How long before its need a plan is made: the slowest usual start, with its jitter."""
+        return float(self.leads_s.max())
+
+    @property
+    def leads_s(self) -> Floats:
+        """How long a start takes at most, by model and VM type, [M, G]; 0 where none runs."""
         if self.options.lead_s is not None:
-            return self.options.lead_s
-        lifecycle = self.scenario.lifecycle
-        return lifecycle.redeploy_s * (1.0 + lifecycle.jitter)
+            return np.full(self.endpoints.compatible.shape, self.options.lead_s)
+        usual = self.scenario.start_s * (1.0 + self.scenario.lifecycle.jitter)
+        leads: Floats = np.where(self.endpoints.compatible, usual, 0.0)
+        return leads
+
+    @property
+    def relied(self) -> Floats:
+        """Share of theta that is relied on, [M]: trust, less where the model misses too much."""
+        share: Floats = self.trust / self.stack.pressure
+        return share
 
     def act(self, view: ClusterView) -> ClusterAction:
         """Take the new demand, decide anew if it is time, and return targets."""
+        self.stack.observe(view)
         self.tracker.update(view)
         self.step(view)
-        planned = view.target if self.planned is None else self.planned
-        wanted = self.desired(view)
-        totals = wake(view, self.endpoints, wanted)
-        return ClusterAction(
-            self.endpoints.spread(view, totals, planned),
-            router=self.router,
-            niw_release=need.niw_ceiling(self.endpoints, view, self.calm_ceiling),
-            discipline=self.options.discipline,
-        )
+        return self.decision(view, self.targets(view))
 
-    @property
-    def calm_ceiling(self) -> float:
-        """Utilisation below which endpoints take non-interactive work that is not urgent."""
-        chosen = self.options.niw_ceiling
-        return self.scenario.niw.pull_below if chosen is None else chosen
+    def targets(self, view: ClusterView) -> Ints:
+        """Return the targets, [E, G]: the plan's VM types, with the totals that are desired."""
+        planned = view.target if self.planned is None else self.planned
+        totals = wake(view, self.endpoints, self.desired(view))
+        return self.endpoints.spread(view, totals, planned)
 
     @abstractmethod
     def step(self, view: ClusterView) -> None:
@@ -109,6 +113,15 @@ class ForecastingAgent(RuleAgent[OptionsT]):
         return slice(low, high)
 
     def planned_theta(self, view: ClusterView) -> Floats:
-        """Return prompt tokens per second that an instance of each model is planned for, [M]."""
-        theta: Floats = self.endpoints.best_theta(view.theta) * self.trust * self.options.rho
-        return theta
+        """Return prompt tokens per second that an instance of each model is planned for, [M].
+
+        That of the mean instance of the plan in force; without one, of the cheapest VM type.
+        """
+        theta = self.endpoints.best_theta(view.theta)
+        if self.planned is not None:
+            counts = self.planned.reshape(len(theta), -1, view.theta.shape[1]).sum(axis=1)
+            total = counts.sum(axis=1)
+            mean = (counts * view.theta).sum(axis=1) / np.maximum(total, 1)
+            theta = np.where(total > 0, np.maximum(mean, 1.0), theta)
+        planned: Floats = theta * self.relied * self.options.rho
+        return planned

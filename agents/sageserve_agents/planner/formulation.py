@@ -3,13 +3,14 @@
 Variables, per period: instances ``x[m, r, g]`` integer, forecast flow ``f[m, o, d] >= 0``, starts
 ``y[m, r, g] >= x - previous``, shortfall ``s[m, o, c]`` up to the demand.
 
-Minimise price x + start cost y + transfer and latency cost f + shortfall penalty s, subject to
+Minimise price[r, g] x + start cost y + transfer and latency cost f + shortfall penalty s, subject
+to
 
 * balance: ``sum_d f[m, o, d] + sum_c s[m, o, c] = demand[m, o]``;
 * capacity: ``sum_o f[m, o, r] <= rho sum_g theta[m, g] x[m, r, g]``;
 * inventory: ``sum_m x[m, r, g] <= inventory[r, g]``;
 * counts: ``low[m, r] <= sum_g x[m, r, g] <= high[m, r]``;
-* locality: ``f[m, o, o] >= local_share sum_d f[m, o, d]``.
+* locality: ``f[m, o, o] >= local_share[o] sum_d f[m, o, d]``.
 
 A minimum that the inventory cannot hold is bought off at a price (``z``), so that a plan always
 exists ("a plan exceeds the GPU budget and deadlocks" is a trap of docs/sources.md, "Traps").
@@ -55,14 +56,13 @@ def build(p: PlanProblem) -> Model:
 def destinations(p: PlanProblem) -> list[list[list[int]]]:
     """Return the regions that may serve each origin, nearest first, [M][R][...]."""
     regions = range(len(p.regions))
-    if p.local_share >= 1.0:
-        return [[[o] for o in regions] for _ in p.models]
     keep = len(p.regions) if p.neighbours is None else max(1, p.neighbours)
     cost = p.flow_cost_usd.copy()
     cost[:, list(regions), list(regions)] = -1.0  # the region itself comes first
     order = np.argsort(cost, axis=2, kind="stable")[:, :, :keep]
     nearest: list[list[list[int]]] = order.tolist()
-    return nearest
+    bound = p.home_share >= 1.0
+    return [[[o] if bound[o] else row[o] for o in regions] for row in nearest]
 
 
 def _variables(p: PlanProblem, model: Model) -> None:
@@ -113,7 +113,7 @@ def _objective(p: PlanProblem, model: Model) -> Any:
     price = p.price_usd_per_hour.tolist()
     start, flow, short = p.start_cost_usd, p.flow_cost_usd, p.shortfall_usd()
     missing = p.missing_minimum_usd()
-    terms = [(v, price[k[3]] * hours[k[0]]) for k, v in model.x.items()]
+    terms = [(v, price[k[2]][k[3]] * hours[k[0]]) for k, v in model.x.items()]
     terms += [(v, float(start[k[1:]])) for k, v in model.y.items()]
     terms += [(v, float(flow[k[1:]]) * seconds[k[0]]) for k, v in model.f.items()]
     terms += [(v, float(short[k[1], k[3]]) * hours[k[0]]) for k, v in model.s.items()]
@@ -134,9 +134,10 @@ def _flows(p: PlanProblem, model: Model) -> None:
     for (t, m, o, d), v in model.f.items():
         leaving.setdefault((t, m, o), []).append((v, 1.0))
         arriving.setdefault((t, m, d), []).append((v, 1.0))
-    share = p.local_share
+    shares = p.home_share.tolist()
     for (t, m, o), terms in leaving.items():
         end = f"{t}_{m}_{o}"
+        share = shares[o]
         if 0 < share < 1:
             home = model.f[t, m, o, o]
             local = [(v, (1.0 if v is home else 0.0) - share) for v, _ in terms]

@@ -8,7 +8,7 @@ from typing import ClassVar, TypeVar
 import numpy as np
 
 from sageserve_agents.heuristics.signals import measured
-from sageserve_agents.options import discipline_option, option, router_option
+from sageserve_agents.options import option
 from sageserve_agents.parameters import Range, ServiceKnob, Tunable
 from sageserve_agents.planner.hourly import HourlyOptions, HourlyPlanner
 from sageserve_agents.planner.options import BY_ROOT, STAFFING
@@ -21,15 +21,14 @@ _QUARTER_HOUR = 2  # index into view.WINDOWS_S
 class LtIOptions(HourlyOptions):
     """Options of `LtI`.
 
-    As in the paper a region's traffic is planned for the region and the threshold router is used.
+    As in the paper a region's traffic is planned for the region.
     """
 
     staffing: str = option("margin", choices=STAFFING)
     beta: float = option(1.5, low=0, when=BY_ROOT)
     rho: float = option(0.55, above=0)
     pool_regions: bool = False
-    router: str = router_option("threshold")
-    discipline: str | None = discipline_option(None)
+    niw_ceiling: float | None = option(None, low=0)
 
 
 @dataclass(frozen=True)
@@ -76,7 +75,6 @@ class LtI(HourlyPlanner[LtT]):
     """The planned count is applied immediately."""
 
     name = "lt-i"
-    router = "threshold"
     options_type = LtIOptions
     tunable: ClassVar[Tunable] = _TUNABLE
     service_knob = ServiceKnob("rho", stingy=2.0, generous=0.1, log=True)

@@ -7,6 +7,7 @@ from itertools import pairwise
 from typing import ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sageserve_agents.options import When, option
 from sageserve_agents.parameters import Range, ServiceKnob, Tunable
@@ -86,14 +87,17 @@ class Mpc(PlanningAgent[MpcOptions]):
         demand = np.stack([rates[a:b].max(axis=0) for a, b in pairwise(starts)])
         demand = demand + need.niw_demand(self.endpoints, view, self.tracker, o.niw_buffer)
         periods: Floats = widths.astype(np.float64) * o.bin_s
-        early = int(np.searchsorted(starts[1:] * o.bin_s, self.lead_s - 0.5 * o.bin_s))
-        ceiling, standing, fast = self._ceiling(view, len(widths), early)
+        begin_s = (starts[:-1] + 0.5)[:, None, None, None] * o.bin_s  # half a bin of grace
+        leads_s = self.leads_s[:, None, :]
+        ceiling, standing, fast = self._ceiling(view, begin_s < leads_s)
         problem = self.problem(view, self.staff(view, demand), periods, ceiling, o.integer_periods)
         plan = self.solve(problem)
         if plan is None:
             return
         # What a spot VM can give within the period may wait; what takes longer starts now.
-        soon, later = plan.instances[:2].max(axis=0), plan.instances[: early + 1].max(axis=0)
+        soon = plan.instances[:2].max(axis=0)
+        due = begin_s < leads_s + o.period_s  # a start at the next plan would be too late
+        later = np.where(due, plan.instances, 0).max(axis=0)
         slow = np.where(later > standing + fast, later, soon)
         self.planned = np.maximum(soon, slow).reshape(view.target.shape)
 
@@ -102,15 +106,19 @@ class Mpc(PlanningAgent[MpcOptions]):
         """Whether there is anything to plan on."""
         return self.informed or self.clairvoyant
 
-    def _ceiling(self, view: ClusterView, periods: int, early: int) -> tuple[Ints, Ints, Ints]:
-        """Return most instances [T, M, R, G], what stands and what is fast to have [M, R, G]."""
+    def _ceiling(self, view: ClusterView, early: NDArray[np.bool_]) -> tuple[Ints, Ints, Ints]:
+        """Return most instances [T, M, R, G], what stands and what is fast to have [M, R, G].
+
+        Args:
+            view: What is seen.
+            early: Before a start made now is up, bool [T, M, 1, G].
+        """
         models, regions, _ = self.endpoints.shape
         most = np.broadcast_to(view.inventory, (models, *view.inventory.shape))
         standing = np.minimum(view.active + view.pending, view.target)
         standing = standing.reshape(models, regions, -1)
         fast = np.minimum(view.spot_vms, most - standing).clip(min=0)
-        ceiling = np.broadcast_to(most, (periods, *most.shape)).copy()
-        ceiling[:early] = np.minimum(standing + fast, most)
+        ceiling = np.where(early, np.minimum(standing + fast, most), most)
         return ceiling, standing, fast
 
     def desired(self, view: ClusterView) -> Ints:

@@ -6,15 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sageserve_agents.options import (
-    Options,
-    When,
-    discipline_option,
-    option,
-    router_option,
-)
+from sageserve_agents.options import When, option
 from sageserve_agents.planner.backend import SolverOptions
 from sageserve_agents.planner.forecast import FORECASTERS
+from sageserve_agents.stack import StackOptions
 from sageserve_env.view import Floats
 
 STAFFING = ("margin", "sqrt")
@@ -26,7 +21,7 @@ BY_ROOT: When = ("staffing=sqrt", lambda o: o.staffing == "sqrt")
 
 
 @dataclass(frozen=True)
-class ForecastOptions(Options):
+class ForecastOptions(StackOptions):
     """What every agent takes that acts on a forecast.
 
     Attributes:
@@ -38,14 +33,8 @@ class ForecastOptions(Options):
             (defaults: tuned on validation seeds 1000-1001 of ``o365-day`` to about 95 %).
         niw_buffer: Share of the last hour's NIW that is planned for (A: 10 %).
         lead_s: A plan is made this long before it is needed; None takes the scale-out delay.
-        router: Router of the requests.
-        discipline: Order of waiting requests; None for the scenario's. ``triage`` lets short
-            prompts pass long ones (docs/sources.md, "First simulations") and what is late stand
-            back: 3 to 5 % cheaper than ``edf`` at equal service.
-        niw_ceiling: Utilisation below which endpoints take non-interactive work that is not
-            urgent; None for the scenario's. Above the paper's 0.6, at which an endpoint that is
-            loaded as planned never takes any (tuned on validation seeds 1000-1001 of
-            ``o365-day``).
+        niw_ceiling: As in `StackOptions`; above the paper's 0.6, at which an endpoint that is
+            loaded as planned never takes any.
     """
 
     forecaster: str = option("seasonal-naive", choices=FORECASTERS)
@@ -55,8 +44,6 @@ class ForecastOptions(Options):
     rho: float = option(1.05, above=0)
     niw_buffer: float = option(0.1, low=0)
     lead_s: float | None = option(None, low=0)
-    router: str = router_option("least_wait")
-    discipline: str | None = discipline_option("triage")
     niw_ceiling: float | None = option(0.8, low=0)
 
     def trust_by_model(self, models: int) -> Floats:

@@ -58,7 +58,7 @@ class PlanningAgent(ForecastingAgent[PlannerT]):
             gpus=scenario.gpus,
             classes=scenario.tier_names,
             demand=demand,
-            theta=np.where(endpoints.compatible, view.theta * self.trust[:, None], 0.0),
+            theta=np.where(endpoints.compatible, view.theta * self.relied[:, None], 0.0),
             price_usd_per_hour=endpoints.price,
             inventory=view.inventory,
             current=standing.reshape(m, r, g),
@@ -69,7 +69,9 @@ class PlanningAgent(ForecastingAgent[PlannerT]):
             value_usd=need.value_usd(endpoints, tokens),
             period_s=period_s,
             rho=self.options.rho,
-            local_share=self.options.local_share if self.options.pool_regions else 1.0,
+            local_share=np.maximum(
+                self.options.local_share if self.options.pool_regions else 1.0, endpoints.resident
+            ),
             ceiling=ceiling,
             integer_periods=integer_periods,
         )

@@ -47,7 +47,7 @@ class PlanProblem:
         classes: Names of the classes of demand [C].
         demand: Prompt tokens per second by origin, float64 [T, M, R, C].
         theta: Sustained prompt tokens per second of one instance, [M, G]; 0 where it cannot run.
-        price_usd_per_hour: [G].
+        price_usd_per_hour: By region and type, [R, G]; [G] is the same price everywhere.
         inventory: VMs that may be used, int64 [R, G].
         current: Instances that stand now, int64 [M, R, G].
         low: Fewest instances per model and region, int64 [M, R].
@@ -58,7 +58,8 @@ class PlanProblem:
         value_usd: Worth of serving a prompt token, [M, C]; decides what is cut when VMs run out.
         period_s: Lengths of the periods, [T].
         rho: Share of theta that may be planned.
-        local_share: Least share of the served demand that stays in its region.
+        local_share: Least share of the served demand of each origin that stays there, [R]; a number
+            is the same for all. Requests that must be served at home are part of it.
         ceiling: Most instances of a type in a period, int64 [T, M, R, G]; None: no limit. Starts
             take time, so early periods are limited by what is already under way.
         neighbours: Regions that may serve a region's traffic, counting itself, nearest first by
@@ -84,7 +85,7 @@ class PlanProblem:
     value_usd: Floats
     period_s: Floats = field(default_factory=lambda: np.array([HOUR_S]))
     rho: float = 1.0
-    local_share: float = 0.0
+    local_share: Floats | float = 0.0
     ceiling: Ints | None = None
     neighbours: int | None = None
     integer_periods: int | None = None
@@ -98,10 +99,15 @@ class PlanProblem:
         """
         t, m, r = len(self.period_s), len(self.models), len(self.regions)
         g, c = len(self.gpus), len(self.classes)
+        for name, whole in (("price_usd_per_hour", (r, g)), ("local_share", (r,))):
+            given = np.asarray(getattr(self, name), dtype=np.float64)
+            if given.shape in {(), whole[-given.ndim :]}:
+                object.__setattr__(self, name, np.broadcast_to(given, whole))
         expected: dict[str, tuple[int, ...]] = {
             "demand": (t, m, r, c),
             "theta": (m, g),
-            "price_usd_per_hour": (g,),
+            "price_usd_per_hour": (r, g),
+            "local_share": (r,),
             "inventory": (r, g),
             "current": (m, r, g),
             "low": (m, r),
@@ -120,10 +126,15 @@ class PlanProblem:
                 raise ValueError(f"plan: {name}: expected finite values of at least 0")
         if not 0 < self.rho:
             raise ValueError(f"plan: rho must be positive, got {self.rho}")
-        if not 0 <= self.local_share <= 1:
+        if (self.home_share > 1).any():
             raise ValueError(f"plan: local_share must be in [0, 1], got {self.local_share}")
         if (self.low > self.high).any():
             raise ValueError("plan: low must not exceed high")
+
+    @property
+    def home_share(self) -> Floats:
+        """``local_share`` by origin, [R]."""
+        return np.asarray(self.local_share)
 
     @property
     def shape(self) -> tuple[int, int, int, int, int]:
@@ -163,7 +174,7 @@ class PlanProblem:
         if self.penalties is not None:
             return self.penalties.shortfall_usd
         usable = self.theta > 0
-        vm = np.maximum(self.price_usd_per_hour, _LEAST_USD)
+        vm = np.maximum(self.price_usd_per_hour.max(axis=0), _LEAST_USD)
         per_rate = np.where(usable, vm / np.where(usable, self.theta, 1.0), 0.0)
         moved = HOUR_S * float(self.flow_cost_usd.max(initial=0.0))
         unit = SHORTFALL_FACTOR * max(float(per_rate.max()) / self.rho, moved, 1e-9)

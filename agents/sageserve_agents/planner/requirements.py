@@ -6,16 +6,15 @@ import numpy as np
 
 from sageserve_agents.demand import DAY_S, HOUR_S, DemandTracker
 from sageserve_agents.endpoints import Endpoints
+from sageserve_agents.stack import batch_left_s, reserve_s
 from sageserve_env.view import ClusterView, Floats
 
 # Weights of the objective's small parts. They only break ties between regions.
 _BYTES_PER_TOKEN = 4.0  # (A) text of a token and its framing
-_LATENCY_USD_PER_S = 0.01  # (A) per request: 5 % of the charge of a miss for each second
+_LATENCY_SHARE = 0.05  # (A) of the charge of a miss, for as long as the shortest objective
 _PRIORITY_FACTOR = 0.5  # (A) each lower rank of a tier is worth half
 _REQUEST_TOKENS = 2000.0  # (A) prompt tokens of a request before any was seen
-_DEADLINE_RESERVE_S = 2 * HOUR_S  # (A) backlog is planned to be done this long before it is due
 _LEAST_SPREAD_S = 0.5 * HOUR_S  # (A) and over no less than this, so that late work is no spike
-_URGENT_CEILING = 1.5  # (A) utilisation up to which work that is due is taken
 _NIW_LOOK_BACK_S = HOUR_S  # the buffer is a share of the last hour's NIW
 
 
@@ -25,42 +24,22 @@ def niw_demand(
     """Return the non-interactive prompt tokens per second to plan for, [M, R, K].
 
     The buffer is a share of what arrived in the last hour. Deadlines force the rest: the backlog
-    of a model is spread evenly over the time to its earliest deadline less two hours, by origin as
-    in the last hour, so that it weighs little when fresh and everything when it is due. The end of
-    the episode counts as a deadline (see `niw_left_s`).
+    of a model is spread evenly over the time to its earliest deadline less a reserve
+    (`sageserve_agents.stack.reserve_s`), by origin as in the last hour, so that it weighs little
+    when fresh and everything when it is due. The end of the episode counts as a deadline.
     """
     batch = ~endpoints.interactive
     arrived = tracker.recent(_NIW_LOOK_BACK_S) * batch
     result = buffer_share * arrived
     if batch.any():
-        left_s = np.maximum(niw_left_s(view) - _DEADLINE_RESERVE_S, _LEAST_SPREAD_S)
+        reserve = reserve_s(endpoints.scenario)
+        left_s = np.maximum(batch_left_s(view) - reserve, min(_LEAST_SPREAD_S, reserve))
         forced = view.niw_backlog_tokens / left_s  # [M]
         share = arrived + 1e-9 * batch  # even where nothing arrived
         share = share / share.sum(axis=(1, 2), keepdims=True)
         result = result + forced[:, None, None] * share
     rates: Floats = result
     return rates
-
-
-def niw_left_s(view: ClusterView) -> Floats:
-    """Return seconds in which the non-interactive work held of each model has to be done, [M].
-
-    That is up to its earliest deadline, but no longer than the episode: costs of agents that leave
-    different amounts of work behind could not be compared.
-    """
-    left: Floats = np.minimum(view.niw_deadline_s, max(view.horizon_s - view.time_s, 0.0))
-    return left
-
-
-def niw_ceiling(endpoints: Endpoints, view: ClusterView, calm: float) -> Floats:
-    """Return the utilisation below which endpoints take non-interactive work, [E].
-
-    ``calm`` while there is time; it rises evenly to `_URGENT_CEILING` in the last two hours before
-    the work has to be done.
-    """
-    urgency = np.clip(1.0 - niw_left_s(view) / _DEADLINE_RESERVE_S, 0.0, 1.0)  # [M]
-    ceiling: Floats = calm + max(_URGENT_CEILING - calm, 0.0) * urgency
-    return ceiling[endpoints.model]
 
 
 def staffed(demand: Floats, theta: Floats, beta: float, pooled: bool) -> Floats:
@@ -101,17 +80,21 @@ def flow_cost_usd(endpoints: Endpoints, tokens: Floats) -> Floats:
     extra_s = np.maximum(trip - np.diag(trip)[:, None], 0.0)
     away = 1.0 - np.eye(len(trip))
     transfer = scenario.routing.transfer_usd_per_gb * _BYTES_PER_TOKEN / 1e9 * away
-    cost: Floats = _LATENCY_USD_PER_S * extra_s / tokens[:, None, None] + transfer
+    tiers = [t for t in scenario.tiers if t.interactive]
+    usd_per_s = _LATENCY_SHARE * max((t.miss_usd / t.objective_s for t in tiers), default=0.0)
+    cost: Floats = usd_per_s * extra_s / tokens[:, None, None] + transfer
     return cost
 
 
 def start_cost_usd(endpoints: Endpoints, view: ClusterView) -> Floats:
     """Return the cost of one more instance before it serves, [M, R, G].
 
-    The VM is billed while it starts: a minute from a spot VM that holds the model, else ten.
+    The VM is billed while it starts: a minute from a spot VM that holds the model, else as long as
+    its boot and the model's weights take.
     """
-    lifecycle = endpoints.scenario.lifecycle
-    seconds = np.where(view.spot_vms > 0, lifecycle.spot_same_model_s, lifecycle.redeploy_s)
+    scenario = endpoints.scenario
+    cold = scenario.start_s[:, None, :]
+    seconds = np.where(view.spot_vms > 0, scenario.lifecycle.spot_same_model_s, cold)
     cost: Floats = endpoints.price * seconds / HOUR_S
     return cost
 

@@ -166,7 +166,7 @@ def _trim(problem: PlanProblem, relaxation: Relaxation, enough_usd: float) -> No
     keys, flows = relaxation.keys, relaxation.model.f
     m, r, g = keys[:, 1], keys[:, 2], keys[:, 3]
     rate = problem.rho * problem.theta[m, g]
-    price = problem.price_usd_per_hour[g]
+    price = problem.price_usd_per_hour[r, g]
     into = np.array([(k[1], k[3]) for k in flows], dtype=np.int64).reshape(-1, 2)
     index = np.array([v.index for v in flows.values()], dtype=np.int64)
     cuts = list(relaxation.model.s)

@@ -12,6 +12,7 @@ from sageserve_agents.parameters import Range, ServiceKnob, Tunable
 from sageserve_agents.planner import requirements as need
 from sageserve_agents.planner.forecasting import ForecastingAgent
 from sageserve_agents.planner.options import TrustOptions
+from sageserve_agents.rule import wake
 from sageserve_env.view import ClusterView, Floats, Ints
 
 
@@ -31,8 +32,8 @@ class StaffingOptions(TrustOptions):
 class Staffing(ForecastingAgent[StaffingOptions]):
     """``n = load + beta sqrt(load)`` of each model, every five minutes.
 
-    The load is the largest forecast within the scale-out delay and the next period; the instances
-    of a model are spread over regions by their share of the traffic.
+    The load is the largest forecast until a start of the model made now has been up for a period;
+    the instances of a model are spread over regions by their share of the traffic.
     """
 
     name = "staffing"
@@ -60,23 +61,33 @@ class Staffing(ForecastingAgent[StaffingOptions]):
         self._next_s = view.time_s + o.period_s
         rates = self.forecast(view, view.time_s + self.lead_s + o.period_s)
         niw = need.niw_demand(self.endpoints, view, self.tracker, o.niw_buffer)
-        demand = rates.max(axis=0) + niw
+        leads = self.leads_s.max(axis=1)
+        ends = [self.bins_between(0.0, view.time_s + lead + o.period_s).stop for lead in leads]
+        peaks = [rates[:end, m].max(axis=0) for m, end in enumerate(ends)]
+        demand = np.stack(peaks) + niw
         load = demand.sum(axis=(1, 2)) / self.planned_theta(view)
         counts = np.ceil(load + o.beta * np.sqrt(load) - 1e-9).astype(np.int64)
         self._share = demand.sum(axis=2)
         self._wanted.append((view.time_s, counts))
         self._wanted = [w for w in self._wanted if w[0] > view.time_s - o.hold_s - 1e-6]
 
-    def desired(self, view: ClusterView) -> Ints:
-        """Return the largest counts wanted within the hold, spread over regions, [E]."""
+    def targets(self, view: ClusterView) -> Ints:
+        """Return the VM types that have the capacity desired, [E, G]."""
         if not self._wanted:
-            standing: Ints = view.target.sum(axis=1)
-            return standing
+            return view.target
+        totals = wake(view, self.endpoints, self.desired(view))
+        return self.endpoints.fill(view, totals)
+
+    def desired(self, view: ClusterView) -> Ints:
+        """Return the largest counts wanted within the hold, spread over regions, [E].
+
+        Counts are instances of the cheapest VM type per token.
+        """
         totals = np.max([counts for _, counts in self._wanted], axis=0)
         models, regions, _ = self.endpoints.shape
         low = self.endpoints.low.reshape(models, regions)
         high = self.endpoints.high.reshape(models, regions)
-        standing = view.target.sum(axis=1).reshape(models, regions)
+        standing = self.endpoints.equivalents(view, view.target).reshape(models, regions)
         rows = [
             apportion(int(totals[m]), self._share[m], low[m], high[m], standing[m])
             for m in range(models)

@@ -1,0 +1,38 @@
+"""Options calibrated to the targets of a scenario, shipped with the package.
+
+One file per scenario, ``<scenario>.yaml``, written by ``sageserve calibrate --ship``:
+
+    agents:
+      ilp: {rho: 0.93, quantile: 0.9}
+
+`sageserve_agents.make_agent` takes them where it is told the scenario; ``ilp:calibrated=no`` are
+the options as they come.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+FOLDER = Path(__file__).parent
+
+
+@lru_cache(maxsize=64)
+def calibrated(scenario: str) -> Mapping[str, Mapping[str, Any]]:
+    """Return the options by agent of a scenario; empty where none are shipped.
+
+    Raises:
+        ValueError: If its file is not of the form above.
+    """
+    path = FOLDER / f"{scenario}.yaml"
+    if path.parent != FOLDER or not path.is_file():
+        return {}
+    data = yaml.safe_load(path.read_text(encoding="utf-8"))
+    agents = data.get("agents") if isinstance(data, dict) else None
+    if not isinstance(agents, dict) or not all(isinstance(o, dict) for o in agents.values()):
+        raise ValueError(f"{path.name}: expected agents with their options")
+    return agents

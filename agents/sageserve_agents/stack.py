@@ -1,0 +1,162 @@
+"""What every rule and planner decides beside instances, declared once.
+
+The *stack* of an agent is its router, its queue discipline, the ceiling below which endpoints take
+batch work, the wait at which requests are refused, and how it answers its own misses. None of them
+belongs to one way of scaling, so all agents have the same options for them and the same defaults:
+those of the scenario. What the paper's agents used is a preset, ``stack=paper``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from sageserve_agents.endpoints import Endpoints
+from sageserve_agents.misses import Misses
+from sageserve_agents.options import Options, discipline_option, option
+from sageserve_env.policies import ROUTERS
+from sageserve_env.scenario import Scenario
+from sageserve_env.view import ClusterView, Floats
+
+# The paper's agents: threshold router, order of arrival, batch work below a fixed utilisation.
+STACKS: Mapping[str, Mapping[str, Any]] = {
+    "scenario": {},
+    "paper": {"router": "threshold", "discipline": "fcfs"},
+}
+
+_RESERVE_SHARE = (
+    0.25  # (A) backlog is planned to be done this part of its objective before it is due
+)
+_LONGEST_RESERVE_S = 7200.0  # (A) and no longer than this
+_URGENT_CEILING = 1.5  # (A) utilisation up to which work that is due is taken
+_MOST_PRESSURE = 0.5  # (A) most that misses change the logarithm of the load that is served
+
+
+@dataclass(frozen=True)
+class StackOptions(Options):
+    """Options that every rule and planner has.
+
+    Attributes:
+        stack: What applies where the following are None: ``scenario`` takes the scenario's own,
+            ``paper`` what the paper's agents used.
+        router: Router of the requests.
+        discipline: Order of waiting requests.
+        niw_ceiling: Utilisation below which endpoints take batch work that is not urgent; None for
+            the scenario's ``pull_below``. In the last part of the time to the earliest deadline it
+            rises to 1.5 (not under ``stack=paper``).
+        admission: Expected wait, as a multiple of a tier's objective, above which its interactive
+            requests are refused; None refuses none.
+        feedback: Gain of the load of each model on its own misses: the logarithm of the load that
+            is provided for grows by this times what the shares of misses of the last hour and of
+            the last six exceed what the service target allows. 0 never.
+    """
+
+    stack: str = option("scenario", choices=STACKS)
+    router: str | None = option(None, choices=ROUTERS)
+    discipline: str | None = discipline_option(None)
+    niw_ceiling: float | None = option(None, low=0)
+    admission: float | None = option(None, above=0)
+    feedback: float = option(0.0, low=0, high=100)
+
+    def chosen(self, name: str) -> Any:
+        """Return an option, that of the stack where it is None; None is the scenario's."""
+        value = getattr(self, name)
+        return STACKS[self.stack].get(name) if value is None else value
+
+
+class Stack:
+    """The stack of one agent in one episode.
+
+    Args:
+        options: The options.
+        endpoints: Endpoints of the scenario.
+
+    Attributes:
+        misses: Shares of misses per model.
+        pressure: Factor on the load of each model, float64 [M].
+    """
+
+    def __init__(self, options: StackOptions, endpoints: Endpoints) -> None:
+        self.options = options
+        self.endpoints = endpoints
+        scenario = endpoints.scenario
+        models = len(scenario.models)
+        self.misses = Misses(models)
+        self.pressure: Floats = np.ones(models)
+        self.admission = _limits(scenario, options.admission)
+        self._allowed = 1.0 - max((t.target for t in scenario.tiers if t.interactive), default=1.0)
+
+    def observe(self, view: ClusterView) -> None:
+        """Take a view; to be called once per decision."""
+        if self.options.feedback > 0:
+            self.misses.update(view, self.endpoints)
+            answer = self.options.feedback * self.beyond()
+            self.pressure = np.exp(np.clip(answer, -_MOST_PRESSURE, _MOST_PRESSURE))
+
+    def beyond(self) -> Floats:
+        """Return by how much misses exceed what is allowed, an hour's plus six hours', [M]."""
+        beyond: Floats = (self.misses.shares() - self._allowed).sum(axis=0)
+        return beyond
+
+    @property
+    def pressed(self) -> Floats:
+        """The factor on the load of each endpoint, [E]."""
+        by_endpoint: Floats = self.pressure[self.endpoints.model]
+        return by_endpoint
+
+    def release(self, view: ClusterView) -> Floats | None:
+        """Return ceilings for batch work, [E], or None for the scenario's."""
+        calm = self.calm_ceiling
+        if self.options.stack == "paper":
+            given = self.options.niw_ceiling
+            return None if given is None else np.full(len(self.endpoints.model), given)
+        return batch_ceiling(self.endpoints, view, calm)
+
+    @property
+    def calm_ceiling(self) -> float:
+        """Utilisation below which endpoints take batch work that is not urgent."""
+        given = self.options.niw_ceiling
+        return self.endpoints.scenario.niw.pull_below if given is None else given
+
+
+def reserve_s(scenario: Scenario) -> float:
+    """Return how long before its deadline batch work is planned to be done.
+
+    A quarter of the shortest objective or of the episode, at most two hours.
+    """
+    batch = [t for t in scenario.tiers if not t.interactive]
+    shortest = min((min(t.objectives_s or (t.objective_s,)) for t in batch), default=np.inf)
+    return min(_LONGEST_RESERVE_S, _RESERVE_SHARE * min(shortest, scenario.horizon_s))
+
+
+def batch_left_s(view: ClusterView) -> Floats:
+    """Return seconds in which the batch work held of each model has to be done, [M].
+
+    That is up to its earliest deadline, but no longer than the episode: costs of agents that leave
+    different amounts of work behind could not be compared.
+    """
+    left: Floats = np.minimum(view.niw_deadline_s, max(view.horizon_s - view.time_s, 0.0))
+    return left
+
+
+def batch_ceiling(endpoints: Endpoints, view: ClusterView, calm: float) -> Floats:
+    """Return the utilisation below which endpoints take batch work, [E].
+
+    ``calm`` while there is time, so that the work runs in valleys; it rises evenly to
+    `_URGENT_CEILING` in the last `reserve_s` before the work has to be done.
+    """
+    urgency = np.clip(1.0 - batch_left_s(view) / reserve_s(endpoints.scenario), 0.0, 1.0)  # [M]
+    ceiling: Floats = calm + max(_URGENT_CEILING - calm, 0.0) * urgency
+    return ceiling[endpoints.model]
+
+
+def _limits(scenario: Scenario, factor: float | None) -> Floats | None:
+    """Return the waits at which requests are refused, [M, K], or None for the scenario's."""
+    if factor is None:
+        return None
+    row = [factor * t.objective_s if t.interactive else np.inf for t in scenario.tiers]
+    limits: Floats = np.tile(row, (len(scenario.models), 1))
+    return limits

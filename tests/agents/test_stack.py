@@ -1,0 +1,131 @@
+"""The stack that all rules and planners share, and the options that ship for a scenario."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from sageserve_agents import calibrated, make_agent
+from sageserve_agents.misses import Misses
+from sageserve_agents.registry import BUILT_IN, agent_class, is_calibrated
+from sageserve_agents.stack import StackOptions, batch_ceiling, reserve_s
+from sageserve_env import list_scenarios, load_scenario
+from tests.agents.shipped import make_or_skip
+from tests.agents.toy import empty_history, make_view, scenario_of
+
+WITH_STACK = [n for n in BUILT_IN if issubclass(agent_class(n).options_type, StackOptions)]
+
+
+def test_all_rules_and_planners_have_the_stack() -> None:
+    learned = {"ppo", "sac", "maskable-ppo", "recurrent-ppo"}
+    assert set(WITH_STACK) == set(BUILT_IN) - learned
+
+
+@pytest.mark.parametrize("name", WITH_STACK)
+def test_every_agent_can_decide_everything(name: str) -> None:
+    agent: Any = make_or_skip(
+        name, router="jsq", discipline="edf", niw_ceiling=0.5, admission=2.0, feedback=3.0
+    )
+    scenario = scenario_of("tiny", pooling=agent.pooling)
+    agent.reset(scenario, 0, empty_history(scenario))
+    action = agent.act(make_view(scenario))
+    assert (action.router, action.discipline) == ("jsq", "edf")
+    limits = [2.0 * t.objective_s if t.interactive else np.inf for t in scenario.tiers]
+    assert action.admission is not None and action.admission.tolist() == [limits]
+    if name not in {"siloed", "chiron"}:  # their pools have ceilings of their own
+        assert action.niw_release is not None
+        reach = 0.5 if name.startswith("residual") else 0.0  # a network corrects it
+        assert action.niw_release == pytest.approx(0.5, abs=reach)
+    action.validate(scenario)
+
+
+@pytest.mark.parametrize("name", ["reactive", "hpa", "ilp"])
+def test_the_stack_is_the_scenarios_or_the_papers(name: str) -> None:
+    scenario = scenario_of("tiny")
+    own: Any = make_agent(name)
+    paper: Any = make_agent(name, stack="paper", niw_ceiling=None)
+    for agent in (own, paper):
+        agent.reset(scenario, 0, empty_history(scenario))
+    a, b = own.act(make_view(scenario)), paper.act(make_view(scenario))
+    assert (a.router, a.discipline, a.admission) == (None, None, None)
+    assert (b.router, b.discipline, b.niw_release) == ("threshold", "fcfs", None)
+
+
+def test_misses_press_as_more_load() -> None:
+    scenario = scenario_of("tiny")
+    bad = {"slo_attainment": np.zeros(2), "request_rate": np.ones((3, 1, 2, 3))}
+    busy = {"utilisation": np.full(2, 0.5), "time_s": 3600.0}
+    wanted = []
+    for feedback in (0.0, 10.0):
+        agent: Any = make_agent("hpa", target=0.5, feedback=feedback)
+        agent.reset(scenario, 0, empty_history(scenario))
+        wanted.append(agent.act(make_view(scenario, **bad, **busy)).instances.sum())
+    # Two instances half used are right at a target of one half; the most pressure is e^0.5 = 1.65.
+    assert wanted == [4, 2 * np.ceil(2 * 0.5 * np.exp(0.5) / 0.5)]
+
+
+def test_misses_count_first_tokens_and_pace() -> None:
+    from dataclasses import replace
+
+    from sageserve_agents.endpoints import Endpoints
+
+    scenario = scenario_of("tiny")
+    misses = Misses(1)
+    view = make_view(scenario, slo_attainment=np.array([0.9, 0.9]), utilisation=np.ones(2))
+    misses.update(replace(view, tpot_attainment=np.array([0.5, 0.5])), Endpoints.of(scenario))
+    assert misses.fast == pytest.approx([0.55])
+
+
+def test_the_reserve_of_batch_work_follows_its_objective() -> None:
+    scenario = scenario_of("tiny", horizon_s=86_400.0)
+    assert reserve_s(scenario) == 7200.0  # due in a day
+    assert reserve_s(scenario_of("tiny")) == 900.0  # an hour's episode
+    tiers = [
+        {**tier, "objective_s": [7200.0, 28_800.0]} if not tier["interactive"] else tier
+        for tier in scenario.to_dict()["tiers"]
+    ]
+    for tier in tiers:
+        tier.pop("objectives_s", None)
+    soon = type(scenario).from_dict({**scenario.to_dict(), "tiers": tiers})
+    assert reserve_s(soon) == 1800.0
+    from sageserve_agents.endpoints import Endpoints
+
+    view = make_view(soon, niw_deadline_s=np.array([900.0]), horizon_s=1e5)
+    assert batch_ceiling(Endpoints.of(soon), view, 0.5).tolist() == [1.0, 1.0]
+
+
+def test_shipped_options_are_the_defaults_on_their_scenario(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "tiny.yaml").write_text("agents:\n  ilp: {rho: 0.77, beyond: 2}\n")
+    monkeypatch.setattr(calibrated, "FOLDER", tmp_path)
+    calibrated.calibrated.cache_clear()
+    scenario = load_scenario("tiny")
+    try:
+        raw = make_agent("ilp").options.rho  # type: ignore[attr-defined]
+
+        def rho(spec: str, **options: Any) -> float:
+            value: float = make_agent(spec, **options).options.rho  # type: ignore[attr-defined]
+            return value
+
+        assert rho("ilp", scenario=scenario) == rho("ilp", scenario="tiny") == 0.77
+        assert rho("ilp:calibrated=no", scenario=scenario) == raw
+        assert rho("ilp:rho=1", scenario=scenario) == 1.0
+        assert rho("ilp:refine=no", scenario=scenario) == 0.77  # beyond has no effect then
+        assert rho("ilp", scenario="o365-day") == raw
+        assert is_calibrated("ilp", scenario) and not is_calibrated("ilp:calibrated=no", scenario)
+        assert not is_calibrated("mpc", scenario)
+        with pytest.raises(ValueError, match="calibrated: expected yes or no"):
+            make_agent("ilp:calibrated=perhaps")
+    finally:
+        calibrated.calibrated.cache_clear()
+
+
+def test_what_ships_is_taken() -> None:
+    for file in calibrated.FOLDER.glob("*.yaml"):
+        assert file.stem in list_scenarios()
+        for name in calibrated.calibrated(file.stem):
+            make_agent(name, scenario=file.stem)
