@@ -32,8 +32,8 @@ def value(env: SageServeEnv, action: np.ndarray) -> float:
 
 def episode(seed: int, look_ahead: bool) -> float:
     """Return the reward of an episode with or without look-ahead."""
-    busy = load_scenario("tiny").replace(workload={"scale": 1.5})
-    env = gym.make("SageServe-Tiny-v0", scenario=busy, control="scaling").unwrapped
+    busy = load_scenario("trap-base").replace(workload={"scale": 1.5})
+    env = gym.make("SageServe-Hour-v1", scenario=busy, control="scaling").unwrapped
     assert isinstance(env, SageServeEnv)
     env.reset(seed=seed)
     size = env.action_space.shape

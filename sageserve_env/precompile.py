@@ -31,7 +31,7 @@ for env_id in kinds.values():
     for _ in range(2):
         env.step(env.action_space.sample())
     env.close()
-scenario = load_scenario("tiny").replace(horizon_s=600.0)
+scenario = load_scenario("trap-base").replace(horizon_s=600.0)
 simulator = Simulator(scenario, measure_theta(scenario), records=True)
 simulator.reset(make_trace(scenario.workload.trace, seed=0, horizon_s=600.0), 0)
 simulator.advance(600.0)

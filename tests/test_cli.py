@@ -91,7 +91,7 @@ def test_debug_by_variable(
 def test_options_reach_the_command(
     plan_does: Callable[[Callable[..., object]], None], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def plan(scenario: str = "tiny") -> int:
+    def plan(scenario: str = "trap-base") -> int:
         print(scenario)
         return 4
 

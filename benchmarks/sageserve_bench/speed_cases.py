@@ -34,7 +34,7 @@ from sageserve_bench.tasks import Task
 from sageserve_bench.workload import TraceSpec
 from sageserve_env.scenario import load_scenario
 horizon_s = float(sys.argv[1])
-warm = Task("reactive", load_scenario("tiny").replace(horizon_s=600.0), TraceSpec(), 0)
+warm = Task("reactive", load_scenario("trap-base").replace(horizon_s=600.0), TraceSpec(), 0)
 run_episode(warm)
 scenario = load_scenario("o365-full-day").replace(horizon_s=horizon_s)
 began = time.perf_counter()

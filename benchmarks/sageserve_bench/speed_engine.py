@@ -154,7 +154,7 @@ def _sound(simulator: Simulator) -> bool:
 
 def warm() -> None:
     """Compile, or load from the cache, everything that a run of the simulator needs."""
-    engine_run(load_scenario("tiny"), 0.1, 600.0)
+    engine_run(load_scenario("trap-base"), 0.1, 600.0)
 
 
 def _hour(scenario: Scenario, start_hour: float, span_s: float) -> RequestTrace:

@@ -15,7 +15,7 @@ BY_UTILISATION = ["hpa", "kpa", "reactive", "reactive-lw", "siloed", "chiron"]
 
 def cluster_of(name: str, stale_s: float = 0.0) -> Scenario:
     pooling = make_agent(name).pooling
-    return scenario_of("tiny", pooling=pooling, faults={"stale_metrics_s": stale_s})
+    return scenario_of("trap-base", pooling=pooling, faults={"stale_metrics_s": stale_s})
 
 
 @pytest.mark.parametrize("name", BY_UTILISATION)
@@ -57,7 +57,7 @@ def test_where_a_utilisation_is_measured() -> None:
 
 def test_hpa_keeps_the_initial_count_for_its_stabilisation() -> None:
     """Kubernetes: the count in force is the first recommendation of the window of 300 s."""
-    scenario = scenario_of("tiny")
+    scenario = scenario_of("trap-base")
     agent = make_agent("hpa")
     agent.reset(scenario, 0, empty_history(scenario))
     world = ToyCluster(scenario, constant(scenario, 0.0))
@@ -72,7 +72,7 @@ def test_hpa_keeps_the_initial_count_for_its_stabilisation() -> None:
 
 
 def test_hpa_with_many_looks_ends() -> None:
-    scenario = scenario_of("tiny")
+    scenario = scenario_of("trap-base")
     agent = make_agent("hpa:sync_s=1e-9;target=0.01")
     agent.reset(scenario, 0, empty_history(scenario))
     busy = np.ones(len(scenario.endpoints))
@@ -82,7 +82,7 @@ def test_hpa_with_many_looks_ends() -> None:
 
 def test_kpa_begins_in_panic_and_keeps_what_it_has() -> None:
     """Knative: an endpoint of more than one starts in panic, for a stable window."""
-    scenario = scenario_of("tiny", initial_instances=4, min_instances=0)
+    scenario = scenario_of("trap-base", initial_instances=4, min_instances=0)
     agent = make_agent("kpa:stable_s=180")
     agent.reset(scenario, 0, empty_history(scenario))
     counts = []

@@ -24,7 +24,7 @@ from tests.agents.toy import (
     new=st.sampled_from([60.0, 300.0, 450.0, 3600.0]),
 )
 def test_rebinning_keeps_tokens_of_whole_bins(bins: int, old: float, new: float) -> None:
-    scenario = scenario_of("tiny")
+    scenario = scenario_of("trap-base")
     tokens = np.random.default_rng(bins).uniform(0, 9, (bins, 1, 2, 3))
     series = history_of(scenario, tokens, old)
     ended = to_bins(series, new)
@@ -42,7 +42,7 @@ def test_rebinning_keeps_tokens_of_whole_bins(bins: int, old: float, new: float)
 
 
 def test_tracker_joins_history_and_view() -> None:
-    scenario = scenario_of("tiny")
+    scenario = scenario_of("trap-base")
     history = history_of(scenario, np.full((10, 1, 2, 3), 60.0), 60.0)
     tracker = DemandTracker(history, 300.0)
     assert len(tracker) == 2
@@ -64,7 +64,7 @@ def test_tracker_joins_history_and_view() -> None:
 
 
 def test_tracker_grows_and_ignores_the_incomplete_bin() -> None:
-    scenario = scenario_of("tiny")
+    scenario = scenario_of("trap-base")
     tracker = DemandTracker(empty_history(scenario), 60.0)
     assert tracker.recent(60.0).sum() == 0.0
     many = np.ones((1200, 1, 2, 3))
@@ -81,7 +81,7 @@ def test_tracker_grows_and_ignores_the_incomplete_bin() -> None:
 
 
 def test_clock() -> None:
-    scenario = scenario_of("tiny")
+    scenario = scenario_of("trap-base")
     view = make_view(scenario, time_s=43_200.0, weekday=0.25)
     clock = Clock.of(view)
     assert clock.weekday_at_0 == pytest.approx(6.75)

@@ -22,7 +22,7 @@ DAY = 288
 
 def weeks(days: int = 14, noise: float = 0.0, seed: int = 0) -> DemandSeries:
     """A daily curve, a third of it on Saturday and Sunday; time 0 is a Monday at 0 h."""
-    scenario = scenario_of("tiny")
+    scenario = scenario_of("trap-base")
     bins = days * DAY
     time = (np.arange(bins) - bins) * BIN_S
     day = (time / 86_400.0) % 7.0
@@ -56,7 +56,7 @@ def test_a_day_with_double_the_traffic_is_followed(name: str) -> None:
     series = weeks()
     tokens = series.prompt_tokens.copy()
     tokens[-36:] *= 2.0
-    doubled = history_of(scenario_of("tiny"), tokens, BIN_S)
+    doubled = history_of(scenario_of("trap-base"), tokens, BIN_S)
     forecaster = make_forecaster(name, Clock(0.0), INTERACTIVE)
     forecaster.fit(doubled)
     ratio = forecaster.predict(12)[..., 0].sum() / truth(series, 12)[..., 0].sum()
@@ -80,7 +80,7 @@ def test_little_or_no_history(name: str) -> None:
 
 @pytest.mark.parametrize("name", HONEST)
 def test_no_traffic_at_all(name: str) -> None:
-    scenario = scenario_of("tiny")
+    scenario = scenario_of("trap-base")
     forecaster = make_forecaster(name, Clock(0.0), INTERACTIVE)
     forecaster.fit(history_of(scenario, np.zeros((3 * DAY, 1, 2, 3)), BIN_S))
     for quantile in (None, 0.9):

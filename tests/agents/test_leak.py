@@ -32,7 +32,7 @@ def worlds(scenario, factor: float) -> tuple[ToyCluster, ToyCluster]:  # noqa: A
 @pytest.mark.parametrize("days", [0, 2])
 def test_the_future_changes_no_action(name: str, days: int) -> None:
     pooling = agent_class(name.partition(":")[0]).pooling
-    scenario = scenario_of("tiny", pooling=pooling, horizon_s=STEPS * 60.0)
+    scenario = scenario_of("trap-base", pooling=pooling, horizon_s=STEPS * 60.0)
     history = history_from(scenario, daily(scenario, 40_000.0), days) if days else None
     if history is None:
         history = history_from(scenario, daily(scenario, 40_000.0), 1).window(0.0, 1.0)
@@ -41,7 +41,7 @@ def test_the_future_changes_no_action(name: str, days: int) -> None:
 
 def test_the_helper_finds_a_leak() -> None:
     """The oracle is told the future, so its runs must differ before the worlds do."""
-    scenario = scenario_of("tiny", horizon_s=STEPS * 60.0)
+    scenario = scenario_of("trap-base", horizon_s=STEPS * 60.0)
     runs = []
     for world in worlds(scenario, 3.0):
         past = history_from(scenario, daily(scenario, 40_000.0), 1)
@@ -61,7 +61,7 @@ def test_the_helper_finds_a_leak() -> None:
 
 
 def test_only_complete_bins_before_now_are_used() -> None:
-    scenario = scenario_of("tiny")
+    scenario = scenario_of("trap-base")
     world = ToyCluster(scenario, daily(scenario, 40_000.0))
     future = history_from(scenario, daily(scenario, 40_000.0), 1)
     shifted = DemandSeries(

@@ -50,7 +50,7 @@ def test_residents_are_served_at_home_even_if_it_is_dearer() -> None:
 
 def places(**changes: object) -> Scenario:
     """Return `tiny` with a dear second region in which 40 % must be served."""
-    scenario = scenario_of("tiny")
+    scenario = scenario_of("trap-base")
     first, second = scenario.regions
     regions = (
         first,
@@ -79,7 +79,7 @@ def test_the_planner_asks_with_prices_and_residents_of_the_scenario() -> None:
 def test_what_takes_longer_to_start_is_ordered_earlier(boot_s: float) -> None:
     """Demand doubles after an hour; starts take ``boot_s`` (weights load at once)."""
     lifecycle = {"boot_s": boot_s, "load_gb_per_s": 1e9, "jitter": 0.0, "spot_same_model_s": boot_s}
-    scenario = scenario_of("tiny", initial_instances=2, lifecycle=lifecycle, horizon_s=7200.0)
+    scenario = scenario_of("trap-base", initial_instances=2, lifecycle=lifecycle, horizon_s=7200.0)
 
     def rate(time_s: float) -> np.ndarray:
         return constant(scenario, (3.5 if time_s % 86_400.0 >= 3600.0 else 0.5) * THETA)(time_s)

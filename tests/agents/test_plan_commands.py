@@ -9,7 +9,7 @@ import pytest
 
 from sageserve_bench.cli import run
 
-SMALL = ["--scenario", "tiny"]
+SMALL = ["--scenario", "trap-base"]
 
 
 @pytest.fixture(autouse=True)

@@ -48,7 +48,7 @@ def test_schedule_by_hand() -> None:
 
 
 def test_what_a_plan_adds_starts_before_the_hour_and_what_it_removes_leaves_with_it() -> None:
-    scenario = scenario_of("tiny", initial_instances=1, max_instances=6, horizon_s=4 * 3600.0)
+    scenario = scenario_of("trap-base", initial_instances=1, max_instances=6, horizon_s=4 * 3600.0)
 
     def rate(time_s: float) -> Floats:
         hour = int(time_s % 86_400.0 // 3600.0)
@@ -68,7 +68,7 @@ def test_what_a_plan_adds_starts_before_the_hour_and_what_it_removes_leaves_with
 
 
 def test_without_history_the_seen_is_planned_on() -> None:
-    scenario = scenario_of("tiny")
+    scenario = scenario_of("trap-base")
     agent = make_agent("ilp")
     agent.reset(scenario, 0, empty_history(scenario))
     cluster = ToyCluster(scenario, constant(scenario, 2.0 * THETA))
@@ -78,7 +78,7 @@ def test_without_history_the_seen_is_planned_on() -> None:
 
 
 def test_the_last_bit_of_a_forecast_does_not_reach_the_program() -> None:
-    scenario = scenario_of("tiny")
+    scenario = scenario_of("trap-base")
     rate = daily(scenario, 3.0 * THETA)
     view = ToyCluster(scenario, rate).view()
     rates = []
@@ -118,7 +118,7 @@ def test_a_day_on_the_toy_cluster(name: str) -> None:
 def test_failures_are_counted_and_the_last_plan_stands(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    scenario = scenario_of("tiny")
+    scenario = scenario_of("trap-base")
     rate = constant(scenario, 1.5 * THETA)
     agent: Any = make_agent(name)
     agent.reset(scenario, 0, history_from(scenario, rate, 2))
@@ -142,7 +142,7 @@ def test_failures_are_counted_and_the_last_plan_stands(
 
 
 def test_more_demand_than_inventory_is_planned_and_explained() -> None:
-    scenario = scenario_of("tiny")
+    scenario = scenario_of("trap-base")
     rate = constant(scenario, 30.0 * THETA)
     agent: Any = make_agent("ilp")
     agent.reset(scenario, 0, history_from(scenario, rate, 1))
@@ -153,7 +153,7 @@ def test_more_demand_than_inventory_is_planned_and_explained() -> None:
 
 
 def test_niw_buffer_and_deadlines_by_hand() -> None:
-    scenario = scenario_of("tiny", horizon_s=86_400.0)
+    scenario = scenario_of("trap-base", horizon_s=86_400.0)
     endpoints = Endpoints.of(scenario)
     rate = constant(scenario, 100.0, tier=2)
     history = history_from(scenario, rate, 1)
@@ -172,7 +172,7 @@ def test_niw_buffer_and_deadlines_by_hand() -> None:
 
 
 def test_the_end_of_the_episode_is_the_last_deadline_of_batch_work() -> None:
-    scenario = scenario_of("tiny", horizon_s=86_400.0)
+    scenario = scenario_of("trap-base", horizon_s=86_400.0)
     endpoints = Endpoints.of(scenario)
     agent: Any = make_agent("ilp")
     agent.reset(scenario, 0, history_from(scenario, constant(scenario, 100.0, tier=2), 1))
@@ -220,7 +220,7 @@ RULES = Refinement(beyond=1.0, below=0.5, last_part_s=1200.0, hold_above=0.7, be
 
 def observed(load: float, **changes: Any) -> Any:
     """A view of the tiny cluster with a load in instances over the last 5 and 15 minutes."""
-    scenario = scenario_of("tiny")
+    scenario = scenario_of("trap-base")
     view = make_view(scenario, time_s=3000.0)
     rate = view.prompt_rate.copy()
     rate[1:, 0, 0, 0] = load * THETA
@@ -255,7 +255,7 @@ def test_refine_holds_busy_endpoints_and_shrinks_calm_ones() -> None:
 
 
 def test_lt_u_waits_for_the_thresholds() -> None:
-    scenario = scenario_of("tiny")
+    scenario = scenario_of("trap-base")
     rate = constant(scenario, 1.5 * THETA)
     agent: Any = make_agent("lt-u:rho=0.5;niw_buffer=0")
     agent.reset(scenario, 0, history_from(scenario, rate, 2))
@@ -275,7 +275,7 @@ def test_lt_u_waits_for_the_thresholds() -> None:
 
 
 def test_lt_ua_leaves_the_plan_late_in_the_hour() -> None:
-    scenario = scenario_of("tiny")
+    scenario = scenario_of("trap-base")
     rate = constant(scenario, 1.0 * THETA)
     agent: Any = make_agent("lt-ua:rho=0.5;niw_buffer=0;beyond=3")
     agent.reset(scenario, 0, history_from(scenario, rate, 2))
@@ -298,7 +298,7 @@ def test_lt_ua_leaves_the_plan_late_in_the_hour() -> None:
 
 
 def test_the_oracle_scales_before_the_surge() -> None:
-    scenario = scenario_of("tiny", horizon_s=4 * 3600.0)
+    scenario = scenario_of("trap-base", horizon_s=4 * 3600.0)
     calm, surge = constant(scenario, 0.5 * THETA), constant(scenario, 3.0 * THETA)
 
     def rate(time_s: float) -> Floats:
@@ -317,7 +317,7 @@ def test_the_oracle_scales_before_the_surge() -> None:
 
 
 def test_mpc_keeps_what_a_short_dip_would_have_to_start_again() -> None:
-    scenario = scenario_of("tiny", horizon_s=2 * 3600.0)
+    scenario = scenario_of("trap-base", horizon_s=2 * 3600.0)
     busy, dip = constant(scenario, 2.0 * THETA), constant(scenario, 0.5 * THETA)
 
     def rate(time_s: float) -> Floats:

@@ -35,14 +35,14 @@ class Dice:
 
 def envs() -> dict[str, gym.Env[Any, Any]]:
     made = {
-        "bare": SageServeEnv(scenario="tiny", **SHORT),
-        "discrete": gym.make("SageServe-Tiny-v0", action_mode="discrete", **SHORT),
-        "routing": gym.make("SageServe-Tiny-v0", control="routing", **SHORT),
-        "repeated": ActionRepeat(gym.make("SageServe-Tiny-v0", **SHORT), 3),
-        "vector": gym.make("SageServe-Tiny-v0", vector_reward=True, **SHORT),
+        "bare": SageServeEnv(scenario="trap-base", **SHORT),
+        "discrete": gym.make("SageServe-Hour-v1", action_mode="discrete", **SHORT),
+        "routing": gym.make("SageServe-Hour-v1", control="routing", **SHORT),
+        "repeated": ActionRepeat(gym.make("SageServe-Hour-v1", **SHORT), 3),
+        "vector": gym.make("SageServe-Hour-v1", vector_reward=True, **SHORT),
     }
     made["charged"] = Lagrangian(
-        gym.wrappers.TimeLimit(gym.make("SageServe-Tiny-v0", **SHORT), 4), 2.0
+        gym.wrappers.TimeLimit(gym.make("SageServe-Hour-v1", **SHORT), 4), 2.0
     )
     return made
 
@@ -99,7 +99,7 @@ def test_a_clairvoyant_agent_gets_the_future() -> None:
 def test_pools_must_fit() -> None:
     with pytest.raises(ValueError, match=r"needs pooling 'siloed'.*replace\(pooling='siloed'\)"):
         rollout(envs()["bare"], make_agent("siloed"), 0)
-    scenario = load_scenario("tiny").replace(pooling="siloed", **SHORT)
+    scenario = load_scenario("trap-base").replace(pooling="siloed", **SHORT)
     assert rollout(SageServeEnv(scenario=scenario), make_agent("siloed"), 0).steps == 10
 
 

@@ -120,7 +120,7 @@ def test_a_users_own_agent_joins(tmp_path: Path) -> None:
     agent = make_agent(f"{file}:MyAgent:margin=0.5")
     assert isinstance(agent, Agent)
     assert agent.margin == 0.5  # type: ignore[attr-defined]
-    scenario = scenario_of("tiny")
+    scenario = scenario_of("trap-base")
     agent.reset(scenario, 0, empty_history(scenario))
     targets = ToyCluster(scenario, constant(scenario, 15_000.0)).run(agent, 30)
     assert targets[-1].tolist() == [3, 3]

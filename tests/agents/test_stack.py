@@ -29,7 +29,7 @@ def test_every_agent_can_decide_everything(name: str) -> None:
     agent: Any = make_or_skip(
         name, router="jsq", discipline="edf", niw_ceiling=0.5, admission=2.0, feedback=3.0
     )
-    scenario = scenario_of("tiny", pooling=agent.pooling)
+    scenario = scenario_of("trap-base", pooling=agent.pooling)
     agent.reset(scenario, 0, empty_history(scenario))
     action = agent.act(make_view(scenario))
     assert (action.router, action.discipline) == ("jsq", "edf")
@@ -44,7 +44,7 @@ def test_every_agent_can_decide_everything(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["reactive", "hpa", "ilp"])
 def test_the_stack_is_the_scenarios_or_the_papers(name: str) -> None:
-    scenario = scenario_of("tiny")
+    scenario = scenario_of("trap-base")
     own: Any = make_agent(name)
     paper: Any = make_agent(name, stack="paper", niw_ceiling=None)
     for agent in (own, paper):
@@ -55,7 +55,7 @@ def test_the_stack_is_the_scenarios_or_the_papers(name: str) -> None:
 
 
 def test_misses_press_as_more_load() -> None:
-    scenario = scenario_of("tiny")
+    scenario = scenario_of("trap-base")
     bad = {"slo_attainment": np.zeros(2), "request_rate": np.ones((3, 1, 2, 3))}
     busy = {"utilisation": np.full(2, 0.5), "time_s": 3600.0}
     wanted = []
@@ -72,7 +72,7 @@ def test_misses_count_first_tokens_and_pace() -> None:
 
     from sageserve_agents.endpoints import Endpoints
 
-    scenario = scenario_of("tiny")
+    scenario = scenario_of("trap-base")
     misses = Misses(1)
     view = make_view(scenario, slo_attainment=np.array([0.9, 0.9]), utilisation=np.ones(2))
     misses.update(replace(view, tpot_attainment=np.array([0.5, 0.5])), Endpoints.of(scenario))
@@ -80,9 +80,9 @@ def test_misses_count_first_tokens_and_pace() -> None:
 
 
 def test_the_reserve_of_batch_work_follows_its_objective() -> None:
-    scenario = scenario_of("tiny", horizon_s=86_400.0)
+    scenario = scenario_of("trap-base", horizon_s=86_400.0)
     assert reserve_s(scenario) == 7200.0  # due in a day
-    assert reserve_s(scenario_of("tiny")) == 900.0  # an hour's episode
+    assert reserve_s(scenario_of("trap-base")) == 900.0  # an hour's episode
     tiers = [
         {**tier, "objective_s": [7200.0, 28_800.0]} if not tier["interactive"] else tier
         for tier in scenario.to_dict()["tiers"]
@@ -103,7 +103,7 @@ def test_shipped_options_are_the_defaults_on_their_scenario(
     (tmp_path / "tiny.yaml").write_text("agents:\n  ilp: {rho: 0.77, beyond: 2}\n")
     monkeypatch.setattr(calibrated, "FOLDER", tmp_path)
     calibrated.calibrated.cache_clear()
-    scenario = load_scenario("tiny")
+    scenario = load_scenario("trap-base")
     try:
         raw = make_agent("ilp").options.rho  # type: ignore[attr-defined]
 
@@ -111,7 +111,7 @@ def test_shipped_options_are_the_defaults_on_their_scenario(
             value: float = make_agent(spec, **options).options.rho  # type: ignore[attr-defined]
             return value
 
-        assert rho("ilp", scenario=scenario) == rho("ilp", scenario="tiny") == 0.77
+        assert rho("ilp", scenario=scenario) == rho("ilp", scenario="trap-base") == 0.77
         assert rho("ilp:calibrated=no", scenario=scenario) == raw
         assert rho("ilp:rho=1", scenario=scenario) == 1.0
         assert rho("ilp:refine=no", scenario=scenario) == 0.77  # beyond has no effect then

@@ -27,7 +27,7 @@ REACTIVE = ["reactive", "reactive-lw", "siloed", "hpa", "kpa", "ray-serve", "chi
 
 
 def run(name: str, tokens_per_s: float, minutes: int, **changes: object) -> np.ndarray:
-    scenario = scenario_of("tiny", pooling=agent_class(name).pooling, **changes)
+    scenario = scenario_of("trap-base", pooling=agent_class(name).pooling, **changes)
     agent = make_or_skip(name)
     rate = constant(scenario, tokens_per_s)
     agent.reset(scenario, 0, empty_history(scenario))
@@ -42,7 +42,7 @@ def test_an_idle_cluster_shrinks_to_the_minimum(name: str) -> None:
 
 @pytest.mark.parametrize("name", RULES)
 def test_zero_instances_when_allowed_and_wake_from_zero(name: str) -> None:
-    scenario = scenario_of("tiny", pooling=agent_class(name).pooling, min_instances=0)
+    scenario = scenario_of("trap-base", pooling=agent_class(name).pooling, min_instances=0)
     agent = make_or_skip(name)
     agent.reset(scenario, 0, empty_history(scenario))
     quiet, busy = constant(scenario, 0.0), constant(scenario, 2_000.0)
@@ -58,7 +58,7 @@ def test_zero_instances_when_allowed_and_wake_from_zero(name: str) -> None:
 def test_pending_instances_are_counted(name: str) -> None:
     """A step in load with slow starts must not cascade 2-4-8-16."""
     pools = agent_class(name).pooling
-    scenario = scenario_of("tiny", pooling=pools, max_instances=60).replace(
+    scenario = scenario_of("trap-base", pooling=pools, max_instances=60).replace(
         regions=[{"name": "westus", "vms": {"a100-80gb-x8": 60}}]
     )
     agent = make_agent(name)
@@ -72,7 +72,7 @@ def test_pending_instances_are_counted(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["reactive", "reactive-lw", "siloed"])
 def test_one_scale_out_at_a_time(name: str) -> None:
-    scenario = scenario_of("tiny", pooling=agent_class(name).pooling)
+    scenario = scenario_of("trap-base", pooling=agent_class(name).pooling)
     agent = make_agent(name)
     agent.reset(scenario, 0, empty_history(scenario))
     view = make_view(scenario)
@@ -97,7 +97,7 @@ def test_no_oscillation_after_consolidation(name: str, load: float) -> None:
 
 
 def test_threshold_rule_by_hand() -> None:
-    scenario = scenario_of("tiny")
+    scenario = scenario_of("trap-base")
     view = make_view(scenario)
     rule, known = ThresholdRule(2, 0.7, 0.3, 15.0), np.ones(2, dtype=bool)
     unknown = dataclasses.replace(view, utilisation=np.array([0.9, 0.0]))
@@ -143,14 +143,14 @@ def test_static_shrinks_in_proportion_to_the_inventory() -> None:
 
 
 def test_an_agent_refuses_pools_it_does_not_know() -> None:
-    scenario = scenario_of("tiny")
+    scenario = scenario_of("trap-base")
     with pytest.raises(ValueError, match="needs pooling 'siloed', got 'unified'"):
         make_agent("siloed").reset(scenario, 0, empty_history(scenario))
 
 
 def test_niw_goes_to_the_pools_that_take_it() -> None:
     for name, open_pools in (("siloed", {"batch"}), ("chiron", {"batch", "mixed"})):
-        scenario = scenario_of("tiny", pooling=agent_class(name).pooling)
+        scenario = scenario_of("trap-base", pooling=agent_class(name).pooling)
         agent = make_agent(name)
         agent.reset(scenario, 0, empty_history(scenario))
         release = agent.act(make_view(scenario)).niw_release
@@ -160,7 +160,7 @@ def test_niw_goes_to_the_pools_that_take_it() -> None:
 
 
 def test_chiron_sizes_the_batch_pool_by_its_deadline() -> None:
-    scenario = scenario_of("tiny", pooling="chiron", max_instances=6)
+    scenario = scenario_of("trap-base", pooling="chiron", max_instances=6)
     agent = make_agent("chiron")
     agent.reset(scenario, 0, empty_history(scenario))
     view = make_view(scenario)
@@ -174,7 +174,7 @@ def test_chiron_sizes_the_batch_pool_by_its_deadline() -> None:
 
 
 def test_instances_go_to_the_cheapest_type_with_room() -> None:
-    scenario = scenario_of("tiny").replace(
+    scenario = scenario_of("trap-base").replace(
         models=["llama-3.1-8b"],
         gpus=["a100-80gb-x8", "h100-80gb-x8"],
         regions=[

@@ -16,14 +16,14 @@ AGENTS = ["static", "reactive"]
 @pytest.fixture(scope="session")
 def small() -> Scenario:
     """Return `tiny` for a quarter of an hour."""
-    return load_scenario("tiny").replace(horizon_s=900.0)
+    return load_scenario("trap-base").replace(horizon_s=900.0)
 
 
 @pytest.fixture(scope="session")
 def small_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the same as a file."""
     path = tmp_path_factory.mktemp("scenario") / "small.yaml"
-    path.write_text("base: tiny\nhorizon_s: 900.0\n", encoding="utf-8")
+    path.write_text("base: trap-base\nhorizon_s: 900.0\n", encoding="utf-8")
     return path
 
 

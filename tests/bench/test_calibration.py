@@ -41,7 +41,7 @@ def test_the_margin_is_that_of_the_nearest_target() -> None:
 
 
 def test_a_short_episode_may_leave_what_arrives_in_five_minutes() -> None:
-    assert Targets.of(load_scenario("tiny")).unfinished_share == pytest.approx(300.0 / 3600.0)
+    assert Targets.of(load_scenario("trap-base")).unfinished_share == pytest.approx(300.0 / 3600.0)
 
 
 @pytest.mark.parametrize("start", [0.0, 0.4, 0.63, 1.0])

@@ -39,11 +39,11 @@ def test_compare_then_verify_then_report(
 def test_compare_on_a_trace_of_your_own(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     trace = write_trace(tmp_path / "mine.csv")
     columns = ",".join(f"{key}={name}" for key, name in MINE.items())
-    words = ["compare", "--agents", "static", "--scenario", "tiny", "--trace", str(trace)]
+    words = ["compare", "--agents", "static", "--scenario", "trap-base", "--trace", str(trace)]
     words += ["--columns", columns, "--tile", "20m", "--output", str(tmp_path / "out")]
     assert cli.run(words) == 0
     text = (tmp_path / "out" / "results.csv").read_text()
-    assert "static,tiny,mine,2000,1200," in text
+    assert "static,trap-base,mine,2000,1200," in text
     assert str(tmp_path) not in text
     shown = capsys.readouterr().out
     assert "VMs on average" in shown or "No policy attains" in shown
@@ -80,7 +80,7 @@ def test_bad_input_is_one_line(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], words: str, line: str
 ) -> None:
     output = tmp_path / "out"
-    given = ["compare", "--scenario", "tiny", "--output", str(output), *words.split()]
+    given = ["compare", "--scenario", "trap-base", "--output", str(output), *words.split()]
     assert cli.run(given) == 2
     shown = capsys.readouterr().err
     assert line in shown

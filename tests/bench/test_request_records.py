@@ -103,7 +103,7 @@ def test_attained_is_what_the_simulator_counts(small: Scenario, tmp_path: Path) 
 
 def test_four_requests_by_hand(tmp_path: Path) -> None:
     """One alone, one too long for the model, one that is not finished, one without a token."""
-    scenario = load_scenario("tiny").replace(horizon_s=120.0)
+    scenario = load_scenario("trap-base").replace(horizon_s=120.0)
     limit = int(scenario.max_context_tokens[0])
     trace = RequestTrace(
         arrival_s=np.array([0.5, 10.0, 118.0, 119.999]),

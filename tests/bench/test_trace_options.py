@@ -58,7 +58,7 @@ def test_trace_commands_read_as_they_are_told(
     rows = [f"{1000 * i},5,6" for i in range(20)] + ["oops,5,6"]
     path.write_text("\n".join(["when;in;out", *(row.replace(",", ";") for row in rows)]))
     words = ["--columns", "arrival=when", "--column", "prompt=in,output=out"]
-    words += ["--on-error", "drop", "--time-unit", "ms", "--start", "5s", "--scenario", "tiny"]
+    words += ["--on-error", "drop", "--time-unit", "ms", "--start", "5s", "--scenario", "trap-base"]
     assert cli.run(["trace", "info", str(path), *words, "--json"]) == 0
     info = json.loads(capsys.readouterr().out)
     assert (info["requests"], info["duration_s"]) == (15, 15.0)

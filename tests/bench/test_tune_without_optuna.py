@@ -15,7 +15,7 @@ def test_said_before_the_first_episode(
 ) -> None:
     monkeypatch.setitem(sys.modules, "optuna", None)
     output = tmp_path / "tuned.json"
-    words = ["tune", "--agent", "reactive", "--scenario", "tiny", "--output", str(output)]
+    words = ["tune", "--agent", "reactive", "--scenario", "trap-base", "--output", str(output)]
     assert cli.run(words) == 2
     assert "pip install 'sageserve-env[tune]'" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []

@@ -142,7 +142,7 @@ def test_an_empty_episode_and_a_raising_agent_are_named(tmp_path: Path) -> None:
     arrival = np.array([819_001.0, 819_002.0, 819_003.0])
     late = RequestTrace(arrival, zeros, zeros, zeros, tokens, tokens)
     with pytest.raises(ValueError, match=r"no request arrives .* after 819001 s; start_s"):
-        compare("static", scenario="tiny", trace=late)
+        compare("static", scenario="trap-base", trace=late)
     agent = tmp_path / "mine.py"
     agent.write_text(
         "class Mine:\n"
@@ -152,4 +152,4 @@ def test_an_empty_episode_and_a_raising_agent_are_named(tmp_path: Path) -> None:
     )
     soon = RequestTrace(arrival - 819_001.0, zeros, zeros, zeros, tokens, tokens, duration_s=120.0)
     with pytest.raises(ValueError, match=r"agent 'mine' at 0 s: KeyError: 'x'"):
-        compare(f"{agent}:Mine", scenario="tiny", trace=soon)
+        compare(f"{agent}:Mine", scenario="trap-base", trace=soon)

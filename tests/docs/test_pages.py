@@ -29,8 +29,8 @@ OWN_COLUMNS = TRACE.replace("arrival_s,prompt_tokens,output_tokens", "when,token
 def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Return a working folder with the files that a reader is supposed to have."""
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "small.yaml").write_text("base: tiny\nhorizon_s: 900.0\n", encoding="utf-8")
-    (tmp_path / "mine.yaml").write_text("base: tiny\nhorizon_s: 900.0\n", encoding="utf-8")
+    (tmp_path / "small.yaml").write_text("base: trap-base\nhorizon_s: 900.0\n", encoding="utf-8")
+    (tmp_path / "mine.yaml").write_text("base: trap-base\nhorizon_s: 900.0\n", encoding="utf-8")
     (tmp_path / "my.csv").write_text(TRACE, encoding="utf-8")
     (tmp_path / "mine.csv").write_text(OWN_COLUMNS, encoding="utf-8")
     (tmp_path / "examples").symlink_to(ROOT / "examples")

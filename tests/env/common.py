@@ -11,7 +11,7 @@ import numpy as np
 import sageserve_env
 
 IDS = sorted(sageserve_env.IDS)
-TINY = "SageServe-Tiny-v0"
+TINY = "SageServe-Hour-v1"
 
 
 def make(env_id: str = TINY, **keywords: Any) -> Any:

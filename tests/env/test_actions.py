@@ -101,7 +101,7 @@ def test_discrete_changes_and_presets() -> None:
 
 @pytest.mark.parametrize("mode", ["continuous", "discrete"])
 def test_a_scenario_with_least_wait_kv_keeps_it(mode: str) -> None:
-    kv_aware = load_scenario("tiny").replace(routing={"router": "least_wait_kv"})
+    kv_aware = load_scenario("trap-base").replace(routing={"router": "least_wait_kv"})
     env = make(action_mode=mode, scenario=kv_aware)
     env.reset(seed=0)
     router = env.simulator.state.config[0]
@@ -128,7 +128,7 @@ def test_masks_forbid_what_leads_nowhere() -> None:
 def test_masks_never_forbid_to_lower_a_target() -> None:
     """In an outage the four VMs asked for are not to be had: less may be asked for, not more."""
     outage = {"outage_region": "eastus", "outage_start_s": 60.0, "outage_duration_s": 1200.0}
-    scenario = load_scenario("tiny").replace(initial_instances=4, faults=outage)
+    scenario = load_scenario("trap-base").replace(initial_instances=4, faults=outage)
     env = make(scenario=scenario, action_mode="discrete")
     env.reset(seed=0)
     stay = np.array([2, 2, 0, 0])
@@ -145,7 +145,7 @@ def test_masks_never_forbid_to_lower_a_target() -> None:
 
 @pytest.mark.compiled
 @settings(max_examples=15)
-@given(st.integers(0, 10_000), st.sampled_from(["tiny", "hetero-day"]))
+@given(st.integers(0, 10_000), st.sampled_from(["trap-base", "hetero-day"]))
 def test_allowed_choices_are_carried_out_exactly(seed: int, scenario: str) -> None:
     env = make(scenario=scenario, action_mode="discrete", horizon_s=600.0)
     _, info = env.reset(seed=seed)

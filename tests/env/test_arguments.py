@@ -50,7 +50,7 @@ def small_trace(duration_s: float = 300.0) -> RequestTrace:
         ({"render_mode": "rgb"}, "render_mode: expected one of"),
         ({"scenario": 3}, "scenario: expected a name, a path or a Scenario, got 3"),
         ({"scenario": None}, "scenario: expected a name, a path or a Scenario, got None"),
-        ({"scenario": ["tiny"]}, "scenario: expected a name, a path or a Scenario"),
+        ({"scenario": ["trap-base"]}, "scenario: expected a name, a path or a Scenario"),
         ({"observation_mode": None}, "observation_mode: unknown value 'None'"),
         ({"observation_mode": 1}, "observation_mode: unknown value '1'"),
         ({"vector_reward": "yes"}, "vector_reward: expected True or False, got 'yes'"),
@@ -66,7 +66,7 @@ def test_bad_arguments_give_one_clear_error(keywords: dict[str, Any], message: s
 def test_an_unknown_argument_is_a_type_error_as_python_words_it() -> None:
     for made in (make, sageserve_env.parallel_env, sageserve_env.SageServeVectorEnv):
         with pytest.raises(TypeError, match="unexpected keyword argument 'scenari'"):
-            made(scenari="tiny")
+            made(scenari="trap-base")
     with pytest.raises(TypeError, match=r"'frame_skip' \(valid: scenario, trace, "):
         make(frame_skip=4)
 
@@ -106,9 +106,9 @@ def test_a_seed_may_be_an_integer_of_numpy() -> None:
 
 
 def test_a_scenario_comes_by_name_file_or_object(tmp_path: Path) -> None:
-    scenario = load_scenario("tiny").replace(initial_instances=3)
+    scenario = load_scenario("trap-base").replace(initial_instances=3)
     path = tmp_path / "mine.yaml"
-    path.write_text(yaml.safe_dump({"base": "tiny", "initial_instances": 3}))
+    path.write_text(yaml.safe_dump({"base": "trap-base", "initial_instances": 3}))
     by_file, by_object = make(scenario=str(path)), make(scenario=scenario)
     assert by_file.scenario.initial_instances == by_object.scenario.initial_instances == 3
     assert (by_file.reset(seed=0)[0] == by_object.reset(seed=0)[0]).all()

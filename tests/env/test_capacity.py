@@ -13,7 +13,7 @@ from sageserve_env.capacity import measure_theta, promises
 
 def alone(**tier: float) -> Scenario:
     """Return one model with flat objectives, changed by ``tier``."""
-    scenario = load_scenario("tiny")
+    scenario = load_scenario("trap-base")
     tiers = tuple(replace(t, **tier) if t.interactive else t for t in scenario.tiers)  # type: ignore[arg-type]
     return scenario.replace(models=scenario.models[:1], tiers=tiers, slo_scale=None)
 
@@ -25,7 +25,7 @@ def mix(_: int) -> tuple[np.ndarray, np.ndarray]:
 
 def test_a_promise_that_always_holds_takes_nothing() -> None:
     lax = alone(objective_s=1e6, tpot_s=1e3)
-    paper = lax.replace(slo_scale=3.0, tiers=load_scenario("tiny").tiers)
+    paper = lax.replace(slo_scale=3.0, tiers=load_scenario("trap-base").tiers)
     assert promises(lax) and not promises(paper)
     assert measure_theta(lax, mix)[0, 0] == pytest.approx(measure_theta(paper, mix)[0, 0], rel=0.02)
 

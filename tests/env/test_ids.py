@@ -50,7 +50,7 @@ def test_importing_the_package_imports_nothing_heavy() -> None:
 
 def test_an_id_can_name_its_module() -> None:
     env = gym.make(f"sageserve_env:{TINY}")
-    assert env.unwrapped.scenario.name == "tiny"
+    assert env.unwrapped.scenario.name == "trap-base"
 
 
 @pytest.mark.parametrize("env_id", IDS)
@@ -107,7 +107,7 @@ def test_spec_round_trip(env_id: str) -> None:
 
 def test_a_specification_with_paths_and_arrays_can_be_written(tmp_path: Path) -> None:
     path = tmp_path / "mine.yaml"
-    path.write_text("base: tiny\ninitial_instances: 3\n")
+    path.write_text("base: trap-base\ninitial_instances: 3\n")
     policy = {"niw_release": np.array([0.25, 0.5]), "discipline": "edf"}
     for env in (
         gym.make(TINY, scenario=path, policy=policy, control="scaling"),

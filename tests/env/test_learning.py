@@ -118,7 +118,7 @@ def test_a_cleanrl_style_loop_runs_on_the_vector_environment() -> None:
 
 
 def test_a_parallel_loop_of_independent_learners_runs() -> None:
-    env = sageserve_env.parallel_env(scenario="tiny", horizon_s=300.0)
+    env = sageserve_env.parallel_env(scenario="trap-base", horizon_s=300.0)
     observations, _ = env.reset(seed=0)
     while env.agents:
         actions = {agent: env.action_space(agent).sample() for agent in observations}

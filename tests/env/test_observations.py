@@ -30,7 +30,9 @@ def test_every_entry_has_a_name_of_its_own(env_id: str) -> None:
 @settings(max_examples=25)
 @given(
     seed=st.integers(0, 2**31),
-    scenario=st.sampled_from(["tiny", "o365-day", "hetero-day", "modern-day", "o365-burst-day"]),
+    scenario=st.sampled_from(
+        ["trap-base", "o365-day", "hetero-day", "modern-day", "o365-burst-day"]
+    ),
     control=st.sampled_from(["joint", "scaling", "routing"]),
     mode=st.sampled_from(["continuous", "discrete"]),
     pooling=st.sampled_from(["unified", "siloed", "chiron"]),

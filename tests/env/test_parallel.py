@@ -19,7 +19,7 @@ FORMS: list[dict[str, Any]] = [{}, {"action_mode": "discrete"}, {"control": "rou
 
 
 def build(**keywords: Any) -> Any:
-    return sageserve_env.parallel_env(scenario="tiny", **{"horizon_s": 600.0, **keywords})
+    return sageserve_env.parallel_env(scenario="trap-base", **{"horizon_s": 600.0, **keywords})
 
 
 @pytest.mark.filterwarnings("error")
@@ -109,7 +109,7 @@ def test_a_step_needs_a_reset(keywords: dict[str, Any]) -> None:
 
 def test_owners_do_not_depend_on_the_names_of_vm_types() -> None:
     """A name with a dot in it: every region decides its own targets, and they are carried out."""
-    tiny = load_scenario("tiny")
+    tiny = load_scenario("trap-base")
     gpu, model = tiny.gpu_specs[0], tiny.model_specs[0]
     dotted = replace(gpu, name="l40s-4.0")
     scenario = tiny.replace(

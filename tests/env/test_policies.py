@@ -46,7 +46,7 @@ def test_policies_of_a_file_by_gym_make_and_scenario(tmp_path: Path) -> None:
     assert env.view().router == "greedy_of_a_test"  # type: ignore[attr-defined]
     assert state.weight[0].tolist() == [1.0, 0.0, 9.0, 0.0, 0.0, 2.0, 0.0]
     assert state.order[0].tolist() == [0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0]
-    named = load_scenario("tiny").replace(routing={"router": policy["router"]})
+    named = load_scenario("trap-base").replace(routing={"router": policy["router"]})
     other = make(scenario=named)
     other.reset(seed=0)
     other.step(np.zeros(other.action_space.shape, np.float32))

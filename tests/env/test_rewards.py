@@ -29,7 +29,7 @@ CHANGE = Change(
 
 
 def bound(reward: Reward) -> Reward:
-    reward.bind(load_scenario("tiny"))
+    reward.bind(load_scenario("trap-base"))
     return reward
 
 
@@ -194,7 +194,7 @@ def score(policy: Policy, reward: str, scenario: Any) -> tuple[float, float, flo
 @pytest.fixture(scope="module")
 def busy() -> Any:
     """Return two hours of work for about five instances; zero instances are allowed."""
-    return load_scenario("tiny").replace(
+    return load_scenario("trap-base").replace(
         min_instances=0,
         initial_instances=8,
         horizon_s=7200.0,

@@ -124,7 +124,7 @@ def test_a_limit_of_steps_in_the_default_mode() -> None:
 
 
 def test_attributes_can_be_set() -> None:
-    many = SageServeVectorEnv(2, scenario="tiny")
+    many = SageServeVectorEnv(2, scenario="trap-base")
     many.set_attr("clip_actions", True)
     assert many.get_attr("clip_actions") == (True, True)
     many.set_attr("render_mode", ["ansi", None])
@@ -205,7 +205,7 @@ def test_bad_arguments() -> None:
     ):
         with pytest.raises(ValueError, match="expected"):
             SageServeVectorEnv(**keywords)
-    many = SageServeVectorEnv(2, scenario="tiny")
+    many = SageServeVectorEnv(2, scenario="trap-base")
     with pytest.raises(ValueError, match="expected 2 seeds"):
         many.reset(seed=[1])
     with pytest.raises(ValueError, match="reset_mask"):
@@ -227,7 +227,7 @@ def test_bad_arguments() -> None:
     ],
 )
 def test_a_bad_reset_resets_nothing(arguments: dict[str, Any], message: str) -> None:
-    many = SageServeVectorEnv(2, scenario="tiny")
+    many = SageServeVectorEnv(2, scenario="trap-base")
     many.reset(seed=0)
     many.step(np.zeros(many.action_space.shape, np.float32))
     with pytest.raises(ValueError, match=message):
@@ -237,7 +237,7 @@ def test_a_bad_reset_resets_nothing(arguments: dict[str, Any], message: str) -> 
 
 
 def test_seeds_may_be_integers_of_numpy() -> None:
-    many = SageServeVectorEnv(2, scenario="tiny")
+    many = SageServeVectorEnv(2, scenario="trap-base")
     first = many.reset(seed=4)[0]
     for seed in (np.int64(4), np.array([4, 5]), (4, np.int32(5))):
         assert same(many.reset(seed=seed)[0], first)
@@ -245,7 +245,7 @@ def test_seeds_may_be_integers_of_numpy() -> None:
 
 
 def test_some_environments_can_be_reset() -> None:
-    many = SageServeVectorEnv(2, scenario="tiny")
+    many = SageServeVectorEnv(2, scenario="trap-base")
     first, _ = many.reset(seed=0)
     many.step(np.zeros(many.action_space.shape, np.float32))
     again, _ = many.reset(seed=0, options={"reset_mask": np.array([True, False])})
@@ -254,7 +254,7 @@ def test_some_environments_can_be_reset() -> None:
 
 
 def test_vector_rewards_and_masks() -> None:
-    many = SageServeVectorEnv(2, scenario="tiny", action_mode="discrete", reward="vector")
+    many = SageServeVectorEnv(2, scenario="trap-base", action_mode="discrete", reward="vector")
     many.reset(seed=0)
     many.action_space.seed(0)
     _, reward, _, _, infos = many.step(many.action_space.sample())
@@ -263,7 +263,7 @@ def test_vector_rewards_and_masks() -> None:
 
 
 def test_pickling() -> None:
-    many = SageServeVectorEnv(2, threads=2, scenario="tiny")
+    many = SageServeVectorEnv(2, threads=2, scenario="trap-base")
     many.reset(seed=0)
     actions = np.full(many.action_space.shape, 0.2, np.float32)
     many.step(actions)

@@ -18,7 +18,7 @@ from sageserve_traces import TRAFFIC, DemandSeries, RequestTrace, is_generated, 
 
 
 def of_frankfurt() -> Scenario:
-    tiny = load_scenario("tiny")
+    tiny = load_scenario("trap-base")
     first, *rest = tiny.regions
     return tiny.replace(regions=(replace(first, name="frankfurt"), *rest), name="mine")
 
@@ -27,7 +27,7 @@ def requests(
     count: int, prompt: int = 100, step_s: float = 1.0, scenario: Scenario | None = None
 ) -> RequestTrace:
     """Return one request each ``step_s``, of the scenario's first model and region."""
-    cluster = scenario or load_scenario("tiny")
+    cluster = scenario or load_scenario("trap-base")
     none = np.zeros(count, dtype=np.int16)
     return RequestTrace(
         arrival_s=step_s * np.arange(count),
@@ -47,7 +47,7 @@ def test_a_file_may_name_the_regions_of_ones_own_cluster(tmp_path: Path) -> None
     scenario = of_frankfurt()
     path = tmp_path / "mine.csv"
     requests(300, scenario=scenario).to_csv(path)
-    env = gym.make("SageServe-Tiny-v0", scenario=scenario, trace=str(path)).unwrapped
+    env = gym.make("SageServe-Hour-v1", scenario=scenario, trace=str(path)).unwrapped
     assert isinstance(env, SageServeEnv)
     env.reset(seed=0)
     over = False
@@ -58,13 +58,13 @@ def test_a_file_may_name_the_regions_of_ones_own_cluster(tmp_path: Path) -> None
 
 
 def test_a_short_trace_is_the_horizon_everywhere() -> None:
-    env = SageServeEnv(scenario="tiny", trace=requests(599))
+    env = SageServeEnv(scenario="trap-base", trace=requests(599))
     env.reset(seed=0)
     assert env.workload.horizon_s == env.view().horizon_s == env.scenario.horizon_s == 599.0
-    assert resolve(load_scenario("tiny"), requests(599), 0).horizon_s == 599.0
+    assert resolve(load_scenario("trap-base"), requests(599), 0).horizon_s == 599.0
 
 
-@pytest.mark.parametrize("name", ["tiny", "o365-day", "o365-burst-day"])
+@pytest.mark.parametrize("name", ["trap-base", "o365-day", "o365-burst-day"])
 def test_environment_and_benchmark_play_the_same_requests(name: str) -> None:
     env = SageServeEnv(scenario=name, horizon_s=600.0)
     env.reset(seed=2001)
@@ -74,7 +74,7 @@ def test_environment_and_benchmark_play_the_same_requests(name: str) -> None:
 
 
 def test_theta_knows_what_came_before_the_start_and_nothing_after() -> None:
-    scenario = load_scenario("tiny")
+    scenario = load_scenario("trap-base")
     one = requests(1200)
     longer = np.where(one.arrival_s >= 600.0, 4000, 100)
     other = replace(one, prompt_tokens=longer)
@@ -91,7 +91,9 @@ def test_theta_knows_what_came_before_the_start_and_nothing_after() -> None:
 
 
 def test_what_lies_before_the_start_is_history() -> None:
-    workload = Workloads(load_scenario("tiny"), requests(1200, prompt=7), start_s=600.0).make(0)
+    workload = Workloads(load_scenario("trap-base"), requests(1200, prompt=7), start_s=600.0).make(
+        0
+    )
     assert workload.horizon_s == 600.0
     past, told = workload.history(), workload.history(clairvoyant=True)
     assert (past.start_s, past.end_s, told.end_s) == (-600.0, 0.0, 600.0)
@@ -100,7 +102,7 @@ def test_what_lies_before_the_start_is_history() -> None:
 
 
 def test_history_and_future_of_a_start_within_the_trace() -> None:
-    scenario = load_scenario("tiny").replace(horizon_s=300.0)
+    scenario = load_scenario("trap-base").replace(horizon_s=300.0)
     even = Workload(scenario, requests(1200), 600.0)
     assert (even.history().start_s, even.history().end_s) == (-600.0, 0.0)
     told = even.history(clairvoyant=True)
@@ -111,7 +113,7 @@ def test_history_and_future_of_a_start_within_the_trace() -> None:
 
 
 def test_the_episode_begins_at_the_start_that_was_asked_for() -> None:
-    env = SageServeEnv(scenario="tiny", trace=requests(1200), start_s=900.0)
+    env = SageServeEnv(scenario="trap-base", trace=requests(1200), start_s=900.0)
     env.reset(seed=0)
     over = False
     while not over:
@@ -126,13 +128,13 @@ def test_the_episode_begins_at_the_start_that_was_asked_for() -> None:
 )
 def test_a_start_that_cannot_be(start_s: float, message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        Workloads(load_scenario("tiny"), requests(1200), start_s=start_s)
+        Workloads(load_scenario("trap-base"), requests(1200), start_s=start_s)
 
 
 def test_models_that_get_the_same_name_are_added_up() -> None:
-    scenario = load_scenario("tiny").replace(workload={"rename_models": {"a": "llama-3.1-8b"}})
+    scenario = load_scenario("trap-base").replace(workload={"rename_models": {"a": "llama-3.1-8b"}})
     target = scenario.models[0]
-    scenario = load_scenario("tiny").replace(workload={"rename_models": {"a": target}})
+    scenario = load_scenario("trap-base").replace(workload={"rename_models": {"a": target}})
     shape = (1, 2, 1, 1)
     series = DemandSeries(
         0.0,

@@ -105,7 +105,7 @@ def steady() -> RequestTrace:
 
 @pytest.mark.parametrize(("scale", "direction"), [(3.0, 1), (0.02, -1)])
 def test_lagrangian_moves_its_multiplier_towards_the_target(scale: float, direction: int) -> None:
-    scenario = load_scenario("tiny").replace(workload={"scale": scale}, horizon_s=900.0)
+    scenario = load_scenario("trap-base").replace(workload={"scale": scale}, horizon_s=900.0)
     env = Lagrangian(make(scenario=scenario, reward="constrained"), multiplier=1.0, rate=0.5)
     plain = make(scenario=scenario, reward="constrained")
     env.reset(seed=0)

@@ -28,7 +28,7 @@ VALUES = """
 name: 3
 description: [a, b]
 base: nowhere
-base: [tiny]
+base: [trap-base]
 base: null
 models: llama-2-70b
 models: []
@@ -94,7 +94,7 @@ custom_models: [{name: mine, colour: blue}]
 custom_gpus: [{name: mine}]
 custom_gpus: 3
 """.strip().splitlines()
-"""One wrong line each, on top of ``base: tiny``."""
+"""One wrong line each, on top of ``base: trap-base``."""
 
 FILES: dict[str, bytes] = {
     "empty": b"",
@@ -102,39 +102,39 @@ FILES: dict[str, bytes] = {
     "comment": b"# nothing but a comment\n",
     "scalar": b"just words\n",
     "number": b"42\n",
-    "list": b"- base: tiny\n",
+    "list": b"- base: trap-base\n",
     "null": b"~\n",
-    "open-brace": b"{base: tiny, horizon_s: [1, 2\n",
-    "open-quote": b"base: 'tiny\n",
-    "tabs": b"base: tiny\nbatching:\n\tmode: mixed\n",
-    "indentation": b"base: tiny\n  horizon_s: 60\n",
-    "colon": b"base: tiny: day\n",
-    "two-documents": b"base: tiny\n---\nbase: tiny\n",
-    "duplicate-keys": b"base: tiny\nhorizon_s: 600\nhorizon_s: 900\n",
+    "open-brace": b"{base: trap-base, horizon_s: [1, 2\n",
+    "open-quote": b"base: 'trap-base\n",
+    "tabs": b"base: trap-base\nbatching:\n\tmode: mixed\n",
+    "indentation": b"base: trap-base\n  horizon_s: 60\n",
+    "colon": b"base: trap-base: day\n",
+    "two-documents": b"base: trap-base\n---\nbase: trap-base\n",
+    "duplicate-keys": b"base: trap-base\nhorizon_s: 600\nhorizon_s: 900\n",
     "python-object": b"base: !!python/object/apply:os.system ['echo owned']\n",
-    "python-name": b"base: tiny\nname: !!python/name:os.system\n",
-    "unknown-tag": b"base: !secret tiny\n",
-    "binary-tag": b"base: tiny\nname: !!binary aGVsbG8=\n",
-    "set-tag": b"base: tiny\nmodels: !!set {llama-2-70b}\n",
-    "undefined-alias": b"base: tiny\nbatching: *nothing\n",
-    "recursive-alias": b"base: tiny\nbatching: &a\n  mode: *a\n",
-    "recursive-list": b"base: tiny\nmodels: &a [*a]\n",
-    "recursive-top": b"&a\nbase: tiny\nlifecycle: *a\n",
+    "python-name": b"base: trap-base\nname: !!python/name:os.system\n",
+    "unknown-tag": b"base: !secret trap-base\n",
+    "binary-tag": b"base: trap-base\nname: !!binary aGVsbG8=\n",
+    "set-tag": b"base: trap-base\nmodels: !!set {llama-2-70b}\n",
+    "undefined-alias": b"base: trap-base\nbatching: *nothing\n",
+    "recursive-alias": b"base: trap-base\nbatching: &a\n  mode: *a\n",
+    "recursive-list": b"base: trap-base\nmodels: &a [*a]\n",
+    "recursive-top": b"&a\nbase: trap-base\nlifecycle: *a\n",
     "bomb": (
         b"a0: &a0 [x, x, x, x, x, x, x, x, x]\n"
         + b"".join(
             b"a%d: &a%d [%s]\n" % (i, i, b", ".join([b"*a%d" % (i - 1)] * 9)) for i in range(1, 12)
         )
-        + b"base: tiny\nmodels: *a11\n"
+        + b"base: trap-base\nmodels: *a11\n"
     ),
     "bomb-in-a-value": (
-        b"base: tiny\nmodels:\n  - &a0 [x, x, x, x, x, x, x, x, x]\n"
+        b"base: trap-base\nmodels:\n  - &a0 [x, x, x, x, x, x, x, x, x]\n"
         + b"".join(
             b"  - &a%d [%s]\n" % (i, b", ".join([b"*a%d" % (i - 1)] * 9)) for i in range(1, 12)
         )
     ),
     "bomb-first": (
-        b"base: tiny\nmodels: ["
+        b"base: trap-base\nmodels: ["
         + b"".join(b"&a%d [" % i for i in range(11))
         + b"x"
         + b"".join(
@@ -142,26 +142,26 @@ FILES: dict[str, bytes] = {
         )
         + b"]\n"
     ),
-    "deep": b"base: tiny\nmodels: " + b"[" * 3000 + b"]" * 3000 + b"\n",
-    "long-key": b"base: tiny\n? " + b"k" * 5000 + b"\n: 1\n",
-    "long-number": b"base: tiny\ninitial_instances: " + b"9" * 6000 + b"\n",
-    "huge-count": b"base: tiny\ninitial_instances: 99999999999999999999999\n",
-    "huge-float": b"base: tiny\nhorizon_s: " + b"9" * 400 + b"\n",
-    "merge-of-nothing": b"base: tiny\n<<: 3\n",
-    "key-list": b"base: tiny\n? [a, b]\n: 1\n",
-    "key-number": b"base: tiny\n1: 2\n",
-    "key-null": b"base: tiny\n~: 2\n",
-    "key-nul": b'base: tiny\n"\\0": 2\n',
-    "misspelt": b"base: tiny\nhorizonn_s: 60\n",
-    "newline-in-a-value": b'base: "tiny\\n\\nx"\n',
+    "deep": b"base: trap-base\nmodels: " + b"[" * 3000 + b"]" * 3000 + b"\n",
+    "long-key": b"base: trap-base\n? " + b"k" * 5000 + b"\n: 1\n",
+    "long-number": b"base: trap-base\ninitial_instances: " + b"9" * 6000 + b"\n",
+    "huge-count": b"base: trap-base\ninitial_instances: 99999999999999999999999\n",
+    "huge-float": b"base: trap-base\nhorizon_s: " + b"9" * 400 + b"\n",
+    "merge-of-nothing": b"base: trap-base\n<<: 3\n",
+    "key-list": b"base: trap-base\n? [a, b]\n: 1\n",
+    "key-number": b"base: trap-base\n1: 2\n",
+    "key-null": b"base: trap-base\n~: 2\n",
+    "key-nul": b'base: trap-base\n"\\0": 2\n',
+    "misspelt": b"base: trap-base\nhorizonn_s: 60\n",
+    "newline-in-a-value": b'base: "trap-base\\n\\nx"\n',
     "timestamp": b"base: 2023-11-16\n",
     "bytes": bytes(range(256)),
-    "utf16": "base: tiny\n".encode("utf-16"),
-    "latin1": b"base: tiny\nname: caf\xe9\n",
-    "control": b"base: tiny\nname: \x07\x1b[31m\n",
-    "json-cut": b'{"base": "tiny", "horizon_s": ',
+    "utf16": "base: trap-base\n".encode("utf-16"),
+    "latin1": b"base: trap-base\nname: caf\xe9\n",
+    "control": b"base: trap-base\nname: \x07\x1b[31m\n",
+    "json-cut": b'{"base": "trap-base", "horizon_s": ',
     "half-a-scenario": b"description: half\n",
-    "directive": b"%YAML 9.9\n---\nbase: [tiny\n",
+    "directive": b"%YAML 9.9\n---\nbase: [trap-base\n",
     "csv": b"arrival_s,prompt_tokens,output_tokens\n0,1,1\n",
 }
 
@@ -185,6 +185,6 @@ def every() -> dict[str, Content]:
     made: dict[str, Content] = {f"{name}.yaml": content for name, content in FILES.items()}
     made["folder.yaml"] = None
     for number, line in enumerate(lines()):
-        base = "" if line.startswith("base:") else "base: tiny\n"
+        base = "" if line.startswith("base:") else "base: trap-base\n"
         made[f"line-{number}.yaml"] = f"{base}{line}\n".encode()
     return made

@@ -83,7 +83,9 @@ scalars = st.one_of(
     st.integers(-(10**25), 10**25),
     st.floats(),
     st.text(max_size=8),
-    st.sampled_from(["tiny", "westus", "llama-2-70b", "a100-80gb-x8", "siloed", "mixed", "NIW"]),
+    st.sampled_from(
+        ["trap-base", "westus", "llama-2-70b", "a100-80gb-x8", "siloed", "mixed", "NIW"]
+    ),
 )
 values = st.recursive(
     scalars,
@@ -105,7 +107,7 @@ def test_any_mapping_is_a_scenario_or_one_line(
     data: dict[str, object], tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     path = tmp_path_factory.getbasetemp() / "any.yaml"
-    path.write_text(yaml.safe_dump({"base": "tiny"} | data), encoding="utf-8")
+    path.write_text(yaml.safe_dump({"base": "trap-base"} | data), encoding="utf-8")
     try:
         scenario = load_scenario(path)
     except ScenarioError as error:

@@ -106,7 +106,7 @@ def test_too_much_work_has_no_bound() -> None:
 
 def test_a_real_trace() -> None:
     """The demand is what the simulator sees, and shorter periods give no lower bound."""
-    scenario = load_scenario("tiny")
+    scenario = load_scenario("trap-base")
     workload = resolve(scenario, TraceSpec(), 1000)
     now, batch = demand_of(workload, 300.0)
     assert now.shape == batch.shape == (12, 1)

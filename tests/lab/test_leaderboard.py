@@ -51,7 +51,7 @@ def shelf(
     (tmp_path / "docs").mkdir()
     (tmp_path / "docs" / "leaderboard.md").write_text(PAGE.replace("NAME", "all"))
     small = tmp_path / "small.yaml"
-    small.write_text("name: tiny\nbase: tiny\nhorizon_s: 900.0\n")
+    small.write_text("name: trap-base\nbase: trap-base\nhorizon_s: 900.0\n")
     command = (
         f"sageserve compare --agents static,reactive --scenario {small} "
         "--seeds 2 --workers 2 --output results/day"

@@ -9,7 +9,7 @@ from sageserve_env.env import SageServeEnv
 
 @pytest.mark.parametrize(
     ("scenario", "mode"),
-    [("tiny", "continuous"), ("hetero-day", "discrete"), ("o365-day", "continuous")],
+    [("trap-base", "continuous"), ("hetero-day", "discrete"), ("o365-day", "continuous")],
 )
 def test_same_numbers_as_the_environment(scenario: str, mode: str) -> None:
     env = SageServeEnv(scenario=scenario, control="scaling", action_mode=mode, horizon_s=900.0)
@@ -39,7 +39,7 @@ def test_actions_of_targets_is_the_inverse() -> None:
 
 
 def test_dictionary_of_arrays() -> None:
-    env = SageServeEnv(scenario="tiny", control="scaling", observation_mode="endpoints")
+    env = SageServeEnv(scenario="trap-base", control="scaling", observation_mode="endpoints")
     observation, _ = env.reset(seed=0)
     made = Codec(env.scenario, env.view(), "endpoints").observation(env.view())
     assert made.keys() == observation.keys()

@@ -20,7 +20,7 @@ def test_trains_several_seeds_and_says_how_to_compare(
 ) -> None:
     config = tmp_path / "small.yaml"
     config.write_text("num_envs: 2\nalgorithm: {n_steps: 8, batch_size: 16, n_epochs: 1}\n")
-    words = ["--agent", "ppo", "--scenario", "tiny", "--steps", 16, "--seeds", 2]
+    words = ["--agent", "ppo", "--scenario", "trap-base", "--steps", 16, "--seeds", 2]
     assert train(*words, "--config", config, "--output", tmp_path / "out") == 0
     out = capsys.readouterr().out
     assert "sageserve compare" in out
@@ -33,7 +33,7 @@ def test_ray_gives_the_weights_of_this_process(tmp_path: Path) -> None:
     pytest.importorskip("ray")
     config = tmp_path / "small.yaml"
     config.write_text("num_envs: 2\nalgorithm: {n_steps: 8, batch_size: 16, n_epochs: 1}\n")
-    words = ["--agent", "ppo", "--scenario", "tiny", "--steps", 16, "--seeds", 2]
+    words = ["--agent", "ppo", "--scenario", "trap-base", "--steps", 16, "--seeds", 2]
     words += ["--config", config]
     assert train(*words, "--output", tmp_path / "here") == 0
     assert train(*words, "--output", tmp_path / "ray", "--backend", "ray", "--workers", 2) == 0

@@ -67,8 +67,8 @@ def test_instances_of_a_lost_region_are_started_elsewhere() -> None:
 
 
 def test_a_cluster_without_interactive_traffic_has_no_feedback() -> None:
-    tiers = [dataclasses.asdict(t) for t in scenario_of("tiny").tiers if not t.interactive]
-    env = SageServeEnv(scenario=scenario_of("tiny", tiers=tiers))
+    tiers = [dataclasses.asdict(t) for t in scenario_of("trap-base").tiers if not t.interactive]
+    env = SageServeEnv(scenario=scenario_of("trap-base", tiers=tiers))
     env.reset(seed=0)
     agent = make_agent("residual-es")
     agent.reset(env.scenario, 0, env.history())

@@ -29,7 +29,13 @@ SMALL = {
 
 
 def small_args(agent: str, **changes: Any) -> None:
-    values = {"scenario": "tiny", "num_envs": 2, "evaluate_every": 16, **SMALL[agent], **changes}
+    values = {
+        "scenario": "trap-base",
+        "num_envs": 2,
+        "evaluate_every": 16,
+        **SMALL[agent],
+        **changes,
+    }
     return make_args(agent, **{"steps": 32, "evaluate_seeds": 1, **values})
 
 
@@ -57,7 +63,7 @@ def test_training_writes_a_checkpoint_that_acts(agent: str, tmp_path: Path) -> N
     card = json.loads((tmp_path / checkpoint.CARD).read_text())
     assert card["agent"] == agent and card["kept"] and f"--agent {agent}" in card["command"]
     assert (tmp_path / "curve.csv").is_file() and list(tmp_path.glob("events.out.tfevents*"))
-    targets = play(make_agent(f"{agent}:checkpoint={tmp_path}"), "tiny")
+    targets = play(make_agent(f"{agent}:checkpoint={tmp_path}"), "trap-base")
     assert (targets >= 0).all() and targets.shape[1] == 2
 
 
@@ -108,7 +114,7 @@ def test_policies_fit_other_numbers_of_endpoints(agent: str, tmp_path: Path) -> 
 
 def test_policy_of_fixed_size_says_that_it_does_not_fit(tmp_path: Path) -> None:
     train(small_args("sac"), tmp_path)
-    with pytest.raises(ValueError, match="trained on 'tiny' and does not fit 'o365-day'"):
+    with pytest.raises(ValueError, match="trained on 'trap-base' and does not fit 'o365-day'"):
         play(make_agent(f"sac:checkpoint={tmp_path}"), "o365-day", horizon_s=60.0)
 
 

@@ -14,7 +14,7 @@ import pytest
 
 import sageserve_env
 
-TINY = "SageServe-Tiny-v0"
+TINY = "SageServe-Hour-v1"
 #: Three decisions an episode.
 SHORT: dict[str, Any] = {"horizon_s": 180.0}
 
@@ -123,7 +123,7 @@ def test_minari(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_supersuit() -> None:
     supersuit = library("supersuit")
     library("pettingzoo")
-    env = sageserve_env.parallel_env(scenario="tiny", **SHORT)
+    env = sageserve_env.parallel_env(scenario="trap-base", **SHORT)
     many = supersuit.pettingzoo_env_to_vec_env_v1(env)
     many = supersuit.concat_vec_envs_v1(many, 2, num_cpus=0, base_class="gymnasium")
     many.reset(seed=0)

@@ -54,7 +54,7 @@ def test_generated_traces_are_bound_in_one_pass() -> None:
 
 @pytest.mark.compiled
 def test_a_simulation_that_reads_ahead_has_the_same_bits() -> None:
-    tiny = load_scenario("tiny").replace(horizon_s=3600.0)
+    tiny = load_scenario("trap-base").replace(horizon_s=3600.0)
     prints = []
     for ahead in (False, True):
         sim = simulator(tiny, [])

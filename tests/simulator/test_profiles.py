@@ -132,7 +132,7 @@ def test_a_file_names_the_profile_that_is_wrong(tmp_path: Path) -> None:
     path = tmp_path / "own.yaml"
     path.write_text(
         """
-base: tiny
+base: trap-base
 models: [own]
 custom_models:
   - name: own

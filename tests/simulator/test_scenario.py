@@ -47,66 +47,79 @@ def test_every_named_scenario_loads_and_starts(name: str) -> None:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("base: tiny\nhorizonn_s: 5\n", ["'horizonn_s'", "'horizon_s'"]),
-        ("base: tiny\nbatching: {mod: mixed}\n", ["batching", "'mod'", "'mode'"]),
-        ("base: tiny\nbatching: {mode: mixd}\n", ["batching: mode", "'mixd'", "'mixed'"]),
-        ("base: tiny\nmodels: [llama-2-7b]\n", ["'llama-2-7b'", "'llama-2-70b'"]),
+        ("base: trap-base\nhorizonn_s: 5\n", ["'horizonn_s'", "'horizon_s'"]),
+        ("base: trap-base\nbatching: {mod: mixed}\n", ["batching", "'mod'", "'mode'"]),
+        ("base: trap-base\nbatching: {mode: mixd}\n", ["batching: mode", "'mixd'", "'mixed'"]),
+        ("base: trap-base\nmodels: [llama-2-7b]\n", ["'llama-2-7b'", "'llama-2-70b'"]),
         ("base: tinny\n", ["'tinny'", "'tiny'"]),
         ("base: 3\n", ["base", "expected a scenario name"]),
-        ("base: tiny\npool_split: {batsch: 0.5}\n", ["pool_split", "'batsch'", "'batch'"]),
-        ("base: tiny\npooling: silo\n", ["'silo'", "'siloed'"]),
-        ("base: tiny\nfaults: {crash: 1}\n", ["'crash'", "'crash_per_hour'"]),
-        ("base: tiny\nhorizon_s: .nan\n", ["horizon_s", "NaN"]),
-        ("base: tiny\nhorizon_s: .inf\n", ["horizon_s"]),
-        ("base: tiny\nhorizon_s: soon\n", ["horizon_s", "expected float", "'soon'"]),
-        ("base: tiny\nhorizon_s: true\n", ["horizon_s", "expected float"]),
-        ("base: tiny\ninitial_instances: 2.5\n", ["initial_instances", "expected int"]),
-        ("base: tiny\ninitial_instances: -1\n", ["initial_instances"]),
-        ("base: tiny\nmin_instances: -1\n", ["min_instances"]),
-        ("base: tiny\nmin_instances: 5\nmax_instances: 4\n", ["max_instances"]),
-        ("base: tiny\nmodels: llama-2-70b\n", ["models", "expected a list"]),
-        ("base: tiny\nmodels: []\n", ["at least one model"]),
-        ("base: tiny\nmodels: [llama-2-70b, llama-2-70b]\n", ["must differ"]),
-        ("base: tiny\nregions: [{name: a, vms: {a100-80gb-x8: -2}}]\n", ["negative"]),
-        ("base: tiny\nregions: [{name: a, vms: {a100: 2}}]\n", ["'a100'", "'a100-80gb-x8'"]),
-        ("base: tiny\nregions: [{name: a}]\n", ["regions", "vms"]),
-        ("base: tiny\nbatching: 3\n", ["batching", "expected a mapping"]),
-        ("base: tiny\nbatching: {max_sequences: 0}\n", ["max_sequences", "at least 1"]),
-        ("base: tiny\nbatching: {memory_fraction: 1.5}\n", ["memory_fraction"]),
-        ("base: tiny\nbatching: {max_output_tokens: 100000000}\n", ["no KV memory"]),
-        ("base: tiny\nlifecycle: {redeploy_s: -1}\n", ["redeploy_s", "at least 0"]),
-        ("base: tiny\nfaults: {provision_failure: 1.2}\n", ["provision_failure"]),
-        ("base: tiny\nfaults: {outage_region: mars}\n", ["'mars'", "outage_region", "westus"]),
-        ("base: tiny\nfaults: {outage_start_s: -5.0}\n", ["outage_start_s"]),
-        ("base: tiny\nrouting: {spill_threshold: -1}\n", ["spill_threshold"]),
-        ("base: tiny\nniw: {pull_below: 0.5, pull_two_below: 0.6}\n", ["pull_two_below"]),
-        ("base: tiny\ndecision_interval_s: 0\n", ["decision_interval_s"]),
-        ("base: tiny\ndecision_interval_s: 7200\n", ["decision_interval_s"]),
-        ("base: tiny\nslo_scale: 0.5\n", ["slo_scale"]),
-        ("base: tiny\nslo_scale: .inf\n", ["slo_scale", "finite"]),
-        ("base: tiny\npool_split: {batch: -3.0}\n", ["pool_split: batch", "-3.0"]),
-        ("base: tiny\nniw: {pull_below: 60.0}\n", ["pull_below", "60 %", "60.0"]),
-        ("base: tiny\nniw: {pull_two_below: -0.1}\n", ["pull_two_below", "-0.1"]),
-        ("base: tiny\nround_trips_s: [[0.0, .inf], [.inf, 0.0]]\n", ["round_trips_s", "finite"]),
-        ("base: tiny\ntiers: [{name: a, objective_s: 1.0, target: 95.0}]\n", ["a: target", "95"]),
-        ("base: tiny\ntiers: [{name: a, objective_s: 1.0, target: 0.0}]\n", ["a: target", "0.0"]),
-        ("base: tiny\ntiers: [{name: '', objective_s: 1.0}]\n", ["tiers", "name", "letter"]),
-        ("base: tiny\ntiers: [{name: '--', objective_s: 1.0}]\n", ["tiers", "name", "'--'"]),
+        ("base: trap-base\npool_split: {batsch: 0.5}\n", ["pool_split", "'batsch'", "'batch'"]),
+        ("base: trap-base\npooling: silo\n", ["'silo'", "'siloed'"]),
+        ("base: trap-base\nfaults: {crash: 1}\n", ["'crash'", "'crash_per_hour'"]),
+        ("base: trap-base\nhorizon_s: .nan\n", ["horizon_s", "NaN"]),
+        ("base: trap-base\nhorizon_s: .inf\n", ["horizon_s"]),
+        ("base: trap-base\nhorizon_s: soon\n", ["horizon_s", "expected float", "'soon'"]),
+        ("base: trap-base\nhorizon_s: true\n", ["horizon_s", "expected float"]),
+        ("base: trap-base\ninitial_instances: 2.5\n", ["initial_instances", "expected int"]),
+        ("base: trap-base\ninitial_instances: -1\n", ["initial_instances"]),
+        ("base: trap-base\nmin_instances: -1\n", ["min_instances"]),
+        ("base: trap-base\nmin_instances: 5\nmax_instances: 4\n", ["max_instances"]),
+        ("base: trap-base\nmodels: llama-2-70b\n", ["models", "expected a list"]),
+        ("base: trap-base\nmodels: []\n", ["at least one model"]),
+        ("base: trap-base\nmodels: [llama-2-70b, llama-2-70b]\n", ["must differ"]),
+        ("base: trap-base\nregions: [{name: a, vms: {a100-80gb-x8: -2}}]\n", ["negative"]),
+        ("base: trap-base\nregions: [{name: a, vms: {a100: 2}}]\n", ["'a100'", "'a100-80gb-x8'"]),
+        ("base: trap-base\nregions: [{name: a}]\n", ["regions", "vms"]),
+        ("base: trap-base\nbatching: 3\n", ["batching", "expected a mapping"]),
+        ("base: trap-base\nbatching: {max_sequences: 0}\n", ["max_sequences", "at least 1"]),
+        ("base: trap-base\nbatching: {memory_fraction: 1.5}\n", ["memory_fraction"]),
+        ("base: trap-base\nbatching: {max_output_tokens: 100000000}\n", ["no KV memory"]),
+        ("base: trap-base\nlifecycle: {redeploy_s: -1}\n", ["redeploy_s", "at least 0"]),
+        ("base: trap-base\nfaults: {provision_failure: 1.2}\n", ["provision_failure"]),
+        ("base: trap-base\nfaults: {outage_region: mars}\n", ["'mars'", "outage_region", "westus"]),
+        ("base: trap-base\nfaults: {outage_start_s: -5.0}\n", ["outage_start_s"]),
+        ("base: trap-base\nrouting: {spill_threshold: -1}\n", ["spill_threshold"]),
+        ("base: trap-base\nniw: {pull_below: 0.5, pull_two_below: 0.6}\n", ["pull_two_below"]),
+        ("base: trap-base\ndecision_interval_s: 0\n", ["decision_interval_s"]),
+        ("base: trap-base\ndecision_interval_s: 7200\n", ["decision_interval_s"]),
+        ("base: trap-base\nslo_scale: 0.5\n", ["slo_scale"]),
+        ("base: trap-base\nslo_scale: .inf\n", ["slo_scale", "finite"]),
+        ("base: trap-base\npool_split: {batch: -3.0}\n", ["pool_split: batch", "-3.0"]),
+        ("base: trap-base\nniw: {pull_below: 60.0}\n", ["pull_below", "60 %", "60.0"]),
+        ("base: trap-base\nniw: {pull_two_below: -0.1}\n", ["pull_two_below", "-0.1"]),
         (
-            "base: tiny\ntiers: [{name: a-b, objective_s: 1.0}, {name: AB, objective_s: 2.0}]\n",
+            "base: trap-base\nround_trips_s: [[0.0, .inf], [.inf, 0.0]]\n",
+            ["round_trips_s", "finite"],
+        ),
+        (
+            "base: trap-base\ntiers: [{name: a, objective_s: 1.0, target: 95.0}]\n",
+            ["a: target", "95"],
+        ),
+        (
+            "base: trap-base\ntiers: [{name: a, objective_s: 1.0, target: 0.0}]\n",
+            ["a: target", "0.0"],
+        ),
+        ("base: trap-base\ntiers: [{name: '', objective_s: 1.0}]\n", ["tiers", "name", "letter"]),
+        ("base: trap-base\ntiers: [{name: '--', objective_s: 1.0}]\n", ["tiers", "name", "'--'"]),
+        (
+            "base: trap-base\n"
+            "tiers: [{name: a-b, objective_s: 1.0}, {name: AB, objective_s: 2.0}]\n",
             ["'a-b'", "'AB'", "slo_ab"],
         ),
-        ("base: tiny\nregions: [{name: ' ', vms: {a100-80gb-x8: 2}}]\n", ["region", "empty"]),
-        ("base: tiny\nmin_instances: 7\n", ["min_instances", "need 7", "'westus'", "there are 6"]),
+        ("base: trap-base\nregions: [{name: ' ', vms: {a100-80gb-x8: 2}}]\n", ["region", "empty"]),
+        (
+            "base: trap-base\nmin_instances: 7\n",
+            ["min_instances", "need 7", "'westus'", "there are 6"],
+        ),
         (
             "base: hetero-day\nregions: [{name: westus, vms: {a100-80gb-x8: 3, h100-80gb-x8: 4}}]\n"
             "workload: {subset: true}\n",
             ["min_instances: at 2 each", "need 8 VMs", "there are 7"],
         ),
-        ("base: tiny\nmodels: [llama-3.1-70b]\n", ["a100-80gb-x8", "h100x4"]),
-        ("base: tiny\nround_trips_s: [[0.0]]\n", ["round_trips_s"]),
-        ("base: tiny\nround_trips_s: [[0.0, -1.0], [1.0, 0.0]]\n", ["round_trips_s"]),
-        ("base: tiny\nworkload: {scale: 0}\n", ["workload: scale"]),
+        ("base: trap-base\nmodels: [llama-3.1-70b]\n", ["a100-80gb-x8", "h100x4"]),
+        ("base: trap-base\nround_trips_s: [[0.0]]\n", ["round_trips_s"]),
+        ("base: trap-base\nround_trips_s: [[0.0, -1.0], [1.0, 0.0]]\n", ["round_trips_s"]),
+        ("base: trap-base\nworkload: {scale: 0}\n", ["workload: scale"]),
         ("- a\n- b\n", ["expected a mapping"]),
         ("just words\n", ["expected a mapping"]),
         ("", ["expected a mapping"]),
@@ -144,7 +157,7 @@ def test_a_file_of_bytes_or_none_at_all(tmp_path: Path) -> None:
 )
 def test_nan_is_an_error_wherever_it_stands(changes: dict[str, Any]) -> None:
     with pytest.raises(ScenarioError, match="NaN"):
-        load_scenario("tiny").replace(**changes)
+        load_scenario("trap-base").replace(**changes)
 
 
 def test_errors_of_objects_built_in_python() -> None:
@@ -155,7 +168,7 @@ def test_errors_of_objects_built_in_python() -> None:
 
 
 def test_replace_changes_only_what_it_names() -> None:
-    tiny = load_scenario("tiny")
+    tiny = load_scenario("trap-base")
     other = tiny.replace(batching={"mode": "whole_prompt"}, horizon_s=60)
     assert other.batching.mode == "whole_prompt"
     assert other.batching.max_sequences == tiny.batching.max_sequences
@@ -167,8 +180,8 @@ def test_replace_changes_only_what_it_names() -> None:
 
 
 def test_the_hash_is_stable_and_sees_everything() -> None:
-    tiny = load_scenario("tiny")
-    assert tiny.config_hash == load_scenario("tiny").config_hash
+    tiny = load_scenario("trap-base")
+    assert tiny.config_hash == load_scenario("trap-base").config_hash
     assert tiny.config_hash == tiny.replace(horizon_s=3600).config_hash
     assert len(tiny.config_hash) == 12
     others = [
@@ -213,18 +226,19 @@ def test_an_option_at_its_default_is_not_in_the_hash() -> None:
     assert said(Later("a", LaterPart(kept=2))) == said(Whole("a", Part(kept=2)))
     assert said(Later("a", LaterPart(new=0.0))) == {"name": "a", "part": {"new": 0.0}}
     assert plain(Whole("a")) == {"name": "a", "part": {"kept": 1}}
-    tiny = load_scenario("tiny")
+    tiny = load_scenario("trap-base")
     assert tiny.config_hash == stable_hash(said(tiny)) != stable_hash(tiny)
 
 
 def test_the_hash_is_the_same_in_another_process(repository: Path) -> None:
     code = (
-        "from sageserve_env.scenario import load_scenario; print(load_scenario('tiny').config_hash)"
+        "from sageserve_env.scenario import load_scenario\n"
+        "print(load_scenario('trap-base').config_hash)"
     )
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=repository, capture_output=True, text=True, check=True
     )
-    assert done.stdout.strip() == load_scenario("tiny").config_hash
+    assert done.stdout.strip() == load_scenario("trap-base").config_hash
 
 
 @pytest.mark.parametrize("name", list_scenarios())
@@ -323,6 +337,8 @@ def test_no_vm_at_all_holds_everything() -> None:
 def test_a_missing_price_is_said_and_a_missing_spot_price_has_a_default() -> None:
     card = {"name": "mine", "gpus_per_vm": 2, "memory_bytes": 1e11}
     with pytest.raises(ScenarioError, match=r"custom_gpus\[0\]: price_usd_per_hour is missing"):
-        load_scenario("tiny").replace(custom_gpus=[card])
-    scenario = load_scenario("tiny").replace(custom_gpus=[{**card, "price_usd_per_hour": 10.0}])
+        load_scenario("trap-base").replace(custom_gpus=[card])
+    scenario = load_scenario("trap-base").replace(
+        custom_gpus=[{**card, "price_usd_per_hour": 10.0}]
+    )
     assert scenario.custom_gpus[0].spot_price_usd_per_hour == pytest.approx(4.25)

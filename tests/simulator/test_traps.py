@@ -232,7 +232,7 @@ def test_stale_metrics_delay_every_reaction() -> None:
 
 @pytest.mark.compiled
 def test_starving_work_never_pays() -> None:
-    env = gym.make("SageServe-Tiny-v0", scenario="trap-starve", action_mode="structured")
+    env = gym.make("SageServe-Hour-v1", scenario="trap-starve", action_mode="structured")
     returns = {}
     for name, count in (("serve", 3), ("starve", 0), ("stop", -1)):
         env.reset(seed=0)

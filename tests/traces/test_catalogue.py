@@ -45,6 +45,7 @@ def test_names_and_facts() -> None:
         "o365",
         "global",
         "global-flash",
+        "pair",
         "azure-2023-conv",
         "azure-2023-code",
         "mooncake-conversation",

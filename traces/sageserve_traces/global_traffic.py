@@ -13,6 +13,9 @@ The shape of a day, how days differ and how minutes vary are those of the O365 w
   again.
 * Flash crowds (`GLOBAL_FLASH` only): eight a day, each 10 to 30 minutes of 3 to 6 times the
   interactive traffic of one model in one region.
+* `PAIR`: a small service of the same kind, America and Europe and two of the models. Texts are
+  of more equal length, as one application sends them, and it varies more than the sum of many
+  services: levels of days 20 % apart, slow swings of 15 %, one surge of a model and region a day.
 """
 
 from __future__ import annotations
@@ -63,3 +66,27 @@ GLOBAL: Final[Traffic] = dataclasses.replace(
 )
 
 GLOBAL_FLASH: Final[Traffic] = dataclasses.replace(GLOBAL, name="global-flash", flash_per_day=8.0)
+
+PAIR: Final[Traffic] = dataclasses.replace(
+    GLOBAL,
+    name="pair",
+    models=("llama-3.1-70b", "gpt-oss-120b"),
+    regions=("america", "europe"),
+    base_rps=np.array([[5.0, 5.0], [1.0, 1.0]]),
+    diurnal=O365.diurnal[:, [2, 0]],
+    region_shares=np.array([[0.55, 0.45], [0.55, 0.45]]),
+    phase_h=np.array([[0.0, -7.0], [0.0, -7.0]]),
+    noise_sigma=O365.noise_sigma[:, [2, 2]],
+    bursts_per_day=O365.bursts_per_day[:, [2, 2]],
+    burst_max_min=O365.burst_max_min[:, [2, 2]],
+    burst_median=O365.burst_median[:, [2, 2]],
+    burst_sigma=O365.burst_sigma[:, [2, 2]],
+    prompt_mu=np.stack([_log(2500, 1500)] * 2),
+    prompt_sigma=np.full((2, 2), 0.7),
+    prompt_max=10_000,
+    output_mu=np.stack([_log(300, 500)] * 2),
+    output_sigma=np.full((2, 2), 0.7),
+    level_sigma=0.20,
+    slow_sigma=0.15,
+    surges_per_week=7,
+)

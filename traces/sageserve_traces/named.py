@@ -90,6 +90,13 @@ TRACES: Final[dict[str, NamedTrace]] = {
             generated=True,
         ),
         NamedTrace(
+            "pair",
+            "synthetic traffic of a small service, two continents and two models; needs no file",
+            "by seed",
+            "MIT (this project)",
+            generated=True,
+        ),
+        NamedTrace(
             "azure-2023-conv",
             "19,366 requests of a conversation service in 58 minutes, near Poisson",
             "test",

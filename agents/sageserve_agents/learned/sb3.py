@@ -19,7 +19,7 @@ from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecEnv
 from sageserve_agents.base import Agent
 from sageserve_agents.learned.agents import agent_from
 from sageserve_agents.learned.run import Run
-from sageserve_agents.learned.vec import Sb3VecEnv
+from sageserve_env.sb3 import Sb3VecEnv
 from sageserve_env.scenario import Scenario
 from sageserve_env.vector_env import SageServeVectorEnv
 from sageserve_env.wrappers import Multiplier

@@ -1,4 +1,7 @@
-"""`SageServeVectorEnv` as the vector environment of Stable-Baselines3.
+"""`SageServeVectorEnv` as the vector environment of Stable-Baselines3, whose package it needs.
+
+    from sageserve_env.sb3 import make_sb3
+    envs = make_sb3("SageServe-Tiny-v1", num_envs=8, seed=0)
 
 SB3 wants an environment that has ended to be reset within the same step; the last observation is
 then in ``infos[i]["terminal_observation"]``. Environments that end are therefore reset at once,
@@ -16,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from stable_baselines3.common.vec_env import VecEnv
 
+from sageserve_env.registration import IDS
 from sageserve_env.vector_env import SageServeVectorEnv
 from sageserve_env.workload import TRAIN_SEEDS
 from sageserve_env.wrappers import Multiplier
@@ -176,6 +180,18 @@ class Sb3VecEnv(VecEnv):
         if seed is not None:
             self.rng = np.random.default_rng(seed)
         return [seed] * self.num_envs
+
+
+def make_sb3(env_id: str, num_envs: int = 8, seed: int = 0, **keywords: Any) -> Sb3VecEnv:
+    """Return environments of an id, stepped by threads, for Stable-Baselines3.
+
+    Args:
+        env_id: A registered id.
+        num_envs: Number of environments.
+        seed: Of the training seeds that episodes draw.
+        **keywords: Arguments of `SageServeVectorEnv` and `SageServeEnv`.
+    """
+    return Sb3VecEnv(SageServeVectorEnv(num_envs, **{**IDS[env_id], **keywords}), seed)
 
 
 def _row(observation: Any, i: int) -> Any:

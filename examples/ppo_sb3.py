@@ -1,0 +1,117 @@
+"""PPO of Stable-Baselines3 from scratch, in minutes, against the calibrated planner `ilp`.
+
+    python examples/ppo_sb3.py --env SageServe-Tiny-v1 --minutes 5 --seed 0 --output results/ppo
+
+Learns on training seeds, keeps what is best on validation seeds, and plays it and `ilp` on test
+seeds: model.zip and evaluate.json (means over the test seeds) are in the output folder. Nothing of
+the planner is used to learn.
+"""
+
+import argparse
+import json
+import time
+from pathlib import Path
+
+import gymnasium as gym
+import numpy as np
+import torch
+from stable_baselines3 import PPO
+from stable_baselines3.common.callbacks import BaseCallback
+
+import sageserve_env  # noqa: F401
+from sageserve_env.sb3 import make_sb3
+
+VALIDATION = range(1000, 1004)
+FIGURES = ("reward", "cost_usd", "slo_iwf")
+GAMMA = 0.95  # an hour at five minutes a step: what a start decides shows within it
+
+
+class Budget(BaseCallback):
+    """Stops at the end of the time, lets the rate of learning fall, and keeps the best policy."""
+
+    def __init__(self, env_id: str, minutes: float, output: Path) -> None:
+        super().__init__()
+        self.env_id, self.seconds, self.output = env_id, 60.0 * minutes, output
+        self.began, self.looked, self.best = time.perf_counter(), 0.0, -np.inf
+
+    def _on_step(self) -> bool:
+        return self.spent < 1.0
+
+    @property
+    def spent(self) -> float:
+        """Share of the time that has passed."""
+        return (time.perf_counter() - self.began) / self.seconds
+
+    def _on_rollout_start(self) -> None:
+        if self.spent - self.looked > 0.08 and self.spent > 0.3:
+            self.look()
+
+    def _on_training_end(self) -> None:
+        self.look()
+
+    def look(self) -> None:
+        """Play the validation seeds."""
+        self.looked = self.spent
+        means = evaluate(self.model, self.env_id, VALIDATION)
+        print(f"{self.num_timesteps:,} steps: {means}", flush=True)
+        if means["reward"] > self.best:
+            self.best = means["reward"]
+            self.model.save(self.output / "model.zip")
+
+
+def evaluate(model: PPO, env_id: str, seeds: range | list[int]) -> dict[str, float]:
+    """Return mean figures of whole episodes, played side by side without exploration."""
+    envs = gym.make_vec(env_id, num_envs=len(seeds))
+    observation, _ = envs.reset(seed=list(seeds))
+    over = np.zeros(len(seeds), dtype=bool)
+    while not over.any():
+        action, _ = model.predict(observation, deterministic=True)
+        observation, _, _, over, infos = envs.step(action)
+    envs.close()
+    return {name: round(float(np.mean(infos["episode_metrics"][name])), 4) for name in FIGURES}
+
+
+def play_ilp(env_id: str, seeds: list[int]) -> dict[str, float]:
+    """Return the same figures of the calibrated planner."""
+    from sageserve_agents import make_agent, rollout
+
+    env = gym.make(env_id)
+    agent = make_agent("ilp", scenario=env.unwrapped.scenario)
+    rows = [rollout(env, agent, seed).metrics for seed in seeds]
+    return {name: round(float(np.mean([row[name] for row in rows])), 4) for name in FIGURES}
+
+
+def main() -> None:
+    """Learn, evaluate, write."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--env", default="SageServe-Tiny-v1")
+    parser.add_argument("--minutes", type=float, default=5.0)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--test-seeds", default="2000,2001,2002,2003")
+    parser.add_argument("--output", type=Path, default=Path("results/ppo"))
+    args = parser.parse_args()
+    tests = [int(seed) for seed in args.test_seeds.split(",")]
+    args.output.mkdir(parents=True, exist_ok=True)
+    torch.set_num_threads(1)  # the nets are small; the cores are for the simulators
+    budget = Budget(args.env, args.minutes, args.output)
+    model = PPO(
+        "MlpPolicy",
+        make_sb3(args.env, num_envs=16, seed=args.seed),
+        seed=args.seed,
+        device="cpu",
+        n_steps=144,
+        batch_size=576,
+        n_epochs=6,
+        gamma=GAMMA,
+        learning_rate=lambda left: 3e-4 * max(0.1, 1.0 - budget.spent),
+        policy_kwargs={"log_std_init": -1.0},
+    )
+    model.learn(total_timesteps=10**9, callback=budget)
+    result = evaluate(PPO.load(args.output / "model.zip"), args.env, tests)
+    result |= {f"ilp_{name}": value for name, value in play_ilp(args.env, tests).items()}
+    (args.output / "evaluate.json").write_text(json.dumps(result, indent=2) + "\n", "utf-8")
+    print(json.dumps(result))
+
+
+if __name__ == "__main__":
+    main()
