@@ -85,12 +85,22 @@ def forced_trace_seed(options: dict[str, Any] | None) -> int | None:
     return checked_seed(options.get("trace_seed"), "reset: trace_seed")
 
 
-def writable(spec: EnvSpec | None) -> EnvSpec | None:
-    """Return a specification whose arguments ``EnvSpec.to_json`` can write.
+class WritableSpec:
+    """Keeps how Gymnasium made an environment in a form that ``EnvSpec.to_json`` can write.
 
-    Paths become text and arrays lists; the environment takes both forms.
+    Paths become text and arrays lists; the environments take both forms.
     """
-    return None if spec is None else replace(spec, kwargs=_plain(spec.kwargs))
+
+    _spec: EnvSpec | None = None
+
+    @property
+    def spec(self) -> EnvSpec | None:
+        """How Gymnasium made the environment."""
+        return self._spec
+
+    @spec.setter
+    def spec(self, spec: EnvSpec | None) -> None:
+        self._spec = None if spec is None else replace(spec, kwargs=_plain(spec.kwargs))
 
 
 def _plain(value: Any) -> Any:

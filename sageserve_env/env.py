@@ -3,48 +3,47 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
 import numpy as np
-from gymnasium.envs.registration import EnvSpec
 from numpy.typing import NDArray
 
+from sageserve_env.accounts import Accounts
 from sageserve_env.action_modes import make_action_mode
 from sageserve_env.actions import ClusterAction
 from sageserve_env.arguments import (
+    WritableSpec,
     adjusted,
     checked_flag,
     checked_seed,
     forced_trace_seed,
     unknown_keyword_message,
-    writable,
 )
 from sageserve_env.control import decided
 from sageserve_env.entries import default_routing
-from sageserve_env.kernels.buffers import SUMS, build_buffers
-from sageserve_env.kernels.decode import reactive
+from sageserve_env.kernels.buffers import build_buffers
+from sageserve_env.kernels.decode import reactive_targets
 from sageserve_env.kernels.scaling import scale
 from sageserve_env.kernels.step import IN_FORCE, REJECTED, look
 from sageserve_env.kernels.step import step as step_kernel
-from sageserve_env.named import Named
 from sageserve_env.observe import Layout, Observation, Units
-from sageserve_env.render import RENDER_MODES, Renderer
-from sageserve_env.rewards import Change, Reward, Vector, make_reward, vector_of
+from sageserve_env.render import RENDER_MODES, Renderer, checked_mode, warn_of_no_mode
+from sageserve_env.rewards import Reward, Vector, make_reward
 from sageserve_env.scenario import Scenario, load_scenario
 from sageserve_env.simulator.codes import DONE
 from sageserve_env.simulator.feed import Feed
 from sageserve_env.simulator.simulator import Simulator
 from sageserve_env.simulator.survey import read_own
-from sageserve_env.snapshot import EnvSnapshot
+from sageserve_env.snapshot import EnvSnapshot, rebuilt
 from sageserve_env.view import ClusterView
 from sageserve_env.workload import TRAIN_SEEDS, TraceSpec, Workload, Workloads
 from sageserve_traces import DemandSeries, TraceSource
 
 
-class SageServeEnv(gym.Env[Observation, Any]):
+class SageServeEnv(WritableSpec, gym.Env[Observation, Any]):
     """A multi-region, multi-model GPU cluster that serves LLM requests.
 
     ## Description
@@ -180,8 +179,6 @@ class SageServeEnv(gym.Env[Observation, Any]):
         "render_fps": 4,
     }
 
-    _spec: EnvSpec | None = None
-
     def __init__(
         self,
         scenario: str | Path | Scenario = "o365-day",
@@ -205,12 +202,7 @@ class SageServeEnv(gym.Env[Observation, Any]):
         self._keywords: dict[str, Any] = {key: given[key] for key in KEYWORDS}
         for key in unknown:
             raise TypeError(unknown_keyword_message(key, KEYWORDS, "SageServeEnv.__init__()"))
-        if render_mode is not None and render_mode not in RENDER_MODES:
-            raise ValueError(
-                f"render_mode: expected one of {', '.join(RENDER_MODES)} or None, "
-                f"got {render_mode!r}"
-            )
-        self.render_mode = render_mode
+        self.render_mode = checked_mode(render_mode)
         asked = adjusted(load_scenario(scenario), decision_interval_s, horizon_s)
         self._workloads = Workloads(asked, trace, start=start, start_s=start_s)
         self.scenario = self._workloads.scenario
@@ -249,15 +241,10 @@ class SageServeEnv(gym.Env[Observation, Any]):
         self._scaling = self.layout.scaling(self._units)
         self._renderer = Renderer(self.scenario, render_mode) if render_mode else None
         self._interval_s = self.scenario.decision_interval_s
-        self._allowed = [1.0 - tier.target for tier in self.scenario.tiers]
+        self._accounts = Accounts(self.scenario, self.reward)
         self._workload: Workload | None = None
         self._steps = 0
-        self._time_s = 0.0
         self._over = True
-        self._totals: list[float] = []
-        self._total_reward = 0.0
-        self._trace_seed = 0
-        self.metric_names: tuple[str, ...] = ()
 
     # -- step -----------------------------------------------------------------------------------
 
@@ -288,21 +275,14 @@ class SageServeEnv(gym.Env[Observation, Any]):
 
     def _act(self, action: Any) -> None:
         self._require_episode()
-        decision = self._mode.read(action, self._rule)
+        decision = self._mode.read(
+            action, lambda: reactive_targets(self._simulator.state, self._buffers)
+        )
         if decision is None:
             self._advance(self._mode.form)
         else:
             self._simulator.apply(decision)
             self._advance(IN_FORCE)
-
-    def _rule(self) -> NDArray[np.int64]:
-        """Return the targets of the reactive rule, [E, G]; nothing changes."""
-        target = self._simulator.state.target
-        before = target.copy()
-        reactive(self._simulator.state, self._buffers)
-        wanted = target.copy()
-        target[:] = before
-        return wanted
 
     def _advance(self, form: int) -> None:
         """Simulate one step; nearly all of the time is spent in kernels without the GIL."""
@@ -318,69 +298,25 @@ class SageServeEnv(gym.Env[Observation, Any]):
             status = step_kernel(*arrays, IN_FORCE, until_s)
         self._see_own()
         self._steps += 1
-        self._time_s = until_s
         self._over = until_s >= self._workload.horizon_s
 
     def _outcome(self) -> tuple[Observation, Any, bool, bool, dict[str, Any]]:
         """Return what `step` returns, after the simulation of the step."""
-        change = self._change()
-        terms = self.reward.terms(change)
-        value: Any = sum(terms.values())
-        self._total_reward += value
-        budget = 0.0
-        for allowed, good, bad in zip(self._allowed, change.attained, change.missed, strict=True):
-            budget += allowed * (good + bad)
-        info = self._info(terms, self.reward.cost(change), budget)
-        if self.reward.vector:
-            value = vector_of(terms)
+        left = self._simulator.unfinished() if self._over else None
+        change = self._accounts.change(self._buffers.totals.tolist(), left)
+        value = self._accounts.book(change)
+        info = self._info()
         if self._renderer is not None:
             self._renderer.record(self._simulator, change, value)
         observation = self.layout.present(self._scaling.observation)
         return observation, value, False, self._over, info
 
-    def _info(self, terms: Mapping[str, float], cost: float, budget: float) -> dict[str, Any]:
-        """Return the info of a step or a reset: the same keys, arrays and NumPy scalars only."""
-        if set(terms) != set(self.reward.names):
-            raise ValueError(
-                f"reward: terms() gave {', '.join(terms) or 'nothing'}, its names are "
-                f"{', '.join(self.reward.names) or 'none'}"
-            )
-        names = self.metric_names
-        figures = list(self.episode_metrics().values()) if self._over else np.zeros(len(names))
-        info: dict[str, Any] = {
-            "trace_seed": np.int64(self._trace_seed),
-            "reward_terms": Named(self.reward.names, [terms[name] for name in self.reward.names]),
-            "cost": np.float64(cost),
-            "cost_budget": np.float64(budget),
-            "episode_metrics": Named(names, figures),
-        }
+    def _info(self) -> dict[str, Any]:
+        """Return the info of a step or a reset, which have the same keys."""
+        info = self._accounts.info(self.episode_metrics().values() if self._over else None)
         if len(self._mode.decoder.mask):
             info["action_mask"] = self._mode.decoder.mask.copy()
         return info
-
-    def _change(self) -> Change:
-        """Return what the step added to the sums, and at the end what is left undone."""
-        now = self._buffers.totals.tolist()
-        added = [a - b for a, b in zip(now, self._totals, strict=True)]
-        self._totals = now
-        n, k = len(SUMS), len(self._allowed)
-        missed, unfinished_usd = added[n + 3 * k : n + 4 * k], 0.0
-        if self._over:
-            left = self._simulator.unfinished()
-            unfinished_usd = left.work_usd
-            overdue = left.missed.sum(axis=(0, 1)).tolist()
-            missed = [a + b for a, b in zip(missed, overdue, strict=True)]
-        return Change(
-            added[0],
-            added[1],
-            added[2],
-            unfinished_usd,
-            added[n : n + k],
-            added[n + k : n + 2 * k],
-            added[n + 2 * k : n + 3 * k],
-            missed,
-            added[n + 4 * k :],
-        )
 
     # -- reset ----------------------------------------------------------------------------------
 
@@ -405,21 +341,22 @@ class SageServeEnv(gym.Env[Observation, Any]):
         workload = self._workloads.make(trace_seed, self.np_random)
         self._simulator.reset(workload.trace, simulator_seed, offset_s=workload.offset_s)
         self._begin(workload)
-        self._steps, self._time_s, self._over = 0, 0.0, False
-        self._total_reward = 0.0
+        self._steps, self._over = 0, False
         self._look()
-        self._totals = self._buffers.totals.tolist()
-        self._trace_seed = trace_seed
-        self.metric_names = self.metric_names or tuple(self.episode_metrics())
+        self._open_books(trace_seed, self._buffers.totals.tolist())
         if self._renderer is not None:
             self._renderer.start(self._simulator)
-        info = self._info(dict.fromkeys(self.reward.names, 0.0), 0.0, 0.0)
-        return self.layout.present(self._scaling.observation), info
+        return self.layout.present(self._scaling.observation), self._info()
 
     def _begin(self, workload: Workload) -> None:
         """Tell the survey about the calendar of an episode."""
         self._workload = workload
         self._simulator.set_calendar(workload.horizon_s)
+
+    def _open_books(self, trace_seed: int, totals: list[float], reward: float = 0.0) -> None:
+        self._accounts.begin(trace_seed, totals, reward)
+        if not self._accounts.metric_names:
+            self._accounts.metric_names = tuple(self.episode_metrics())
 
     def _look(self) -> None:
         """Fill survey, observation, totals and mask from the state."""
@@ -453,7 +390,12 @@ class SageServeEnv(gym.Env[Observation, Any]):
     def episode_metrics(self) -> dict[str, float | int]:
         """Return the figures of the episode up to now, named as in the result tables."""
         self._require_episode(over=True)
-        return {**self._simulator.episode_metrics(), "reward": self._total_reward}
+        return {**self._simulator.episode_metrics(), "reward": self._accounts.total_reward}
+
+    @property
+    def metric_names(self) -> tuple[str, ...]:
+        """Names of ``info["episode_metrics"]``; empty before the first reset."""
+        return self._accounts.metric_names
 
     @property
     def flat_observation(self) -> NDArray[np.float32]:
@@ -481,23 +423,10 @@ class SageServeEnv(gym.Env[Observation, Any]):
         """Return the demand before time 0 as agents are told it, in bins of a minute."""
         return self.workload.history()
 
-    @property
-    def spec(self) -> EnvSpec | None:
-        """How Gymnasium made the environment; its arguments can be written as JSON."""
-        return self._spec
-
-    @spec.setter
-    def spec(self, spec: EnvSpec | None) -> None:
-        self._spec = writable(spec)
-
     def render(self) -> Any:
         """Return a table (``ansi``) or an image (``rgb_array``), or update the window."""
         if self._renderer is None:
-            if self.spec is not None:
-                gym.logger.warn(
-                    "render was called without a render mode; "
-                    f'make the environment with gym.make("{self.spec.id}", render_mode="ansi")'
-                )
+            warn_of_no_mode(self.spec)
             return None
         self._require_episode(over=True)
         return self._renderer.render(self._simulator)
@@ -517,9 +446,9 @@ class SageServeEnv(gym.Env[Observation, Any]):
             self._simulator.snapshot(),
             self._workload,
             self._steps,
-            list(self._totals),
-            self._total_reward,
-            self._trace_seed,
+            list(self._accounts.totals),
+            self._accounts.total_reward,
+            self._accounts.trace_seed,
             dict(self.np_random.bit_generator.state),
         )
 
@@ -541,14 +470,10 @@ class SageServeEnv(gym.Env[Observation, Any]):
         simulator.restore(snapshot.simulator)
         self._begin(workload)
         self._steps = snapshot.steps
-        self._time_s = simulator.time_s
-        self._over = self._time_s >= workload.horizon_s
-        self._total_reward = snapshot.total_reward
-        self._trace_seed = snapshot.trace_seed
+        self._over = simulator.time_s >= workload.horizon_s
         self.np_random.bit_generator.state = snapshot.random_state
         self._look()
-        self._totals = list(snapshot.totals)
-        self.metric_names = self.metric_names or tuple(self.episode_metrics())
+        self._open_books(snapshot.trace_seed, list(snapshot.totals), snapshot.total_reward)
         return self.layout.present(self._scaling.observation)
 
     def observe_into(self, row: NDArray[np.float32]) -> None:
@@ -559,24 +484,11 @@ class SageServeEnv(gym.Env[Observation, Any]):
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle the arguments and, within an episode, a snapshot."""
         snapshot = None if self._workload is None else self.snapshot()
-        return _rebuild, (type(self), self._keywords, self.spec, snapshot)
+        return rebuilt, (type(self), self._keywords, self.spec, snapshot)
 
     def _require_episode(self, *, over: bool = False) -> None:
         if self._workload is None or (self._over and not over):
             raise gym.error.ResetNeeded("call reset() before step(), and after truncated is True")
-
-
-def _rebuild(
-    cls: Callable[..., SageServeEnv],
-    keywords: dict[str, Any],
-    spec: Any,
-    snapshot: EnvSnapshot | None,
-) -> SageServeEnv:
-    env = cls(**keywords)
-    env.spec = spec
-    if snapshot is not None:
-        env.restore(snapshot)
-    return env
 
 
 KEYWORDS = tuple(

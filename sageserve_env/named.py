@@ -39,7 +39,7 @@ class Named(np.ndarray[Any, np.dtype[np.float64]]):
     def __getitem__(self, key: Any) -> Any:
         """Return what has a name, or what NumPy finds, as a plain array or scalar."""
         plain = np.asarray(self)
-        return plain[..., self._place(key)] if isinstance(key, str) else plain[key]
+        return plain[..., self._place(key)][()] if isinstance(key, str) else plain[key]
 
     def __setitem__(self, key: Any, value: Any) -> None:
         """Set what has a name, or what NumPy finds."""
@@ -65,7 +65,7 @@ class Named(np.ndarray[Any, np.dtype[np.float64]]):
     def values(self) -> list[Any]:
         """Return the value of each name."""
         plain: NDArray[np.float64] = np.asarray(self)
-        return [plain[..., i] for i in range(len(self.names))]
+        return [plain[..., i][()] for i in range(len(self.names))]
 
     def items(self) -> Iterator[tuple[str, Any]]:
         """Return names and values."""

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
+
+from gymnasium.envs.registration import EnvSpec
 
 from sageserve_env.simulator.simulator import Snapshot
 from sageserve_env.workload import Workload
@@ -20,3 +23,17 @@ class EnvSnapshot:
     total_reward: float
     trace_seed: int
     random_state: dict[str, Any]
+
+
+def rebuilt(
+    cls: Callable[..., Any],
+    keywords: dict[str, Any],
+    spec: EnvSpec | None,
+    snapshot: EnvSnapshot | None,
+) -> Any:
+    """Return an environment from what is pickled of it: arguments, within an episode a snapshot."""
+    env = cls(**keywords)
+    env.spec = spec
+    if snapshot is not None:
+        env.restore(snapshot)
+    return env

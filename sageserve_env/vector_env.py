@@ -10,13 +10,12 @@ from typing import Any
 
 import gymnasium as gym
 import numpy as np
-from gymnasium.envs.registration import EnvSpec
 from gymnasium.vector import AutoresetMode
 from gymnasium.vector.utils import batch_space, iterate
 from numpy.typing import NDArray
 
 from sageserve_env.action_modes import element_of
-from sageserve_env.arguments import checked_options, checked_seed, forced_trace_seed, writable
+from sageserve_env.arguments import WritableSpec, checked_options, checked_seed, forced_trace_seed
 from sageserve_env.env import SageServeEnv
 from sageserve_env.named import Named
 from sageserve_env.observe import Observation
@@ -24,7 +23,7 @@ from sageserve_env.observe import Observation
 Result = tuple[Any, Any, bool, bool, dict[str, Any]]
 
 
-class SageServeVectorEnv(gym.vector.VectorEnv[Observation, Any, Any]):
+class SageServeVectorEnv(WritableSpec, gym.vector.VectorEnv[Observation, Any, Any]):
     """N environments with the same arguments, each with its own seed.
 
     Simulation runs in kernels without the GIL, so threads use several cores without the cost of
@@ -54,7 +53,6 @@ class SageServeVectorEnv(gym.vector.VectorEnv[Observation, Any, Any]):
         **SageServeEnv.metadata,
         "autoreset_mode": AutoresetMode.NEXT_STEP,
     }
-    _spec: EnvSpec | None = None
 
     def __init__(
         self,
@@ -292,15 +290,6 @@ class SageServeVectorEnv(gym.vector.VectorEnv[Observation, Any, Any]):
             raise ValueError(f"{name}: expected {self.num_envs} values, got {len(each)}")
         for env, value in zip(self.envs, each, strict=True):
             env.set_wrapper_attr(name, value)
-
-    @property
-    def spec(self) -> EnvSpec | None:
-        """How Gymnasium made the environment; its arguments can be written as JSON."""
-        return self._spec
-
-    @spec.setter
-    def spec(self, spec: EnvSpec | None) -> None:
-        self._spec = writable(spec)
 
     def action_masks(self) -> NDArray[np.bool_]:
         """Return the masks of discrete actions, [num_envs, sum of choices]."""

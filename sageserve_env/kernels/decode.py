@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+from numpy.typing import NDArray
+
 from sageserve_env.forms import (
     CHOICES,
     COUNT,
@@ -136,6 +139,15 @@ def reactive(s: State, b: Buffers) -> None:
                     if s.target[e, g] > 0:
                         s.target[e, g] -= 1
                         break
+
+
+def reactive_targets(s: State, b: Buffers) -> NDArray[np.int64]:
+    """Return the targets of the reactive rule, int64 [E, G]; nothing changes."""
+    before = s.target.copy()
+    reactive(s, b)
+    wanted = s.target.copy()
+    s.target[:] = before
+    return wanted
 
 
 @jit

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import gymnasium as gym
+from gymnasium.envs.registration import EnvSpec
+
 from sageserve_env.render.history import History
 from sageserve_env.render.table import table
 from sageserve_env.rewards import Change
@@ -14,6 +17,28 @@ if TYPE_CHECKING:
     from sageserve_env.simulator.simulator import Simulator
 
 RENDER_MODES = ("ansi", "rgb_array", "human")
+
+
+def checked_mode(mode: str | None) -> str | None:
+    """Return a render mode.
+
+    Raises:
+        ValueError: If it is not one.
+    """
+    if mode is not None and mode not in RENDER_MODES:
+        raise ValueError(
+            f"render_mode: expected one of {', '.join(RENDER_MODES)} or None, got {mode!r}"
+        )
+    return mode
+
+
+def warn_of_no_mode(spec: EnvSpec | None) -> None:
+    """Warn that an environment made by Gymnasium was asked to render without a mode."""
+    if spec is not None:
+        gym.logger.warn(
+            "render was called without a render mode; "
+            f'make the environment with gym.make("{spec.id}", render_mode="ansi")'
+        )
 
 
 class Renderer:
