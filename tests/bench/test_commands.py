@@ -25,6 +25,7 @@ def test_compare_then_verify_then_report(
         "results.csv",
         "summary.json",
         "report.html",
+        "decisions.npz",
         "runs",
     }
     before = (tmp_path / "results.csv").read_bytes()
