@@ -146,7 +146,7 @@ def test_a_file_that_is_no_agent(tmp_path: Path) -> None:
     [
         (r"C:\work\my_agent.py:Mine:margin=0.8", r"C:\work\my_agent.py:Mine", {"margin": "0.8"}),
         ("D:/agents/my_agent.py:Mine", "D:/agents/my_agent.py:Mine", {}),
-        ("/work/my_agent.py:Mine:a=1;b=2", "/work/my_agent.py:Mine", {"a": "1", "b": "2"}),
+        ("/agents/my_agent.py:Mine:a=1;b=2", "/agents/my_agent.py:Mine", {"a": "1", "b": "2"}),
         ("ilp:beta=1", "ilp", {"beta": "1"}),
     ],
 )
