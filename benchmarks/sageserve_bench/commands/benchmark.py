@@ -38,6 +38,8 @@ def benchmark(
 
     found = read_published(results)
     known = [one.name for one in found]
+    if not known:
+        raise UserError(f"{results}: holds no published comparison")
     if unknown := [name for name in names or () if name not in known]:
         raise UserError(f"{unknown[0]!r} is not published; there are {', '.join(known)}")
     chosen = [one for one in found if not names or one.name in names]
