@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import lab
 import sageserve_agents
 import sageserve_bench
 import sageserve_env
 import sageserve_traces
 
-PACKAGES = (sageserve_env, sageserve_agents, sageserve_traces, sageserve_bench)
+PACKAGES = (sageserve_env, sageserve_agents, sageserve_traces, sageserve_bench, lab)
 _MARK = re.compile(r"(?<!\w)\(A[):;]|our assumption")
 _ITEM = re.compile(r"\s*([A-Za-z_][\w.*`]*)( \(.*?\))?: ")
 _OPEN = re.compile(r"(: [^=]*)? = [^=]*[(\[{]$")  # what goes on over several lines
@@ -22,7 +23,7 @@ def assumptions(_: str) -> str:
     lines = ["| module | assumption |", "|---|---|"]
     for package in PACKAGES:
         root = Path(str(package.__file__)).parent
-        for path in sorted(root.rglob("*.py")):
+        for path in sorted(set(root.rglob("*.py")) - {Path(__file__)}):
             module = ".".join(path.relative_to(root.parent).with_suffix("").parts)
             for text in marked(path.read_text(encoding="utf-8").splitlines()):
                 lines.append(f"| `{module}` | {text} |")

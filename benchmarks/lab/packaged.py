@@ -1,6 +1,6 @@
 """The packaged table of profiles, made anew from measurements.
 
-``python -m sageserve_bench.fitting.packaged FILE --output profiles.csv`` fits every model, GPU and
+``python -m lab.packaged FILE --output profiles.csv`` fits every model, GPU and
 engine of the catalogue with enough measurements; ``--held-out`` prints the error on whole cells
 (model, GPU, engine, precision, tensor parallel, prompt, output) that the fit has not seen.
 """
