@@ -11,12 +11,14 @@ from sageserve_agents.demand import HOUR_S, Clock
 from sageserve_env.view import Floats
 from sageserve_traces.trace import DemandSeries
 
-# Rolling-origin backtest behind the quantiles (A): origins every three hours over the last two
-# days, each scored over the coming hour: 16 forecasts, renewed every six hours of new data.
-_BACKTEST_SPAN_S = 48 * HOUR_S
-_BACKTEST_STEP_S = 3 * HOUR_S
-_BACKTEST_AHEAD_S = HOUR_S
+# Rolling-origin backtest behind the quantiles (A): origins every two hours over the last three
+# days, each scored over the coming two hours: 36 forecasts, renewed every six hours of new data.
+_BACKTEST_SPAN_S = 72 * HOUR_S
+_BACKTEST_STEP_S = 2 * HOUR_S
+_BACKTEST_AHEAD_S = 2 * HOUR_S
 _BACKTEST_RENEW_S = 6 * HOUR_S
+# Errors are told apart by horizon up to these ends (A); what lies further has those of the last.
+_HORIZONS_S = (900.0, HOUR_S, _BACKTEST_AHEAD_S)
 # Errors assumed while there is nothing to measure them on (A): the paper's ARIMA has 15-24 % mean
 # error at one minute (docs/sources.md, "Workload").
 _DEFAULT_SIGMA = 0.2
@@ -40,7 +42,7 @@ class Forecaster(ABC):
         self.clock = clock or Clock()
         self._interactive = interactive
         self._history: DemandSeries | None = None
-        self._errors: Floats | None = None  # sorted log errors [N, M, classes]
+        self._errors: list[Floats] | None = None  # log errors by horizon, each [N, M, classes]
         self._errors_until_s = -np.inf
 
     @property
@@ -65,7 +67,8 @@ class Forecaster(ABC):
         Args:
             horizon_bins: Number of bins T.
             quantile: None for the point forecast, else a level in (0, 1); quantiles are the point
-                forecast times those of its relative errors over the coming hour.
+                forecast times those of its relative errors at that horizon in a rolling-origin
+                backtest. So the safety of a plan grows in proportion to the traffic.
 
         Returns:
             Prompt tokens per bin, float64 [T, M, R, K], never negative. Zero if nothing is known.
@@ -78,7 +81,7 @@ class Forecaster(ABC):
         point = np.maximum(self._point(horizon_bins), 0.0)
         if quantile is None or len(self.history) == 0:
             return point
-        scaled: Floats = point * self._factors(quantile)
+        scaled: Floats = point * self._factors(horizon_bins, quantile)
         return scaled
 
     def _refit(self) -> None:
@@ -99,41 +102,53 @@ class Forecaster(ABC):
         mask = np.asarray(self._interactive, dtype=bool)
         return [m for m in (mask, ~mask) if m.any()]
 
-    def _factors(self, quantile: float) -> Floats:
-        """Return what the point forecast is multiplied by, [1, M, 1, K]."""
+    def _factors(self, horizon_bins: int, quantile: float) -> Floats:
+        """Return what the point forecast is multiplied by, [T, M, 1, K]."""
         history = self.history
         if self._errors is None or history.end_s - self._errors_until_s >= _BACKTEST_RENEW_S:
             self._errors = self._backtest()
             self._errors_until_s = history.end_s
         m, k = history.prompt_tokens.shape[1], history.prompt_tokens.shape[3]
-        factors = np.ones((1, m, 1, k))
-        if self._errors.shape[0] < 20:
+        factors = np.ones((horizon_bins, m, 1, k))
+        if not self._errors or min(len(errors) for errors in self._errors) < 20:
             from statistics import NormalDist
 
             factors *= np.exp(_DEFAULT_SIGMA * NormalDist().inv_cdf(quantile))
             return factors
-        levels = np.exp(np.quantile(self._errors, quantile, axis=0))  # [M, classes]
-        for c, mask in enumerate(self.tier_classes()):
-            factors[0, :, 0, :] = np.where(mask[None, :], levels[:, c : c + 1], factors[0, :, 0, :])
+        classes = self.tier_classes()
+        for errors, bins in zip(self._errors, self._horizons(), strict=True):
+            levels = np.exp(np.quantile(errors, quantile, axis=0))  # [M, classes]
+            for c, mask in enumerate(classes):
+                factors[bins, :, 0, :] = np.where(
+                    mask, levels[:, c : c + 1], factors[bins, :, 0, :]
+                )
         return factors
 
-    def _backtest(self) -> Floats:
-        """Return log(actual / predicted) per bin, pooled over regions, [N, M, classes]."""
+    def _horizons(self) -> list[slice]:
+        """Return the bins of each horizon that errors are told apart by; the last is open."""
+        ends = [max(1, round(end_s / self.history.bin_s)) for end_s in _HORIZONS_S]
+        ends = list(dict.fromkeys(ends))
+        starts = [0, *ends[:-1]]
+        return [slice(a, b) for a, b in zip(starts, [*ends[:-1], None], strict=True)]
+
+    def _backtest(self) -> list[Floats]:
+        """Return log(actual / predicted) per bin, pooled over regions; empty without a backtest."""
         history = self.history
-        classes = self.tier_classes()
-        m = history.prompt_tokens.shape[1]
-        found: list[Floats] = []
-        if self.cheap_backtest:
-            ahead = max(1, round(_BACKTEST_AHEAD_S / history.bin_s))
-            step = max(1, round(_BACKTEST_STEP_S / history.bin_s))
-            first = max(len(history) - round(_BACKTEST_SPAN_S / history.bin_s), step)
-            probe = self._fresh()
-            for origin in range(first, len(history) - ahead + 1, step):
-                probe.fit(head(history, origin))
-                predicted = np.maximum(probe._point(ahead), 0.0)
-                actual = history.prompt_tokens[origin : origin + ahead]
-                found.append(_log_errors(actual, predicted, classes))
-        return np.concatenate(found) if found else np.zeros((0, m, len(classes)))
+        if not self.cheap_backtest:
+            return []
+        classes, horizons = self.tier_classes(), self._horizons()
+        found: list[list[Floats]] = [[] for _ in horizons]
+        ahead = max(1, round(_BACKTEST_AHEAD_S / history.bin_s))
+        step = max(1, round(_BACKTEST_STEP_S / history.bin_s))
+        first = max(len(history) - round(_BACKTEST_SPAN_S / history.bin_s), step)
+        probe = self._fresh()
+        for origin in range(first, len(history) - ahead + 1, step):
+            probe.fit(head(history, origin))
+            predicted = np.maximum(probe._point(ahead), 0.0)
+            errors = _log_errors(history.prompt_tokens[origin : origin + ahead], predicted, classes)
+            for rows, bins in zip(found, horizons, strict=True):
+                rows.append(errors[bins])
+        return [np.concatenate(rows) for rows in found] if found[0] else []
 
     def _fresh(self) -> Forecaster:
         """Return an unfitted forecaster with the same settings."""
