@@ -77,6 +77,7 @@ def calibrate(
     knob: ServiceKnob | None = None,
     tolerance: float = 0.01,
     max_probes: int = 10,
+    margin: float = 0.0,
 ) -> Calibration:
     """Turn an agent's service knob to the lowest cost at which it attains the service.
 
@@ -89,6 +90,7 @@ def calibrate(
         knob: What to turn; default the agent's own. Any numeric option will do.
         tolerance: Relative accuracy of the knob.
         max_probes: Settings tried at most.
+        margin: Margin of the service to aim at (`Targets.margin`), so that other days attain too.
 
     Raises:
         ValueError: If the agent has no service knob and none is given.
@@ -96,22 +98,25 @@ def calibrate(
     turned = knob or service_knob(agent)
     tried: dict[float, Probe] = {}
 
-    def margin(position: float) -> float:
+    def beyond(position: float) -> float:
         value = float(f"{turned.at(position):.4g}")
         if value not in tried:
             tried[value] = prober(with_options(agent, {turned.option: value}))
-        return tried[value].margin
+        return tried[value].margin - margin
 
     span = abs(math.log(turned.generous / turned.stingy)) if turned.log else 1.0
     search(
-        margin,
+        beyond,
         start=position_of(turned, _present(agent, turned)),
         tolerance=tolerance / span,
         max_probes=max_probes,
     )
     good = {value: probe for value, probe in tried.items() if probe.attains}
-    if good:
-        value = min(good, key=lambda v: good[v].cost_usd)
+    safe = {value: probe for value, probe in good.items() if probe.margin >= margin}
+    if safe:
+        value = min(safe, key=lambda v: safe[v].cost_usd)
+    elif good:
+        value = max(good, key=lambda v: good[v].margin)
     else:
         value = max(tried, key=lambda v: tried[v].margin)
     return Calibration(agent, turned, value, tried[value], tuple(tried.values()))

@@ -120,6 +120,12 @@ def with_options(spec: str, options: Mapping[str, object]) -> str:
     return f"{name}:{tail}" if tail else name
 
 
+def uncalibrated(spec: str) -> str:
+    """Return a specification that does without calibrated options unless it says otherwise."""
+    given = parse_spec(spec)[1]
+    return spec if "calibrated" in given else with_options(spec, {"calibrated": "no"})
+
+
 def shown_value(value: object) -> str:
     """Return an option as text; four digits are as many as a search can tell apart."""
     return f"{value:.4g}" if isinstance(value, float) else str(value)

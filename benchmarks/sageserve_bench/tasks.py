@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
+import json
 import pickle
 import re
 from collections.abc import Sequence
@@ -12,7 +13,13 @@ from pathlib import Path, PureWindowsPath
 
 from sageserve_agents import Agent, make_agent
 from sageserve_agents.learned import checkpoint
-from sageserve_agents.registry import is_file, parse_spec, split_file
+from sageserve_agents.registry import (
+    calibrated_options,
+    is_calibrated,
+    is_file,
+    parse_spec,
+    split_file,
+)
 from sageserve_bench.agent_files import expand
 from sageserve_bench.errors import UserError
 from sageserve_bench.versions import code_hash
@@ -56,7 +63,7 @@ class Task:
         """Return the name of the run's folder, which changes with everything that matters."""
         parts = [
             self.agent_label,
-            _agent_content(self.agent),
+            _agent_content(self.agent, self.scenario),
             workload.scenario.config_hash,
             workload.trace.content_hash,
             self.seed,
@@ -78,17 +85,22 @@ def agent_label(agent: str | Agent) -> str:
     return f"{name}:{tail}" if tail else name
 
 
-def _agent_content(agent: str | Agent) -> str:
-    """Return what a label does not say: a user's file, a checkpoint, the options of an object."""
+def _agent_content(agent: str | Agent, scenario: Scenario) -> str:
+    """Return what a label does not say.
+
+    That is a user's file, a checkpoint, calibrated options, the options of an object.
+    """
     if isinstance(agent, str):
         name, options = parse_spec(agent)
         if is_file(name):
             return _sha([Path(split_file(name)[0]).expanduser()])
+        shipped = calibrated_options(name, scenario) if is_calibrated(agent, scenario) else {}
+        known = json.dumps(shipped, sort_keys=True) if shipped else ""
         try:
-            folder = checkpoint.find(str(options.get("checkpoint", name)))
+            folder = checkpoint.find(str({**shipped, **options}.get("checkpoint", name)))
         except ValueError:  # an agent without one
-            return ""
-        return _sha([folder / checkpoint.CARD, folder / checkpoint.WEIGHTS])
+            return known
+        return known + _sha([folder / checkpoint.CARD, folder / checkpoint.WEIGHTS])
     try:
         return hashlib.sha256(pickle.dumps(agent)).hexdigest()
     except (pickle.PicklingError, TypeError, AttributeError) as error:

@@ -25,7 +25,7 @@ from sageserve_agents.parameters import Choice, Range, ServiceKnob
 from sageserve_agents.registry import agent_class, parse_spec
 from sageserve_bench.calibration import Calibration, calibrate, position_of, service_knob
 from sageserve_bench.errors import UserError
-from sageserve_bench.probing import Probe, Prober, with_options
+from sageserve_bench.probing import Probe, Prober, uncalibrated, with_options
 
 if TYPE_CHECKING:
     import optuna
@@ -109,6 +109,7 @@ def tune(agent: str, prober: Prober, budget: int, *, sampler_seed: int = 0) -> T
     Raises:
         UserError: If the agent has nothing to tune or the budget is too small.
     """
+    agent = uncalibrated(agent)
     knob = service_knob(agent)
     name, given = parse_spec(agent)
     space = {k: v for k, v in agent_class(name).tunable.items() if k not in given}

@@ -11,6 +11,7 @@ from pathlib import Path
 import sageserve_agents
 import sageserve_env
 import sageserve_traces
+from sageserve_agents import calibrated
 from sageserve_agents.learned import checkpoint
 
 PACKAGES = ("sageserve-env", "numpy", "numba", "gymnasium", "pulp", "highspy", "pandas")
@@ -31,8 +32,8 @@ def versions() -> dict[str, str]:
 def code_hash() -> str:
     """Return 12 digits that name the code that decides about results.
 
-    A row of older code is not taken for a finished one when a comparison resumes. Checkpoints count
-    for the agents that use them only.
+    A row of older code is not taken for a finished one when a comparison resumes. Checkpoints and
+    calibrated options count for the agents that use them only.
     """
     packages = (sageserve_env, sageserve_agents, sageserve_traces)
     roots = [Path(str(package.__file__)).parent for package in packages]
@@ -40,7 +41,7 @@ def code_hash() -> str:
         (root, path)
         for root in roots
         for path in root.rglob("*")
-        if path.is_file() and checkpoint.SHIPPED not in path.parents
+        if path.is_file() and not {checkpoint.SHIPPED, calibrated.FOLDER} & {*path.parents}
     ]
     own = Path(__file__).parent
     files += [(own, own / name) for name in ("episode.py", "workload.py", "rows.py")]

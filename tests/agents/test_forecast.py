@@ -197,3 +197,23 @@ def test_arima_without_statsmodels(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(builtins, "__import__", no_statsmodels)
     with pytest.raises(ImportError, match=r"sageserve-env\[forecast\]"):
         make_forecaster("arima")
+
+
+def test_the_safety_of_a_quantile_grows_with_the_traffic_and_with_the_horizon() -> None:
+    """Demand wanders: its relative error grows with the horizon and not with its scale."""
+    rng = np.random.default_rng(5)
+    bins = 8 * 288
+    wander = np.zeros(bins)
+    for i in range(1, bins):
+        wander[i] = 0.98 * wander[i - 1] + 0.06 * rng.normal()
+    level = np.exp(wander)[:, None, None, None] * np.ones((1, 1, 2, 3))
+    scenario = scenario_of("trap-base")
+    factors = []
+    for scale in (1e5, 4e5):
+        forecaster = make_forecaster("seasonal-naive", Clock(2.0))
+        forecaster.fit(history_of(scenario, scale * level, 300.0))
+        point, high = forecaster.predict(24), forecaster.predict(24, 0.9)
+        factors.append((high / point)[:, 0, 0, 0])
+    assert factors[0] == pytest.approx(factors[1], rel=0.01)
+    near, middle, far = factors[0][0], factors[0][6], factors[0][20]
+    assert 1.0 < near < middle < far

@@ -100,7 +100,7 @@ def test_the_reserve_of_batch_work_follows_its_objective() -> None:
 def test_shipped_options_are_the_defaults_on_their_scenario(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "tiny.yaml").write_text("agents:\n  ilp: {rho: 0.77, beyond: 2}\n")
+    (tmp_path / "trap-base.yaml").write_text("agents:\n  ilp: {rho: 0.77, beyond: 2}\n")
     monkeypatch.setattr(calibrated, "FOLDER", tmp_path)
     calibrated.calibrated.cache_clear()
     scenario = load_scenario("trap-base")

@@ -8,6 +8,7 @@ from typing import ClassVar
 from sageserve_agents.options import When, option
 from sageserve_agents.parameters import Range, ServiceKnob, Tunable
 from sageserve_agents.planner.hourly import HourlyOptions, HourlyPlanner
+from sageserve_agents.planner.options import UNCERTAIN
 from sageserve_agents.planner.refine import Refinement, refine
 from sageserve_env.view import ClusterView, Ints
 
@@ -31,7 +32,8 @@ class IlpOptions(HourlyOptions):
             LT-U: in below 0.3; 1 or more never waits).
     """
 
-    beta: float = option(1.5, low=0, when=_SAFE)
+    quantile: float | None = option(0.8, above=0, below=1, when=UNCERTAIN)
+    beta: float = option(0.5, low=0, when=_SAFE)
     rho: float = option(1.1, above=0)
     refine: bool = True
     beyond: float = option(5.0, above=0, when=_REFINED)
@@ -52,6 +54,7 @@ class Ilp(HourlyPlanner[IlpOptions]):
     name = "ilp"
     options_type = IlpOptions
     tunable: ClassVar[Tunable] = {
+        "quantile": Range(0.5, 0.98),
         "beta": Range(0.0, 3.0),
         "rho": Range(0.6, 1.4),
         "level": Range(0.5, 1.0),

@@ -28,7 +28,9 @@ class ForecastOptions(StackOptions):
         forecaster: Name of the forecaster.
         quantile: Quantile of the forecast to plan on; None plans on the point forecast.
         bin_s: Bins of the forecast.
-        beta: Safety of square-root staffing (docs/sources.md, "First simulations": 1.5).
+        beta: Safety of square-root staffing, against the chance of arrivals (docs/sources.md,
+            "First simulations": 1.5 where the forecast has no quantile, whose error grows in
+            proportion to the load).
         rho: Share of theta that is planned; above 1 where the staffing already has the safety
             (defaults: tuned on validation seeds 1000-1001 of ``o365-day`` to about 95 %).
         niw_buffer: Share of the last hour's NIW that is planned for (A: 10 %).

@@ -11,7 +11,7 @@ from sageserve_agents.options import option
 from sageserve_agents.parameters import Range, ServiceKnob, Tunable
 from sageserve_agents.planner import requirements as need
 from sageserve_agents.planner.forecasting import ForecastingAgent
-from sageserve_agents.planner.options import TrustOptions
+from sageserve_agents.planner.options import UNCERTAIN, TrustOptions
 from sageserve_agents.rule import wake
 from sageserve_env.view import ClusterView, Floats, Ints
 
@@ -25,6 +25,8 @@ class StaffingOptions(TrustOptions):
         hold_s: A scale-in waits until it has been wanted for this long (A).
     """
 
+    quantile: float | None = option(0.8, above=0, below=1, when=UNCERTAIN)
+    beta: float = option(0.5, low=0)
     period_s: float = option(300.0, above=0)
     hold_s: float = option(900.0, low=0)
 
@@ -39,6 +41,7 @@ class Staffing(ForecastingAgent[StaffingOptions]):
     name = "staffing"
     options_type = StaffingOptions
     tunable: ClassVar[Tunable] = {
+        "quantile": Range(0.5, 0.98),
         "beta": Range(0.0, 3.0),
         "rho": Range(0.6, 1.4),
         "hold_s": Range(300.0, 3600.0, "log"),

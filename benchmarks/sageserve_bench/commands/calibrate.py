@@ -51,22 +51,38 @@ def calibrate(
     ray_address: Annotated[
         str | None, typer.Option(help="Ray cluster to use; auto finds a running one.")
     ] = None,
+    margin: Annotated[
+        float,
+        typer.Option(help="Logarithm of misses allowed over misses to aim at; 0 attains exactly."),
+    ] = 0.0,
+    settings: Annotated[
+        int,
+        typer.Option(min=1, help="Settings of other options that each agent may try."),
+    ] = 1,
+    search_seeds: Annotated[
+        int, typer.Option(min=1, help="Of the seeds, those on which settings are compared.")
+    ] = 2,
+    ship: Annotated[
+        bool,
+        typer.Option(help="Write what attains into the package's options for this scenario."),
+    ] = False,
     output: Annotated[Path, typer.Option("--output", "-o", help="JSON file to write.")] = Path(
         "results/calibrated.json"
     ),
 ) -> int:
     """Find the lowest cost at which each agent attains the service targets.
 
-    The targets: 95 % of IW-F and IW-N within objective, 99.9 % of NIW, no model below 90 %, at most
-    0.5 % unfinished, on average over the seeds. `compare --agents @FILE` runs what was found.
+    The targets: those of the scenario's tiers, no model below 90 %, at most
+    0.5 % unfinished, on average over the seeds. `compare --agents @FILE` runs what was found. With
+    `--ship` it becomes what the agents are on this scenario by default.
     """
     from rich.console import Console
 
-    from sageserve_bench.calibration import calibrate as calibrate_agent
     from sageserve_bench.calibration import parse_knob
     from sageserve_bench.pools import Backend, session
     from sageserve_bench.records import header, shown_command
     from sageserve_bench.rows import write_json
+    from sageserve_bench.shipping import calibrate_settings, write_shipped
     from sageserve_bench.tasks import agent_label, check_agents, split_agents
 
     turned = None if knob is None else parse_knob(knob)
@@ -90,6 +106,10 @@ def calibrate(
             "seed-list": seed_list,
             "knob": knob,
             "probes": probes,
+            "margin": margin or None,
+            "settings": settings if settings > 1 else None,
+            "search-seeds": search_seeds if settings > 1 else None,
+            "ship": ship or None,
             "output": output,
         },
     )
@@ -97,13 +117,25 @@ def calibrate(
     prober.told = lambda line: console.print(f"  {line}", markup=False, highlight=False)
     records: dict[str, Any] = {}
     found: list[Calibration] = []
+    files: set[str] = set()
     with session(chosen):
         for number, spec in enumerate(specs, 1):
             console.print(f"{number}/{len(specs)} {spec}", markup=False, highlight=False)
-            found.append(calibrate_agent(spec, prober, knob=turned, max_probes=probes))
-            records[agent_label(spec)] = found[-1].to_dict()
+            one = calibrate_settings(
+                spec,
+                prober,
+                settings,
+                search_seeds,
+                knob=turned,
+                max_probes=probes,
+                margin=margin,
+            )
+            found.append(one)
+            records[agent_label(spec)] = one.to_dict()
             write_json(output, {**header(prober, shown), "agents": records})
-    show_calibrations(found, [str(output)])
+            if ship and one.attains:
+                files.add(str(write_shipped(prober.scenario.name, one, prober.seeds)))
+    show_calibrations(found, [str(output), *sorted(files)])
     return 0
 
 
