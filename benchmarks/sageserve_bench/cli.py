@@ -26,6 +26,7 @@ COMMANDS = {
     "run": "Run one agent on one trace, with live progress.",
     "compare": "Compare agents on identical traces and seeds.",
     "evaluate": "Score one policy file against the calibrated planner.",
+    "plan-capacity": "Say how many GPUs your own traffic needs.",
     "plan": "Make one ILP plan for a forecast and explain it.",
     "calibrate": "Set agents to equal service, each at its lowest cost.",
     "tune": "Tune an agent's options on the validation split.",
@@ -67,7 +68,7 @@ class LazyGroup(typer.core.TyperGroup):
     def __init__(self, **attributes: Any) -> None:
         super().__init__(**attributes)
         for name, help_text in COMMANDS.items():
-            if importlib.util.find_spec(f"sageserve_bench.commands.{name}") is not None:
+            if importlib.util.find_spec(f"sageserve_bench.commands.{_module(name)}") is not None:
                 self.commands[name] = typer.core.TyperCommand(name, help=help_text)
 
     def resolve_command(self, ctx: Any, args: list[str]) -> tuple[Any, Any, list[str]]:
@@ -85,16 +86,22 @@ def load_command(name: str) -> Any:
         UserError: If the command needs an extra that is not installed.
         TypeError: If the module holds no command of that name.
     """
-    module = importlib.import_module(f"sageserve_bench.commands.{name}")
-    group = getattr(module, f"{name}_app", None)
+    word = _module(name)
+    module = importlib.import_module(f"sageserve_bench.commands.{word}")
+    group = getattr(module, f"{word}_app", None)
     if group is not None:
         return typer.main.get_command(group)
-    function = getattr(module, f"{name}_command", None) or getattr(module, name, None)
+    function = getattr(module, f"{word}_command", None) or getattr(module, word, None)
     if function is None:
-        raise TypeError(f"{module.__name__} defines neither {name}, {name}_command nor {name}_app")
+        raise TypeError(f"{module.__name__} defines neither {word}, {word}_command nor {word}_app")
     application = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
     application.command(name)(function)
     return typer.main.get_command(application)
+
+
+def _module(name: str) -> str:
+    """Return the module of a command: ``plan_capacity`` for ``plan-capacity``."""
+    return name.replace("-", "_")
 
 
 app = typer.Typer(
