@@ -123,7 +123,7 @@ def test_the_bound_by_hand() -> None:
 
 
 def test_a_fixed_fleet_goes_where_the_load_is() -> None:
-    scenario = load_scenario("tiny")
+    scenario = load_scenario("trap-base")
     agent = Fixed(40, np.array([[3.0, 1.0]]))  # five VMs of eight GPUs
     agent.reset(scenario, 0, None)  # type: ignore[arg-type]
     counts = agent._instances[:, 0]

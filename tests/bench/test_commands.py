@@ -27,7 +27,6 @@ def test_compare_then_verify_then_report(
         "report.html",
         "decisions.npz",
         "runs",
-        "decisions.npz",
     }
     before = (tmp_path / "results.csv").read_bytes()
     assert cli.run(words) == 0
