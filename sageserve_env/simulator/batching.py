@@ -5,7 +5,8 @@ advances k tokens and at most one prompt advances k full chunks. Iteration j of 
 ``base + j growth`` seconds (growth from the context that each iteration adds), so k iterations take
 ``k base + growth k (k - 1) / 2``: one event stands for many iterations. A run ends when the first
 sequence or the prompt ends, when KV memory would run out, or at the next iteration boundary after
-an arrival that may change the batch.
+an arrival that may change the batch. The last, smaller chunk of a prompt that is alone belongs to
+its run until another request may share that iteration.
 """
 
 from __future__ import annotations
@@ -198,6 +199,21 @@ def start_run(s: State, v: int, now_s: float) -> None:
 
 
 @hot
+def _with_prompts_s(
+    s: State, p: int, tokens: int, interaction: float, n: int, context: int
+) -> float:
+    """One iteration of ``tokens`` prompt tokens and ``n`` decodes, without overhead."""
+    if s.config[0].mixed_factor > 0.0 and n > 0:
+        return float(s.config[0].mixed_factor * prefill_s(s, p, float(tokens + n)))
+    if s.profile[p].pass_points > 0:
+        return float(pass_s(s, p, float(tokens), n, float(context)) + interaction)
+    seconds = prefill_s(s, p, float(tokens)) + interaction
+    if n > 0:
+        seconds += decode_share_s(s, p, n, float(context))
+    return float(seconds)
+
+
+@hot
 def _time_run(
     s: State, v: int, now_s: float, tokens: int, prompts: int, interaction: float, last: int
 ) -> None:
@@ -211,23 +227,15 @@ def _time_run(
     decodes = n > 0
     if tokens > 0:
         decodes = decodes and c.mode != PREFILL_FIRST
-        if c.mixed_factor > 0.0 and decodes:
-            base = c.mixed_factor * prefill_s(s, vm.profile, float(tokens + n))
-        else:
-            if profile.pass_points > 0:
-                decoding = n if decodes else 0
-                context = float(vm.context_tokens) if decodes else 0.0
-                base = pass_s(s, vm.profile, float(tokens), decoding, context) + interaction
-            else:
-                base = prefill_s(s, vm.profile, float(tokens)) + interaction
-                if decodes:
-                    base += decode_share_s(s, vm.profile, n, float(vm.context_tokens))
-            if prompts == 1 and profile.prefill_points == 0 and c.mixed_factor == 0.0:
-                request = s.request[last]
-                iterations = max(1, (request.target - request.prefilled) // tokens)
-                growth = 2.0 * profile.c * tokens * tokens
-                if decodes:
-                    growth += profile.f * n
+        decoding = n if decodes else 0
+        context = vm.context_tokens if decodes else 0
+        base = _with_prompts_s(s, vm.profile, tokens, interaction, decoding, context)
+        if prompts == 1 and profile.prefill_points == 0 and c.mixed_factor == 0.0:
+            request = s.request[last]
+            iterations = max(1, (request.target - request.prefilled) // tokens)
+            growth = 2.0 * profile.c * tokens * tokens
+            if decodes:
+                growth += profile.f * n
     elif n > 0:
         base = decode_s(s, vm.profile, n, float(vm.context_tokens))
         growth = profile.f * n
@@ -251,10 +259,54 @@ def _time_run(
     vm.run_booked = 0
     if n > 0:  # what the end of the run will read
         prefetch(s.request, vm.first_item & SLOT_MASK, 0)
+        prefetch(s.request, vm.first_item & SLOT_MASK, LINE_BYTES)
     if vm.wait_head != NONE:
         prefetch(s.request, vm.wait_head, 0)
         prefetch(s.request, vm.wait_head, LINE_BYTES)
-    schedule(s, v, now_s + run_time_s(base, growth, iterations))
+    end_s = now_s + run_time_s(base, growth, iterations)
+    if prompts == 1 and vm.n_prefilling == 1 and vm.wait_head == NONE:
+        end_s += _last_chunk_s(s, v, tokens)
+    schedule(s, v, end_s)
+
+
+@jit
+def _last_chunk_s(s: State, v: int, tokens: int) -> float:
+    """Append the last, smaller chunk of the only prompt of VM ``v`` to its run; return its time.
+
+    That is done where the batch would be the same with an event in between: nobody waits for the
+    rest of the budget, no sequence ends and memory suffices. ``tokens`` is the size of the others.
+    """
+    c = s.config[0]
+    vm = s.vm[v]
+    request = s.request[vm.pre_head]
+    before = vm.run_iterations
+    done = request.prefilled + tokens * before
+    rest = request.target - done
+    if rest <= 0 or rest >= tokens:
+        return 0.0
+    n, context = 0, 0
+    if vm.run_decodes == 1:
+        n = vm.n_running
+        context = vm.context_tokens + n * before
+        if (vm.first_item >> SLOT_BITS) - vm.iteration <= before:
+            return 0.0
+        if c.growth == 1 and vm.kv_capacity - vm.kv_used < n * (before + 1):
+            return 0.0
+    vm.run_tail = 1
+    interaction = chunk_interaction_s(s, vm.profile, float(done), float(rest))
+    seconds = _with_prompts_s(s, vm.profile, rest, interaction, n, context)
+    return float((seconds + c.overhead_s) * vm.slow)
+
+
+@hot
+def part_last_chunk(s: State, v: int, now_s: float) -> None:
+    """Give the last chunk of the run of VM ``v`` an event of its own if it has not begun."""
+    vm = s.vm[v]
+    if vm.run_tail == 1:
+        begin_s = vm.run_start_s + run_time_s(vm.run_base_s, vm.run_growth_s, vm.run_iterations)
+        if now_s < begin_s:
+            vm.run_tail = 0
+            schedule(s, v, begin_s)
 
 
 @jit
@@ -313,7 +365,7 @@ def _finish_prefill(s: State, v: int, i: int, now_s: float) -> None:
 def end_run(s: State, v: int, now_s: float) -> None:
     """Book the iterations of the run of VM ``v`` that ends now."""
     vm = s.vm[v]
-    k = vm.run_iterations
+    k = vm.run_iterations + vm.run_tail
     if vm.run_decodes == 1:
         vm.iteration += k
         vm.context_tokens += vm.n_running * k
@@ -330,6 +382,8 @@ def end_run(s: State, v: int, now_s: float) -> None:
         request = s.request[i]
         after = request.next
         done = request.chunk * (k - vm.run_booked)
+        if vm.run_tail == 1:
+            done = request.target - request.prefilled
         request.chunk = 0
         request.prefilled += done
         vm.queued_tokens -= done
@@ -337,6 +391,7 @@ def end_run(s: State, v: int, now_s: float) -> None:
             _finish_prefill(s, v, i, now_s)
         i = after
     vm.run_iterations = 0
+    vm.run_tail = 0
     vm.run_booked = 0
     vm.run_prompts = 0
 
@@ -370,8 +425,10 @@ def enqueue(s: State, v: int, i: int, now_s: float) -> None:
     vm.pending_tokens += request.target + 1
     if vm.run_iterations == 0:
         start_run(s, v, now_s)
-    elif vm.run_iterations > 1 and vm.wait_head == i and _may_join(s, v, i):
-        cut_run(s, v, now_s)
+    else:
+        part_last_chunk(s, v, now_s)
+        if vm.run_iterations > 1 and vm.wait_head == i and _may_join(s, v, i):
+            cut_run(s, v, now_s)
     settle(s, v, kv_before, queued_before)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sageserve_env.simulator._jit import jit
-from sageserve_env.simulator.batching import cut_run
+from sageserve_env.simulator.batching import cut_run, part_last_chunk
 from sageserve_env.simulator.codes import (
     ACTIVE,
     COLD,
@@ -40,9 +40,10 @@ def lose_work(s: State, v: int, now_s: float) -> None:
     """
     vm = s.vm[v]
     if vm.run_iterations > 0:
+        part_last_chunk(s, v, now_s)
         cut_run(s, v, now_s)  # ends at the first boundary after now: one iteration too many
         if vm.run_decodes == 1:
-            vm.iteration += vm.run_iterations - 1
+            vm.iteration += vm.run_iterations + vm.run_tail - 1
     for j in range(vm.n_running):
         item = s.ends[v, j]
         i = item & SLOT_MASK
@@ -65,6 +66,7 @@ def lose_work(s: State, v: int, now_s: float) -> None:
     vm.queued_tokens = 0
     vm.pending_tokens = 0
     vm.run_iterations = 0
+    vm.run_tail = 0
     vm.run_booked = 0
     vm.run_prompts = 0
 

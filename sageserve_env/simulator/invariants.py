@@ -134,7 +134,7 @@ def _instance(s: State, v: int) -> None:
     _require(kv == int(vm["kv_used"]), "KV tokens add up")
     _require(0 <= kv <= max(0, int(vm["kv_capacity"])), "KV use is within capacity")
     _require(len(running) + len(prefilling) <= c["max_sequences"], "batch is within its limit")
-    booked, planned = int(vm["run_booked"]), int(vm["run_iterations"])
+    booked, planned = int(vm["run_booked"]), int(vm["run_iterations"]) + int(vm["run_tail"])
     _require(booked == 0 or booked < planned, "a run is booked in advance only up to its end")
     busy = bool(len(running) or prefilling)
     late = c["late_reserve"] == 1

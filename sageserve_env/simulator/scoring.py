@@ -76,7 +76,7 @@ def least_score(s: State, v: int) -> int:
     That is its score with all but the last chunk of a long prompt done.
     """
     vm = s.vm[v]
-    early = vm.run_iterations - 1 - vm.run_booked
+    early = vm.run_iterations + vm.run_tail - 1 - vm.run_booked
     if vm.run_prompts == 0 or early <= 0:
         return LARGEST
     if s.config[0].never_negative == 0:
@@ -99,7 +99,7 @@ def next_boundary_s(s: State, v: int) -> float:
     the run and is booked there.
     """
     vm = s.vm[v]
-    if vm.run_prompts == 0 or vm.run_booked + 1 >= vm.run_iterations:
+    if vm.run_prompts == 0 or vm.run_booked + 1 >= vm.run_iterations + vm.run_tail:
         return INFINITY
     return float(vm.run_start_s + run_time_s(vm.run_base_s, vm.run_growth_s, vm.run_booked + 1))
 

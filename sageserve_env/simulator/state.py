@@ -128,6 +128,7 @@ VM = _lines(
     # second line
     ("event_s", "f8"),  # next event; inf when idle
     ("run_iterations", "i4"),  # planned iterations of the current run; 0 when idle
+    ("run_booked", "i4"),  # iterations of the run whose prompt tokens have left the queue already
     ("context_tokens", "i4"),  # KV tokens of the decoding sequences
     ("kv_used", "i4"),  # tokens reserved or in use
     ("kv_capacity", "i4"),
@@ -136,15 +137,15 @@ VM = _lines(
     ("wait_tail", "i4"),
     ("pre_head", "i4"),  # admitted prompts in key order
     ("pre_tail", "i4"),
-    ("endpoint", "i4"),
-    ("run_decodes", "i2"),  # 1: the run advances the decoding sequences
     ("run_prompts", "i2"),  # prompts with a chunk in the run
     ("n_running", "i2"),  # decoding sequences
     ("n_prefilling", "i2"),  # admitted, prompt not finished
-    ("run_booked", "i4"),  # iterations of the run whose prompt tokens have left the queue already
     ("profile", "i2"),  # index into profiles; NONE without a model
     ("member_pos", "i2"),  # place in the endpoint's list of accepting instances
-    ("state", "i4"),
+    ("endpoint", "i2"),
+    ("state", "i2"),
+    ("run_decodes", "i1"),  # 1: the run advances the decoding sequences
+    ("run_tail", "i1"),  # 1: a last, smaller chunk follows the planned iterations
     # third line, rarely used
     ("since_s", "f8"),  # start of the unbilled part of the current state
     ("fault_s", "f8"),  # next crash or eviction
