@@ -53,6 +53,33 @@ def test_a_chunked_prompt_under_running_decodes() -> None:
     assert rows["e2e_s"][0] == pytest.approx(0.26 + 1.53 + 0.07 + 44 * 0.06)
 
 
+def test_the_last_chunk_of_a_prompt_alone_needs_no_event_of_its_own() -> None:
+    # chunks of 500, 500, 200: 0.6 + 0.6 + 0.3 s; one arrival, one end of a run
+    sim = simulator(scenario(), [(0.0, 1200, 1)])
+    assert finish(sim)["ttft_s"] == pytest.approx([1.5])
+    assert sim.state.clock[0]["events"] == 2
+
+
+def test_an_arrival_before_the_last_chunk_shares_its_iteration() -> None:
+    # r1 comes under the second chunk: 200 + 100 tokens from 1.2 s on take 0.4 s
+    rows = finish(simulator(scenario(), [(0.0, 1200, 1), (1.0, 100, 1)]))
+    assert rows["ttft_s"] == pytest.approx([1.6, 0.6])
+
+
+def test_an_arrival_under_the_last_chunk_waits_for_its_end() -> None:
+    # that chunk ends at 1.5 s, also where r1 comes exactly as it begins
+    for arrival_s in (1.2, 1.25):
+        rows = finish(simulator(scenario(), [(0.0, 1200, 1), (arrival_s, 100, 1)]))
+        assert rows["ttft_s"] == pytest.approx([1.5, 1.7 - arrival_s])
+
+
+def test_no_sequence_ends_before_the_last_chunk_of_a_run() -> None:
+    # r0 has its last token with the second chunk (0.26 + 2 x 0.61): the third has no decode
+    rows = finish(simulator(scenario(), [(0.0, 100, 4), (0.25, 1200, 1)]))
+    assert rows["e2e_s"][0] == pytest.approx(0.26 + 2 * 0.61)
+    assert rows["ttft_s"][1] == pytest.approx(0.26 + 2 * 0.61 + 0.3 - 0.25)
+
+
 def test_chunks_of_a_prompt_attend_to_what_came_before() -> None:
     # c = 1e-6: chunks of 500 cost 0.1 + 0.5 + c (500^2) and then 2 c 500 500 and 2 c 1000 500 more;
     # over the whole prompt the quadratic term is c 1500^2.
