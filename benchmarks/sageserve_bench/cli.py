@@ -29,6 +29,7 @@ COMMANDS = {
     "plan-capacity": "Say how many GPUs your own traffic needs.",
     "plan": "Make one ILP plan for a forecast and explain it.",
     "calibrate": "Set agents to equal service, each at its lowest cost.",
+    "headroom": "Say how much a scenario leaves to gain, and of what kind.",
     "tune": "Tune an agent's options on the validation split.",
     "train": "Train a learned agent.",
     "report": "Write the report of a finished comparison.",

@@ -1,0 +1,1 @@
+"""How much there is to gain in a scenario: from the least fleet to a search with hindsight."""

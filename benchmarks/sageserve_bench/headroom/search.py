@@ -1,0 +1,215 @@
+"""The search with hindsight: a day played again and again, its plan edited where that helps.
+
+Models meet only where they compete for VMs, and an edit is felt for an hour or two. So one play of
+the day tries many edits at once, one per model and block of the day, and each is judged by what its
+model paid and missed within its block. What was accepted is played together now and then; if that
+did not help, the plan goes back. Misses are charged at multipliers that rise while a target is
+missed and fall while it is exceeded, so that the search ends at the targets.
+"""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sageserve_bench.headroom.edits import Editor, Place
+from sageserve_bench.headroom.plan import Plan
+from sageserve_bench.headroom.playing import Day, Floats, Played
+from sageserve_bench.targets import Targets
+from sageserve_env.simulator.summary import tier_key
+
+BLOCK_S = 9000.0  # an edit is judged by what happens until the end of its block (our assumption)
+REFRESH = 4  # plays between two of the plan as a whole
+_RAISE, _LOWER = 1.4, 0.85  # of a charge while its target is missed, or exceeded
+_CLOSE = 0.03  # of the misses allowed
+
+
+@dataclass
+class Best:
+    """The cheapest plan so far that attains every target."""
+
+    plan: Plan
+    metrics: dict[str, Any]
+    cost_usd: float
+
+    @property
+    def service(self) -> dict[str, float]:
+        """Cost and attainment."""
+        return _figures(self.metrics)
+
+
+@dataclass
+class State:
+    """Where a search stands; what is written so that it can go on.
+
+    Attributes:
+        plan: The plan that is edited.
+        played: What it comes to; parts of it as measured when they were accepted.
+        whole: The plan when it was last played as a whole, and what came of it.
+        price: What a miss is charged, by model and tier, [M, K].
+        plays: Plays of the day so far.
+        best: The best plan so far; None while no plan attains.
+        rng: Source of the edits.
+        log: Cost and attainment of every whole play.
+    """
+
+    plan: Plan
+    played: Played
+    whole: tuple[Plan, Played]
+    price: Floats
+    rng: np.random.Generator
+    plays: int = 0
+    best: Best | None = None
+    log: list[dict[str, float]] = field(default_factory=list)
+
+
+class Search:
+    """A search on one day.
+
+    Args:
+        day: The day.
+        starts: Plans of agents on that day, and what came of them.
+        frozen: Knobs that are not edited.
+        seed: Of the edits.
+        told: Is given a line now and then.
+    """
+
+    def __init__(
+        self,
+        day: Day,
+        starts: Sequence[tuple[Plan, Played]],
+        *,
+        frozen: Sequence[str] = (),
+        seed: int = 0,
+        told: Callable[[str], None] = lambda line: None,
+    ) -> None:
+        scenario = day.scenario
+        self.day, self.scenario, self.told = day, scenario, told
+        self.targets = Targets.of(scenario)
+        self.others = [plan for plan, _ in starts]
+        self.frozen = tuple(frozen)
+        charges = np.array([max(tier.miss_usd, 1e-6) for tier in scenario.tiers])
+        price = np.tile(charges, (len(scenario.models), 1))
+        plan, played = min(starts, key=lambda one: self.value(one[1], price))
+        self.state = State(plan, played, (plan, played), price, np.random.default_rng(seed))
+        for one in starts:
+            self._consider(*one)
+        self.block = max(4, round(BLOCK_S / scenario.decision_interval_s))
+
+    @staticmethod
+    def value(played: Played, price: Floats) -> float:
+        """Return dollars and charged misses."""
+        return float(played.usd.sum() + (played.missed * price).sum())
+
+    def run(self, plays: int, file: Path | None = None) -> Best | None:
+        """Search until the day was played so often; goes on where ``file`` says.
+
+        Returns:
+            The cheapest plan that attains; None if there is none.
+        """
+        if file is not None and file.exists():
+            self.state = pickle.loads(file.read_bytes())
+        while self.state.plays < plays:
+            if self.state.plays % REFRESH == REFRESH - 1:
+                self._refresh()
+            else:
+                self._try()
+            if file is not None:
+                file.parent.mkdir(parents=True, exist_ok=True)
+                part = file.with_suffix(".part")
+                part.write_bytes(pickle.dumps(self.state))
+                part.replace(file)
+        return self.state.best
+
+    # -- one play -------------------------------------------------------------------------------
+
+    def _try(self) -> None:
+        s = self.state
+        editor = Editor(self.scenario, s.rng, self.others, self.frozen)
+        candidate = s.plan.copy()
+        places = self._places(s.rng)
+        for place in places:
+            editor.edit(candidate, place)
+        played = self.day.play(candidate)
+        s.plays += 1
+        self._consider(candidate, played)
+        plan, usd, missed = s.plan.copy(), s.played.usd.copy(), s.played.missed.copy()
+        for place in places:
+            span = slice(place.start, min(place.start + self.block, len(plan)))
+            m = place.model
+            change = (played.usd[span, m] - usd[span, m]).sum()
+            change += ((played.missed[span, m] - missed[span, m]) * s.price[m]).sum()
+            if change < -1e-9:
+                self._take(plan, candidate, m, slice(place.start, place.stop))
+                usd[span, m], missed[span, m] = played.usd[span, m], played.missed[span, m]
+        s.plan, s.played = plan, Played(usd, missed, played.attained, {}, 0.0)
+
+    def _refresh(self) -> None:
+        """Play the plan as a whole; go back if it is worse than the last one."""
+        s = self.state
+        played = self.day.play(s.plan)
+        s.plays += 1
+        self._consider(s.plan, played)
+        if self.value(played, s.price) <= self.value(s.whole[1], s.price) + 1e-9:
+            s.whole = s.plan, played
+        else:
+            s.plan, played = s.whole
+        s.played = played
+        self._reprice(s.whole[1])
+        s.log.append({"plays": s.plays, **_figures(s.whole[1].metrics)})
+        self.told(
+            f"{s.plays} plays: {_figures(s.whole[1].metrics)}, best "
+            f"{'none' if s.best is None else round(s.best.cost_usd)}"
+        )
+
+    def _places(self, rng: np.random.Generator) -> list[Place]:
+        """Return a place per block and model, blocks beginning at a random phase."""
+        steps, places = len(self.state.plan), []
+        phase = int(rng.integers(self.block))
+        longest = max(1, int(0.6 * self.block))
+        for begin in range(phase - self.block, steps, self.block):
+            for m in range(len(self.scenario.models)):
+                start = max(begin + int(rng.integers(0, max(1, self.block // 6))), 0)
+                stop = min(start + int(rng.integers(1, longest + 1)), begin + self.block, steps)
+                if stop > start:
+                    places.append(Place(m, start, stop))
+        return places
+
+    def _take(self, plan: Plan, other: Plan, m: int, span: slice) -> None:
+        """Copy what another plan decides for a model."""
+        endpoints = [
+            e for e, p in enumerate(self.scenario.endpoints) if p.model == self.scenario.models[m]
+        ]
+        for name, array in plan.arrays.items():
+            at: Any = endpoints if name in ("instances", "niw_release") else m
+            array[span, at] = other.arrays[name][span, at]
+
+    def _consider(self, plan: Plan, played: Played) -> None:
+        """Keep a plan that attains if it is the cheapest."""
+        if self.targets.misses(self.targets.means([played.metrics])):
+            return
+        cost, best = float(played.metrics["cost_usd"]), self.state.best
+        if best is None or cost < best.cost_usd:
+            self.state.best = Best(plan.copy(), dict(played.metrics), cost)
+
+    def _reprice(self, played: Played) -> None:
+        """Move the charges towards the targets: of tiers, and of models below the least share."""
+        price, floor = self.state.price, self.targets.floors["slo_worst_model"]
+        for k, tier in enumerate(self.scenario.tiers):
+            reached = played.metrics.get(f"slo_{tier_key(tier.name)}")
+            if reached is None or np.isnan(reached):
+                continue
+            spare = (reached - tier.target) / max(1.0 - tier.target, 1e-6)
+            price[:, k] *= _RAISE if spare < 0 else 1.0 if spare < _CLOSE else _LOWER
+            if tier.interactive:
+                price[played.attained[:, k] < floor, k] *= _RAISE
+
+
+def _figures(metrics: dict[str, Any]) -> dict[str, float]:
+    shown = ("cost_usd", "slo_iwf", "slo_iwn", "slo_niw", "slo_worst_model")
+    return {name: round(float(metrics[name]), 4) for name in shown if name in metrics}
