@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +18,7 @@ from sageserve_bench.headroom.playing import Day
 from sageserve_bench.headroom.search import Search
 from sageserve_bench.headroom.summary import summary
 from sageserve_env.scenario import Scenario, load_scenario
+from sageserve_env.workload import in_names_of
 
 
 def small(**changes: object) -> Scenario:
@@ -37,7 +37,9 @@ def test_the_plan_of_an_agent_is_what_it_did(day: Day) -> None:
     assert again.metrics == played.metrics
     assert (again.usd == played.usd).all() and (again.missed == played.missed).all()
     assert played.usd.shape == (6, 1) and played.missed.shape == (6, 1, 3)
-    assert played.usd.sum() == pytest.approx(day.env.episode_metrics()["cost_usd"], rel=1e-6)
+    assert played.usd.sum() == pytest.approx(
+        day.env.episode_metrics()["cost_usd"], rel=1e-4
+    )  # transfer
 
 
 def test_edits_stay_in_their_place_and_within_the_inventory() -> None:
@@ -109,7 +111,8 @@ def test_the_least_fleet_takes_the_cheapest_vms() -> None:
 def test_the_relaxation_is_work_over_theta_where_nothing_binds(day: Day) -> None:
     scenario, workload = day.scenario, day.workload
     found = fluid_bound_usd(workload, 300.0)
-    tokens = workload.trace.demand(300.0, scenario.horizon_s).prompt_tokens
+    demand = in_names_of(scenario, workload.trace.demand(300.0, scenario.horizon_s))
+    tokens = demand.prompt_tokens
     kept = np.array([tier.interactive for tier in scenario.tiers])
     theta, price = workload.theta()[0, 0], scenario.price_usd_per_hour.min()
     most = tokens.sum() / theta * price / 3600.0

@@ -18,7 +18,7 @@ from scipy.optimize import linprog
 
 from sageserve_bench.errors import UserError
 from sageserve_bench.targets import UNFINISHED_SHARE
-from sageserve_env.workload import Workload
+from sageserve_env.workload import Workload, in_names_of
 
 Floats = NDArray[np.float64]
 PERIOD_S = 900.0
@@ -66,6 +66,8 @@ def fluid_bound_usd(workload: Workload, period_s: float = PERIOD_S) -> float:
             columns, values = x[t, m].ravel(), power[m].ravel()
             rows.at_least([*columns, late[t, m], served[t, m]], [*values, 1.0, -1.0], now[t, m])
             for r in range(r_):
+                if s.min_instances and usable[m, r].any():
+                    rows.at_least(x[t, m, r], np.ones(g_), float(s.min_instances))
                 if home[t, m, r] > 0:
                     rows.at_least([*x[t, m, r], late[t, m]], [*power[m, r], 1.0], home[t, m, r])
             rows.at_least(columns, np.ones(len(columns)), float(s.min_per_model))
@@ -121,8 +123,6 @@ def _demand(workload: Workload, period_s: float) -> tuple[Floats, Floats, Floats
     """Return interactive tokens, those of residents by region, and batch tokens, per period."""
     scenario = workload.scenario
     series = workload.trace.demand(period_s, scenario.horizon_s)
-    from sageserve_env.workload import in_names_of
-
     tokens = in_names_of(scenario, series).prompt_tokens.astype(np.float64)  # [T, M, R, K]
     interactive = np.array([tier.interactive for tier in scenario.tiers])
     resident = np.array([region.resident for region in scenario.regions])
