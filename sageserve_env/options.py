@@ -20,6 +20,7 @@ from sageserve_env.policies import ROUTERS as ROUTERS
 BATCHING_MODES = ("mixed", "prefill_first", "whole_prompt")
 KV_POLICIES = ("reservation", "growth")
 UTILISATIONS = ("load", "kv")
+PREFIX_CACHES = ("none", "lru")
 OBJECTIVES = ("ttft", "completion")
 MOST_UTILISATION = 10.0  # a ceiling above it never binds
 
@@ -184,6 +185,11 @@ class BatchingConfig:
         iteration_overhead_s: Added to every iteration (authors' simulator: 10 ms).
         mixed_prefill_factor: None for the additive rule of docs/sources.md, "Latency"; a number x
             for the authors' ``x * prefill(tokens + decodes)``.
+        prefix_cache: ``none``, or ``lru``: an instance keeps the blocks of prompts in the KV memory
+            that running requests leave free, drops the least recently used first, and computes of a
+            prompt only what comes after its cached blocks (docs/sources.md, "Prefixes and
+            sessions").
+        prefix_block_tokens: Tokens of a block.
     """
 
     mode: str = "mixed"
@@ -200,6 +206,8 @@ class BatchingConfig:
     max_output_tokens: int = 4096
     iteration_overhead_s: float = 0.0
     mixed_prefill_factor: float | None = None
+    prefix_cache: str = "none"
+    prefix_block_tokens: int = 512
 
     def __post_init__(self) -> None:
         """Check the values."""
@@ -209,6 +217,8 @@ class BatchingConfig:
         check_weights(self.discipline_weights, DISCIPLINE_FEATURES, "batching: discipline_weights")
         _one_of(self.utilisation, UTILISATIONS, "batching: utilisation")
         _one_of(self.balancer, BALANCERS, "batching: balancer")
+        _one_of(self.prefix_cache, PREFIX_CACHES, "batching: prefix_cache")
+        _at_least(self.prefix_block_tokens, 1, "batching: prefix_block_tokens")
         _at_least(self.max_sequences, 1, "batching: max_sequences")
         _at_least(self.max_output_tokens, 1, "batching: max_output_tokens")
         _at_least(self.iteration_overhead_s, 0.0, "batching: iteration_overhead_s")

@@ -43,6 +43,13 @@ from sageserve_env.simulator.latency import (
 from sageserve_env.simulator.memory import LINE_BYTES
 from sageserve_env.simulator.metrics import book_completion, book_first_token
 from sageserve_env.simulator.ordering import queue_key, stand_back, too_late
+from sageserve_env.simulator.prefix_use import (
+    leave_prefix,
+    make_room,
+    shared_tokens,
+    store_prefix,
+    take_prefix,
+)
 from sageserve_env.simulator.scoring import settle
 from sageserve_env.simulator.slots import (
     free_slot,
@@ -69,6 +76,8 @@ def _fits(s: State, v: int, i: int) -> bool:
         need = request.target + 1 + vm.n_running
     elif c.late_reserve == 1:
         need = request.target + 1
+    if c.prefix_tokens > 0 and request.prefilled == 0:
+        need -= shared_tokens(s, v, i)
     return bool(vm.kv_used + need <= vm.kv_capacity)
 
 
@@ -83,6 +92,8 @@ def _admit(s: State, v: int, before: int) -> int:
         vm.kv_used += request.target + 1
     else:
         vm.kv_used += request.prompt + request.output
+    if c.prefix_tokens > 0:
+        take_prefix(s, v, i)
     s.clock[0].admissions += 1
     request.admitted = s.clock[0].admissions
     request.state = PREFILLING
@@ -96,6 +107,8 @@ def _start_reserved(s: State, v: int) -> None:
     i = pop_waiting(s, v)
     request = s.request[i]
     s.vm[v].kv_used += request.prompt + request.output - request.target - 1
+    if s.config[0].prefix_tokens > 0:
+        make_room(s, v)
     _start_decode(s, v, i)
 
 
@@ -128,6 +141,8 @@ def preempt(s: State, v: int) -> None:
     present = request.prompt + emitted
     vm.context_tokens -= present
     vm.kv_used -= present
+    if s.config[0].prefix_tokens > 0:
+        leave_prefix(s, v, i)
     request.emitted = emitted
     request.target = present
     request.prefilled = 0
@@ -336,6 +351,8 @@ def _complete(s: State, v: int, i: int, now_s: float) -> None:
     vm = s.vm[v]
     request = s.request[i]
     vm.kv_used -= request.prompt + request.output
+    if s.config[0].prefix_tokens > 0:
+        leave_prefix(s, v, i)
     vm.pending_tokens -= 1
     book_completion(s, i, now_s + s.profile[vm.profile].frontend_s)
     free_slot(s, i)
@@ -349,6 +366,8 @@ def _finish_prefill(s: State, v: int, i: int, now_s: float) -> None:
     request = s.request[i]
     remove_prefilling(s, v, i)
     vm.pending_tokens -= request.target
+    if c.prefix_tokens > 0:
+        store_prefix(s, v, i)
     if request.first_token_s < 0.0:
         book_first_token(s, i, now_s + s.profile[vm.profile].frontend_s)
     request.emitted += 1
@@ -371,6 +390,8 @@ def end_run(s: State, v: int, now_s: float) -> None:
         vm.context_tokens += vm.n_running * k
         if s.config[0].growth == 1:
             vm.kv_used += vm.n_running * k
+            if s.config[0].prefix_tokens > 0:
+                make_room(s, v)
         while vm.first_item >> SLOT_BITS <= vm.iteration:
             i = vm.first_item & SLOT_MASK
             remove_sequence(s, v, vm.n_running, 0)

@@ -20,6 +20,7 @@ from sageserve_env.simulator import codes
 from sageserve_env.simulator.heaps import NO_ITEM, ROOT, SLOT_BITS, time_bits
 from sageserve_env.simulator.memory import zeros
 from sageserve_env.simulator.metrics import BUCKETS, RATIO_BUCKETS, WINDOW_MINUTES
+from sageserve_env.simulator.prefix import cache_arrays, trie_array
 from sageserve_env.simulator.scoring import LARGEST, refresh_scores, set_discipline, set_router
 from sageserve_env.simulator.state import (
     CLOCK,
@@ -38,6 +39,7 @@ from sageserve_env.simulator.state import (
 )
 
 DEMAND_BIN_S = 60.0
+RECORD_COLUMNS = 5
 INITIAL_SLOTS = 4096
 _PADDING = 8  # one cache line, so that rows of a power of two do not share cache sets
 _UNLIMITED_TOKENS = 1 << 40
@@ -46,7 +48,7 @@ _UNLIMITED_TOKENS = 1 << 40
 _MOST_8, _MOST_16, _MOST_KV_TOKENS = (1 << 7) - 1, (1 << 15) - 1, 1 << 30
 MOST_REQUESTS = (1 << 31) - 1
 
-Chunk = tuple[Array, Array, Array, Array, Array, Array, Array]
+Chunk = tuple[Array, Array, Array, Array, Array, Array, Array, Array]
 
 #: Columns of a piece of the trace as the kernel reads it.
 ARRIVALS = (
@@ -57,8 +59,9 @@ ARRIVALS = (
     "arrival_prompt",
     "arrival_output",
     "arrival_order",
+    "arrival_node",
 )
-EMPTY: Chunk = (np.zeros(0), *(np.zeros(0, np.int32),) * 6)
+EMPTY: Chunk = (np.zeros(0), *(np.zeros(0, np.int32),) * 7)
 
 
 def grow_slots(s: State) -> None:
@@ -165,13 +168,23 @@ def build_state(scenario: Scenario, theta: NDArray[np.float64], seed: int, minut
         demand=np.zeros((minutes, m, r, k, 3)),
         vm_seconds=np.zeros((e, g, 3)),
         spot_seconds=np.zeros((m, r, g)),
-        record=np.zeros((0, 4)),
+        record=np.zeros((0, RECORD_COLUMNS)),
+        trie=trie_array(np.zeros(1, np.int32), np.zeros(1, np.int32)),
+        **cache_arrays(vms, _most_entries(scenario)),
         **dict(zip(ARRIVALS, EMPTY, strict=True)),
     )
     set_router(s, int(s.config[0]["router"]))
     set_discipline(s, int(s.config[0]["discipline"]))
     refresh_scores(s)
     return s
+
+
+def _most_entries(scenario: Scenario) -> int:
+    """Return how many entries the prefix cache of an instance may have: one for each block."""
+    if scenario.batching.prefix_cache == "none":
+        return 0
+    most = int(scenario.kv_capacity_tokens.max(initial=0))
+    return max(1, most // scenario.batching.prefix_block_tokens)
 
 
 def router_rows(scenario: Scenario) -> NDArray[np.float64]:
@@ -262,6 +275,7 @@ def _config(scenario: Scenario, seed: int) -> Array:
         "residency": int(any(r.resident > 0 for r in scenario.regions)),
         "fading_per_s": np.log(2.0) / life.label_half_life_s if life.label_half_life_s else 0.0,
         "least_per_model": scenario.min_per_model,
+        "prefix_tokens": b.prefix_block_tokens if b.prefix_cache != "none" else 0,
     }
     for key, value in values.items():
         config[0][key] = value

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from sageserve_env.simulator._jit import jit
+from sageserve_env.simulator.by_prefix import best_for, prefix_score, weighs_prefix
 from sageserve_env.simulator.codes import INFINITY, NONE
 from sageserve_env.simulator.pictures import known_score, pictured, place_for
 from sageserve_env.simulator.scoring import best_now, from_order_bits, region_cost
@@ -15,6 +16,15 @@ def by_score(s: State, i: int, batch: int, now_s: float) -> int:
     request = s.request[i]
     m, o = request.model, request.region
     best, least = NONE, INFINITY
+    if weighs_prefix(s, i):
+        for r in range(s.round_trip.shape[0]):
+            e = place_for(s, i, r, batch, now_s)
+            if e != NONE:
+                place = best_for(s, i, e, now_s)
+                total = prefix_score(s, i, e, place) + region_cost(s, m, o, r)
+                if total < least:
+                    best, least = int(s.member[e, place]), total
+        return best
     # No region that costs more than the instance at home in full can have a better one.
     limit = INFINITY
     if s.config[0].never_negative == 1:
@@ -49,6 +59,8 @@ def region_by_score(s: State, i: int, batch: int, now_s: float) -> int:
         if e != NONE:
             if pictured(s, o, e):
                 total = known_score(s, o, m, e)
+            elif weighs_prefix(s, i):
+                total = prefix_score(s, i, e, best_for(s, i, e, now_s))
             else:
                 total = from_order_bits(s.score[e, best_now(s, e, now_s)])
             total += region_cost(s, m, o, r)

@@ -22,6 +22,7 @@ from sageserve_env.simulator.latency import prefill_s
 from sageserve_env.simulator.memory import LINE_BYTES
 from sageserve_env.simulator.metrics import bill, book_arrival
 from sageserve_env.simulator.niw import hold, look
+from sageserve_env.simulator.prefix_use import name_path
 from sageserve_env.simulator.rng import OBJECTIVE, RESIDENT, draw
 from sageserve_env.simulator.routing import arrive_in_region, exchange, route
 from sageserve_env.simulator.slots import pop_transit, take_slot
@@ -50,6 +51,8 @@ def _arrive(s: State, c: int, now_s: float) -> None:
     request.emitted = 0
     request.escalated = 0
     request.first_token_s = -1.0
+    if s.config[0].prefix_tokens > 0:
+        name_path(s, i, s.arrival_node[c])
     request.vm = NONE
     request.endpoint = NONE
     tier = s.tier[request.tier]

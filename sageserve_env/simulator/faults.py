@@ -15,6 +15,7 @@ from sageserve_env.simulator.codes import (
 )
 from sageserve_env.simulator.fleet import become, leave
 from sageserve_env.simulator.heaps import NO_ITEM, SLOT_BITS, SLOT_MASK, schedule
+from sageserve_env.simulator.prefix import clear
 from sageserve_env.simulator.routing import route
 from sageserve_env.simulator.signals import utilisation
 from sageserve_env.simulator.slots import append_global, pop_global, pop_waiting
@@ -27,6 +28,8 @@ def _requeue(s: State, i: int) -> None:
     request = s.request[i]
     request.prefilled = 0
     request.chunk = 0
+    request.entry = NONE
+    request.shared = 0
     request.target = request.prompt + request.emitted
     s.clock[0].requeued += 1
     append_global(s, i)
@@ -69,6 +72,7 @@ def lose_work(s: State, v: int, now_s: float) -> None:
     vm.run_tail = 0
     vm.run_booked = 0
     vm.run_prompts = 0
+    clear(s, v)
 
 
 @jit

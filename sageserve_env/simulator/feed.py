@@ -14,6 +14,7 @@ from sageserve_env.simulator.binding import TYPES, bind, can_bind
 from sageserve_env.simulator.build import Chunk
 from sageserve_env.simulator.producer import Producer
 from sageserve_env.simulator.state import Array
+from sageserve_traces.prefixes import PrefixTrie
 from sageserve_traces.source import TraceSource
 from sageserve_traces.trace import RequestTrace
 
@@ -108,6 +109,7 @@ class Feed:
         }
         self._known = {"model": renamed, "region": source.regions, "tier": source.tiers}
         self._limit = scenario.max_context_tokens
+        self.prefixes = _prefixes(source, scenario)
         self._longest_output = scenario.batching.max_output_tokens
         self._last_s = offset_s
         self._count_at_last = 0
@@ -165,9 +167,10 @@ class Feed:
         if getattr(part, "preference", None) is not None or not can_bind(given):
             return None
         n = len(part)
-        columns: Chunk = (np.empty(n), *(np.empty(n, np.int32) for _ in range(6)))  # type: ignore[assignment]
+        bound = (np.empty(n), *(np.empty(n, np.int32) for _ in range(6)))
+        columns: Chunk = (*bound, self._nodes(part))  # type: ignore[assignment]
         limits = (self._limit, self._longest_output, self.offset_s)
-        arguments: list[Any] = [*given, *self._names.values(), *limits, *columns]
+        arguments: list[Any] = [*given, *self._names.values(), *limits, *bound]
         cut = bind(*arguments)
         if cut < 0:
             return None
@@ -176,6 +179,12 @@ class Feed:
             long_prompts_s = columns[0][part.prompt_tokens > self._limit[columns[1]]]
             long_outputs_s = columns[0][part.output_tokens > self._longest_output]
         return columns, (long_prompts_s, long_outputs_s, _NO_TIMES)
+
+    def _nodes(self, part: RequestTrace) -> Array:
+        """Return the node of each prompt in `prefixes`, int32; zeros where nothing is shared."""
+        if self.prefixes is None or part.prefix_node is None:
+            return np.zeros(len(part), dtype=np.int32)
+        return part.prefix_node
 
     def _renamed(self, part: RequestTrace, known: int) -> tuple[Chunk, tuple[Array, Array, Array]]:
         """Bind a chunk without its first ``known`` rows, leaving out what the scenario lacks."""
@@ -198,6 +207,7 @@ class Feed:
         order = getattr(part, "preference", None)
         order = index["region"] if order is None else order
         columns = [arrival, *(index[c] for c in self._names), prompt, output, order]
+        columns.append(self._nodes(part))
         columns = [c[known:] for c in columns]
         keep = keep[known:]
         left_out_s = _NO_TIMES
@@ -211,6 +221,24 @@ class Feed:
         columns[5] = np.minimum(columns[5], self._longest_output)
         rest = [np.array(c, dtype=np.int32) for c in columns[1:]]
         return (np.array(columns[0], dtype=np.float64), *rest), changed_s  # type: ignore[return-value]
+
+
+def _prefixes(source: TraceSource, scenario: Scenario) -> PrefixTrie | None:
+    """Return the trie of a trace's prompts where the scenario has prefix caches.
+
+    Raises:
+        ScenarioError: If the trace has blocks of another size.
+    """
+    trie: PrefixTrie | None = getattr(source, "prefixes", None)
+    batching = scenario.batching
+    if batching.prefix_cache == "none" or trie is None:
+        return None
+    if trie.block_tokens != batching.prefix_block_tokens:
+        raise ScenarioError(
+            f"trace {source.name!r} has blocks of {trie.block_tokens} tokens: set "
+            f"batching.prefix_block_tokens to that, it is {batching.prefix_block_tokens}"
+        )
+    return trie
 
 
 def _index(names: tuple[str, ...], target: tuple[str, ...]) -> Array:

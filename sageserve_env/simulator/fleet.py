@@ -24,6 +24,7 @@ from sageserve_env.simulator.codes import (
 )
 from sageserve_env.simulator.heaps import schedule, time_bits
 from sageserve_env.simulator.metrics import bill
+from sageserve_env.simulator.prefix import clear
 from sageserve_env.simulator.rng import exponential, uniform
 from sageserve_env.simulator.routing import drain_global
 from sageserve_env.simulator.scoring import LARGEST, settle
@@ -216,6 +217,7 @@ def retire(s: State, v: int, now_s: float) -> None:
     """Donate VM ``v``, which has no work left, as spot capacity with its model loaded."""
     c = s.config[0]
     schedule(s, v, INFINITY)
+    clear(s, v)
     become(s, v, SPOT, now_s)
     s.vm[v].fault_s = INFINITY
     s.vm[v].fade_s = now_s + exponential(s, c.fading_per_s)

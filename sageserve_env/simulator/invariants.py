@@ -8,6 +8,7 @@ import numpy as np
 
 from sageserve_env.simulator import codes
 from sageserve_env.simulator.heaps import NO_ITEM, ROOT, SLOT_BITS, SLOT_MASK
+from sageserve_env.simulator.prefix_invariants import cache_tokens
 from sageserve_env.simulator.scoring import LARGEST, least_score, next_boundary_s, order_bits, score
 from sageserve_env.simulator.slots import lane_of
 from sageserve_env.simulator.state import State
@@ -131,6 +132,9 @@ def _instance(s: State, v: int) -> None:
     else:
         both = np.concatenate([active, admitted])
         kv = int((both["prompt"] + both["output"]).sum())
+    if c["prefix_tokens"]:
+        both = np.concatenate([active, admitted, parked])
+        kv += cache_tokens(s, v, both)
     _require(kv == int(vm["kv_used"]), "KV tokens add up")
     _require(0 <= kv <= max(0, int(vm["kv_capacity"])), "KV use is within capacity")
     _require(len(running) + len(prefilling) <= c["max_sequences"], "batch is within its limit")

@@ -71,7 +71,7 @@ def trie_array(parent: Array, depth: Array) -> Array:
 
 @jit
 def _bucket_of(s: Any, node: int) -> int:
-    word = (node * _HASH) & 0xFFFFFFFF
+    word = (int(node) * _HASH) & 0xFFFFFFFF
     return int((word ^ (word >> 15)) & (s.bucket.shape[1] - 1))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from sageserve_env.simulator._jit import jit
 from sageserve_env.simulator.balancing import choose_instance
 from sageserve_env.simulator.batching import enqueue
+from sageserve_env.simulator.by_prefix import best_for, weighs_prefix
 from sageserve_env.simulator.by_score import by_score, region_by_score
 from sageserve_env.simulator.by_shares import by_shares
 from sageserve_env.simulator.by_threshold import by_threshold
@@ -39,10 +40,12 @@ def _choose_endpoint(s: State, i: int, batch: int, now_s: float) -> int:
 
 
 @jit
-def _instance_of(s: State, e: int, now_s: float) -> int:
-    """Instance inside endpoint ``e``, which its own region knows live."""
+def _instance_of(s: State, i: int, e: int, now_s: float) -> int:
+    """Instance for request ``i`` inside endpoint ``e``, which its own region knows live."""
     if s.config[0].scored == 0:
         return choose_instance(s, e)
+    if weighs_prefix(s, i):
+        return int(s.member[e, best_for(s, i, e, now_s)])
     return int(s.member[e, best_now(s, e, now_s)])
 
 
@@ -77,7 +80,7 @@ def route(s: State, i: int, now_s: float) -> None:
         if s.clock[0].transit_head == i:
             s.clock[0].next_other_s = min(s.clock[0].next_other_s, request.key)
     else:
-        route_into(s, i, _instance_of(s, e, now_s), now_s)
+        route_into(s, i, _instance_of(s, i, e, now_s), now_s)
 
 
 @jit
@@ -89,7 +92,7 @@ def arrive_in_region(s: State, i: int, now_s: float) -> None:
     """
     e = s.request[i].endpoint
     if s.endpoint[e].n_members > 0:
-        route_into(s, i, _instance_of(s, e, now_s), now_s)
+        route_into(s, i, _instance_of(s, i, e, now_s), now_s)
     else:
         s.picture[e].members = 0
         route(s, i, now_s)

@@ -19,6 +19,7 @@ from sageserve_env.simulator.build import (
     DEMAND_BIN_S,
     EMPTY,
     MOST_REQUESTS,
+    RECORD_COLUMNS,
     build_state,
     grow_slots,
 )
@@ -26,6 +27,7 @@ from sageserve_env.simulator.decide import put_array
 from sageserve_env.simulator.events import advance
 from sageserve_env.simulator.feed import Feed, FeedPosition
 from sageserve_env.simulator.fleet import activate, reconcile
+from sageserve_env.simulator.prefix import trie_array
 from sageserve_env.simulator.scoring import refresh_scores, set_discipline, set_router
 from sageserve_env.simulator.state import State
 from sageserve_env.simulator.survey import build_raw
@@ -105,6 +107,8 @@ class Simulator:
         minutes = int(np.ceil(self.scenario.horizon_s / DEMAND_BIN_S)) + 1
         state = build_state(self.scenario, self.theta, seed, minutes)
         state.config[0]["keep_records"] = int(self.keep_records)
+        if feed.prefixes is not None:
+            state.put("trie", trie_array(feed.prefixes.parent, feed.prefixes.depth))
         state.routing[:] = default_routing(self.scenario, self.scenario.routing.router)
         self.state, self.feed = state, feed
         self.set_calendar()
@@ -235,7 +239,7 @@ class Simulator:
         if need > MOST_REQUESTS:
             raise OverflowError(f"one simulation numbers at most {MOST_REQUESTS} requests")
         if self.keep_records and need > len(state.record):
-            grown = np.full((max(need, 2 * len(state.record)), 4), np.nan)
+            grown = np.full((max(need, 2 * len(state.record)), RECORD_COLUMNS), np.nan)
             grown[: len(state.record)] = state.record
             state.put("record", grown)
 
@@ -278,12 +282,15 @@ class Simulator:
     def records(self) -> dict[str, NDArray[Any]]:
         """Return per-request results by position in the trace, NaN where not finished.
 
-        Keys: ``ttft_s``, ``e2e_s`` (both with network latency), ``served_region``, ``endpoint``.
+        Keys: ``ttft_s``, ``e2e_s`` (both with network latency), ``served_region``, ``endpoint``;
+        with prefix caches also ``cached_tokens``, what was found at the first admission.
         """
         if not self.keep_records:
             raise ValueError("records: build the simulator with records=True")
         rows = self.state.record[: int(self.state.clock[0]["sequence"])]
-        names = ("ttft_s", "e2e_s", "served_region", "endpoint")
+        names = ["ttft_s", "e2e_s", "served_region", "endpoint"]
+        if self.state.config[0]["prefix_tokens"]:
+            names.append("cached_tokens")
         return {name: rows[:, i].copy() for i, name in enumerate(names)}
 
     # -- figures --------------------------------------------------------------------------------

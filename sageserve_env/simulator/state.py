@@ -74,6 +74,7 @@ CONFIG = _record(
     ("residency", "i8"),  # 1: some requests must be served where they come from
     ("fading_per_s", "f8"),  # rate at which donated VMs lose what they hold
     ("admission", "i8"),  # 1: a tier may be refused
+    ("prefix_tokens", "i8"),  # tokens of a block of the prefix caches; 0: there are none
     ("least_per_model", "i8"),  # fewest target instances of a model over all its endpoints
 )
 
@@ -111,6 +112,8 @@ CLOCK = _record(
     ("drains_cancelled", "i8"),
     ("unmet_events", "i8"),
     ("escalated", "i8"),
+    ("found_tokens", "i8"),  # prompt tokens cached when requests were first admitted
+    ("asked_tokens", "i8"),  # prompt tokens of these requests
     ("events", "i8"),
 )
 
@@ -183,6 +186,10 @@ REQUEST = _lines(
     ("resident", "i1"),  # 1: may be served in its own region only
     ("overdue", "i1"),  # where the tier has a TPOT objective: OVERDUE, OVERDUE_FLAT
     ("late", "i4"),  # 1: its turn came too late, it has stood back
+    ("node", "i4"),  # node of its prompt in the trie; 0: it shares nothing
+    ("entry", "i4"),  # deepest entry that it pins where it runs
+    ("shared", "i4"),  # blocks of its prompt that are held for others too
+    ("cached", "i4"),  # prompt tokens that it found when first admitted; NONE before
 )
 
 ENDPOINT = _record(
@@ -194,6 +201,8 @@ ENDPOINT = _record(
     ("ring_second", "i8"),
     ("seen", "f8"),  # utilisation as last published, where metrics are stale
     ("release", "f8"),  # NIW pull ceiling
+    ("found_tokens", "i8"),  # prompt tokens cached when requests were first admitted here
+    ("asked_tokens", "i8"),  # prompt tokens of these requests
     ("model", "i8"),
     ("region", "i8"),
     ("pool", "i8"),
@@ -354,7 +363,11 @@ class State(Handle):
     demand: Array  # f8 [T, M, R, K, 3]: requests, prompt tokens; output tokens at completion
     vm_seconds: Array  # f8 [E, G, 3]: pending, active, draining
     spot_seconds: Array  # f8 [M, R, G]
-    record: Array  # f8 [requests or 0, 4]: first token, completion, region, endpoint
+    record: Array  # f8 [requests or 0, 5]: first token, completion, region, endpoint, cached
+    trie: Array  # TRIE [nodes]
+    cache: Array  # CACHE [V]
+    entry: Array  # ENTRY [V, C]
+    bucket: Array  # i4 [V, B]: heads of chains of entries, by a hash of their nodes
     arrival_s: Array  # f8 [N]: the current piece of the trace, read by the kernel
     arrival_model: Array  # i4 [N]
     arrival_region: Array  # i4 [N]
@@ -362,6 +375,7 @@ class State(Handle):
     arrival_prompt: Array  # i4 [N]
     arrival_output: Array  # i4 [N]
     arrival_order: Array  # i4 [N]: row of ``orders``
+    arrival_node: Array  # i4 [N]: node of the prompt in ``trie``
 
     FIELDS = (
         ("config", CONFIG, 1),
@@ -416,6 +430,10 @@ class State(Handle):
         ("vm_seconds", _F8, 3),
         ("spot_seconds", _F8, 3),
         ("record", _F8, 2),
+        ("trie", TRIE, 1),
+        ("cache", CACHE, 1),
+        ("entry", ENTRY, 2),
+        ("bucket", _I4, 2),
         ("arrival_s", _F8, 1),
         ("arrival_model", _I4, 1),
         ("arrival_region", _I4, 1),
@@ -423,4 +441,5 @@ class State(Handle):
         ("arrival_prompt", _I4, 1),
         ("arrival_output", _I4, 1),
         ("arrival_order", _I4, 1),
+        ("arrival_node", _I4, 1),
     )

@@ -169,6 +169,9 @@ def episode_metrics(sim: Simulator) -> dict[str, float | int]:
     metrics["truncated_prompts"] = changed.truncated_prompts
     metrics["left_out_requests"] = changed.left_out
     metrics["truncated_outputs"] = changed.truncated_outputs
+    if s.config[0]["prefix_tokens"]:
+        asked = int(clock["asked_tokens"])
+        metrics["prefix_hit_rate"] = int(clock["found_tokens"]) / asked if asked else NOTHING_DUE
     for key in ("evictions", "failed_scale_outs", "drains_cancelled"):
         metrics[key] = int(clock[key])
     return metrics

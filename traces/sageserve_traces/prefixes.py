@@ -18,6 +18,9 @@ from .errors import TraceError
 
 Ints = npt.NDArray[np.int64]
 
+#: Tokens of a block in files that hold block ids.
+BLOCK_TOKENS = 512
+
 #: Node of a prompt that shares nothing.
 ROOT = 0
 
@@ -56,6 +59,30 @@ class PrefixTrie:
     def __len__(self) -> int:
         """Return the number of nodes, the root included."""
         return len(self.parent)
+
+
+def check_nodes(
+    name: str,
+    node: npt.NDArray[np.int32],
+    prompt_tokens: npt.NDArray[np.int32],
+    trie: PrefixTrie | None,
+) -> None:
+    """Check the nodes of prompts.
+
+    Raises:
+        TraceError: If there is no such node, or it is deeper than its prompt.
+    """
+    if trie is None:
+        raise TraceError(f"trace {name!r}: prefix_node needs prefixes, the trie of its nodes")
+    bad = np.flatnonzero((node < 0) | (node >= len(trie)))
+    if not len(bad):
+        depth = trie.depth[node].astype(np.int64)
+        bad = np.flatnonzero(depth * trie.block_tokens > prompt_tokens)
+    if len(bad):
+        raise TraceError(
+            f"trace {name!r}: row {bad[0]}, column prefix_node: {node[bad[0]]} is no node of the "
+            "trie, or has more whole blocks than the prompt"
+        )
 
 
 @dataclass(frozen=True)

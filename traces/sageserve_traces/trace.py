@@ -14,6 +14,7 @@ from .arrays import advance_calendar, checked_column, checked_ids, count_bins
 from .demand import DemandSeries
 from .errors import TraceError
 from .names import MODELS, REGIONS, TIERS
+from .prefixes import PrefixTrie, check_nodes
 from .token_mix import TokenMix, TokenPairs
 
 if TYPE_CHECKING:
@@ -63,6 +64,9 @@ class RequestTrace:
         past: Demand before time 0, if it is known.
         mix: Published token mix; None takes a sample of the rows.
         known: Tokens of requests before time 0, if there are any.
+        prefix_node: Optional node of each prompt in ``prefixes``, ``int32 [n]``. Its blocks are
+            whole ones: no deeper than the prompt is long. Native files do not keep it.
+        prefixes: What prompts share, where ``prefix_node`` is given.
     """
 
     arrival_s: npt.NDArray[np.float64]
@@ -83,6 +87,8 @@ class RequestTrace:
     past: DemandSeries | None = field(default=None, repr=False)
     mix: TokenMix | None = field(default=None, repr=False)
     known: TokenMix | None = field(default=None, repr=False)
+    prefix_node: npt.NDArray[np.int32] | None = None
+    prefixes: PrefixTrie | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         """Copy, convert and check the arrays.
@@ -99,6 +105,10 @@ class RequestTrace:
         if self.request_id is not None:
             values = checked_ids(self.name, self.request_id, n)
             object.__setattr__(self, "request_id", values)
+        if self.prefix_node is not None:
+            values = checked_column(self.name, "prefix_node", self.prefix_node, np.int32, n)
+            object.__setattr__(self, "prefix_node", values)
+            check_nodes(self.name, values, self.prompt_tokens, self.prefixes)
         last = float(self.arrival_s[-1]) if n else 0.0
         duration = last if self.duration_s is None else float(self.duration_s)
         object.__setattr__(self, "duration_s", duration)
@@ -169,6 +179,9 @@ class RequestTrace:
         digest.update(repr((*header, self.start_weekday, self.start_hour_utc)).encode())
         for column in COLUMNS:
             digest.update(np.ascontiguousarray(getattr(self, column)).tobytes())
+        if self.prefix_node is not None and self.prefixes is not None:
+            for values in (self.prefix_node, self.prefixes.parent, self.prefixes.depth):
+                digest.update(np.ascontiguousarray(values).tobytes())
         return digest.hexdigest()
 
     @property
@@ -370,7 +383,8 @@ def _take(trace: RequestTrace, rows: slice, **changes: object) -> RequestTrace:
     """Take rows of a valid trace in their order, without checking them again."""
     columns = {name: getattr(trace, name)[rows] for name in COLUMNS}
     ids = None if trace.request_id is None else trace.request_id[rows]
-    return trusted(trace, columns, ids, **changes)
+    node = None if trace.prefix_node is None else trace.prefix_node[rows]
+    return trusted(trace, columns, ids, prefix_node=node, **changes)
 
 
 def trusted(
@@ -387,6 +401,7 @@ def trusted(
         value.flags.writeable = False
         object.__setattr__(trace, key, value)
     object.__setattr__(trace, "request_id", request_id)
+    object.__setattr__(trace, "prefix_node", None)
     for key, value in changes.items():
         object.__setattr__(trace, key, value)
     return trace

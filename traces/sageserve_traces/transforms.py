@@ -232,6 +232,7 @@ def _rebuild(
     unique = ids is not None and len(rows) <= len(trace) and len(np.unique(rows)) == len(rows)
     columns["request_id"] = ids[rows] if ids is not None and unique else None
     columns["past"] = None
+    columns["prefix_node"] = None if trace.prefix_node is None else trace.prefix_node[rows]
     return replace(_with_mix(trace), arrival_s=arrival[order], **(columns | changes))
 
 

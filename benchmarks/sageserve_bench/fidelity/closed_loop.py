@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from sageserve_env.catalogue import GpuType, Model
 from sageserve_env.options import BatchingConfig, RoutingConfig, TierConfig
 from sageserve_env.scenario import RegionConfig, Scenario
-from sageserve_env.simulator.build import ARRIVALS
+from sageserve_env.simulator.build import ARRIVALS, RECORD_COLUMNS
 from sageserve_env.simulator.simulator import Simulator
 from sageserve_traces.trace import RequestTrace
 
@@ -84,7 +84,7 @@ def closed_loop(
     state = simulator.state
     clock = state.clock[0]
     simulator.advance(0.0)
-    record = np.full((total, 4), np.nan)
+    record = np.full((total, RECORD_COLUMNS), np.nan)
     record[: len(state.record)] = state.record
     state.put("record", record)
     while (next_s := float(state.vm["event_s"].min())) <= HORIZON_S:

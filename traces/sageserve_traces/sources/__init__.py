@@ -12,6 +12,7 @@ import numpy as np
 
 from ..errors import TraceError
 from ..names import MODELS, REGIONS, TIERS
+from ..prefixes import BLOCK_TOKENS, build_trie
 from ..reading import OnError, ReadKeywords, ReadOptions
 from . import azure, burstgpt, mooncake, native, sageserve
 from .columns import Checker, LoadReport
@@ -251,6 +252,10 @@ def _build(
         metadata.get("start_weekday", weekday),
         metadata.get("start_hour_utc", hour),
     )
+    if parsed.blocks is not None:
+        whole = parsed.blocks.take(keep).cut(trace.prompt_tokens // BLOCK_TOKENS)
+        prefixes, node = build_trie(whole, BLOCK_TOKENS)
+        trace = replace(trace, prefix_node=node, prefixes=prefixes)
     known = trace.model if parsed.model is not None else None
     mix = TokenMix.from_rows(trace.prompt_tokens, trace.output_tokens, known, trace.models)
     return replace(trace, mix=mix)

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import TraceError
+from ..prefixes import Blocks, read_blocks
 from ..reading import ReadOptions
 from .cells import BoolArray, FloatArray, to_float, to_ids
 
@@ -127,6 +128,16 @@ class Checker:
         rename = "; name it in a scenario: workload: {rename_models: {ITS NAME: KNOWN NAME}}"
         self.refuse(index < 0, column, reason, rename if what == "model" else "")
         return index
+
+    def blocks(self, column: str) -> Blocks | None:
+        """Return a column of block ids, or None where the table has none."""
+        if column not in self.table.columns:
+            return None
+        values = self.table.columns[column]
+        try:
+            return read_blocks(values if isinstance(values, list) else values.to_pylist())
+        except TraceError as error:
+            raise TraceError(f"{self.table.path}: column {column}: {error}") from None
 
     def ids(self, column: str) -> npt.NDArray[Any]:
         """Return a column of ids, as 64-bit integers where all are, else as texts."""

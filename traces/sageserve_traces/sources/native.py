@@ -35,7 +35,8 @@ def parse(checker: Checker, names: Names) -> Parsed:
     if "request_id" in checker.table.columns:
         ids = checker.ids("request_id")
     arrival, first = read_times(checker, "arrival_s")
-    return Parsed(arrival, prompt, output, request_id=ids, first=first, **labels)
+    blocks = checker.blocks("block_ids")
+    return Parsed(arrival, prompt, output, request_id=ids, blocks=blocks, first=first, **labels)
 
 
 SCHEMA = Schema(
@@ -48,6 +49,7 @@ SCHEMA = Schema(
         "region": False,
         "tier": False,
         "request_id": False,
+        "block_ids": False,
     },
     parse,
 )

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..names import MODELS, REGIONS, TIERS
+from ..prefixes import Blocks
 
 if TYPE_CHECKING:
     from .columns import Checker
@@ -40,6 +41,7 @@ class Parsed:
         region: Index into the allowed names.
         tier: Index into the allowed names.
         request_id: Ids, ``int64`` or texts.
+        blocks: Block ids of each prompt.
         first: Timestamp of time 0 if the file has real times.
         iw_split: False if the file knows IW only as a whole (then ``tier`` says IW-F).
     """
@@ -51,6 +53,7 @@ class Parsed:
     region: npt.NDArray[np.int16] | None = None
     tier: npt.NDArray[np.int16] | None = None
     request_id: npt.NDArray[Any] | None = None
+    blocks: Blocks | None = None
     first: Any = None
     iw_split: bool = True
 
