@@ -385,6 +385,8 @@ class WorkloadConfig:
         subset: Leave out requests of models and regions that the scenario does not have; without
             it such a request is an error.
         rename_models: Names of the trace's models, mapped to names of this scenario.
+        sessions: ``open``: turns of sessions arrive when the trace says; ``closed``: a turn arrives
+            ``think_s`` of the trace after the answer before it, wherever that comes.
     """
 
     trace: str = "o365"
@@ -392,8 +394,10 @@ class WorkloadConfig:
     bursts: int = 0
     subset: bool = False
     rename_models: Mapping[str, str] = field(default_factory=dict)
+    sessions: str = "open"
 
     def __post_init__(self) -> None:
         """Check the values."""
+        _one_of(self.sessions, ("open", "closed"), "workload: sessions")
         _at_least(self.scale, 1e-6, "workload: scale")
         _at_least(self.bursts, 0, "workload: bursts")

@@ -51,6 +51,7 @@ from sageserve_env.simulator.prefix_use import (
     take_prefix,
 )
 from sageserve_env.simulator.scoring import settle
+from sageserve_env.simulator.sessions import think
 from sageserve_env.simulator.slots import (
     free_slot,
     insert_prefilling,
@@ -354,7 +355,11 @@ def _complete(s: State, v: int, i: int, now_s: float) -> None:
     if s.config[0].prefix_tokens > 0:
         leave_prefix(s, v, i)
     vm.pending_tokens -= 1
-    book_completion(s, i, now_s + s.profile[vm.profile].frontend_s)
+    answered_s = now_s + s.profile[vm.profile].frontend_s
+    book_completion(s, i, answered_s)
+    if s.config[0].closed == 1:
+        trip_s = s.round_trip[request.region, s.endpoint[request.endpoint].region]
+        think(s, i, answered_s + trip_s)
     free_slot(s, i)
 
 

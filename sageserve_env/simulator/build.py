@@ -32,7 +32,9 @@ from sageserve_env.simulator.state import (
     PICTURE,
     PROFILE,
     REQUEST,
+    THINKING,
     TIER,
+    TURN,
     VM,
     Array,
     State,
@@ -48,7 +50,7 @@ _UNLIMITED_TOKENS = 1 << 40
 _MOST_8, _MOST_16, _MOST_KV_TOKENS = (1 << 7) - 1, (1 << 15) - 1, 1 << 30
 MOST_REQUESTS = (1 << 31) - 1
 
-Chunk = tuple[Array, Array, Array, Array, Array, Array, Array, Array]
+Chunk = tuple[Array, Array, Array, Array, Array, Array, Array, Array, Array]
 
 #: Columns of a piece of the trace as the kernel reads it.
 ARRIVALS = (
@@ -60,8 +62,9 @@ ARRIVALS = (
     "arrival_output",
     "arrival_order",
     "arrival_node",
+    "arrival_turn",
 )
-EMPTY: Chunk = (np.zeros(0), *(np.zeros(0, np.int32),) * 7)
+EMPTY: Chunk = (np.zeros(0), *(np.zeros(0, np.int32),) * 8)
 
 
 def grow_slots(s: State) -> None:
@@ -169,6 +172,8 @@ def build_state(scenario: Scenario, theta: NDArray[np.float64], seed: int, minut
         vm_seconds=np.zeros((e, g, 3)),
         spot_seconds=np.zeros((m, r, g)),
         record=np.zeros((0, RECORD_COLUMNS)),
+        turn=np.zeros(0, dtype=TURN),
+        thinking=np.zeros(0, dtype=THINKING),
         trie=trie_array(np.zeros(1, np.int32), np.zeros(1, np.int32)),
         **cache_arrays(vms, _most_entries(scenario)),
         **dict(zip(ARRIVALS, EMPTY, strict=True)),
@@ -275,6 +280,7 @@ def _config(scenario: Scenario, seed: int) -> Array:
         "residency": int(any(r.resident > 0 for r in scenario.regions)),
         "fading_per_s": np.log(2.0) / life.label_half_life_s if life.label_half_life_s else 0.0,
         "least_per_model": scenario.min_per_model,
+        "longest_output": b.max_output_tokens,
         "prefix_tokens": b.prefix_block_tokens if b.prefix_cache != "none" else 0,
     }
     for key, value in values.items():
@@ -302,6 +308,7 @@ def _clock(scenario: Scenario, seed: int) -> Array:
     c["next_picture_s"] = 0.0 if aged else np.inf
     c["next_other_s"] = min(c["next_outage_s"], c["next_stale_s"], c["next_picture_s"])
     c["first_leaf"] = _first_leaf(int(scenario.inventory.sum()))
+    c["next_turn_s"] = np.inf
     c["free_head"] = codes.NONE
     c["transit_head"] = c["transit_tail"] = codes.NONE
     return clock
@@ -345,6 +352,7 @@ def _models(scenario: Scenario) -> Array:
     for i, spec in enumerate(scenario.model_specs):
         for field in ("global_head", "global_tail"):
             model[i][field] = codes.NONE
+        model[i]["longest_prompt"] = scenario.max_context_tokens[i]
         usable = [j for j in range(len(scenario.gpus)) if scenario.compatible[i, j]]
         usable = [j for j in usable if stocked[j]] or usable
         slowest = max(usable, key=lambda j: spec.profiles[scenario.gpus[j]].prefill_s(2048.0))

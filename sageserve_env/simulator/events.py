@@ -25,6 +25,7 @@ from sageserve_env.simulator.niw import hold, look
 from sageserve_env.simulator.prefix_use import name_path
 from sageserve_env.simulator.rng import OBJECTIVE, RESIDENT, draw
 from sageserve_env.simulator.routing import arrive_in_region, exchange, route
+from sageserve_env.simulator.sessions import pop_turn
 from sageserve_env.simulator.slots import pop_transit, take_slot
 from sageserve_env.simulator.state import State
 
@@ -32,19 +33,44 @@ from sageserve_env.simulator.state import State
 @hot
 def _arrive(s: State, c: int, now_s: float) -> None:
     """Take request ``c`` of the current piece of the trace into a slot and route or hold it."""
-    clock = s.clock[0]
     i = take_slot(s)
     request = s.request[i]
-    request.arrival_s = now_s
-    request.id = clock.sequence
-    clock.sequence += 1
-    clock.arrived += 1
     request.model = s.arrival_model[c]
     request.region = s.arrival_region[c]
     request.tier = s.arrival_tier[c]
     request.prompt = s.arrival_prompt[c]
     request.output = s.arrival_output[c]
     request.preference = s.arrival_order[c]
+    request.turn = s.arrival_turn[c]
+    _enter(s, i, s.arrival_node[c], now_s)
+
+
+@jit
+def _take_turn(s: State, now_s: float) -> None:
+    """Let the next turn of a session arrive."""
+    k = pop_turn(s)
+    i = take_slot(s)
+    request, thought = s.request[i], s.thinking[k]
+    turn = s.turn[thought.turn]
+    request.model = thought.model
+    request.region = thought.region
+    request.tier = thought.tier
+    request.preference = thought.preference
+    request.prompt = min(turn.prompt, s.model[request.model].longest_prompt)
+    request.output = min(turn.output, s.config[0].longest_output)
+    request.turn = turn.next
+    _enter(s, i, turn.node, now_s)
+
+
+@hot
+def _enter(s: State, i: int, node: int, now_s: float) -> None:
+    """Route or hold the arriving request in slot ``i``; its own columns are filled in."""
+    clock = s.clock[0]
+    request = s.request[i]
+    request.arrival_s = now_s
+    request.id = clock.sequence
+    clock.sequence += 1
+    clock.arrived += 1
     request.target = request.prompt
     request.prefilled = 0
     request.chunk = 0
@@ -52,7 +78,7 @@ def _arrive(s: State, c: int, now_s: float) -> None:
     request.escalated = 0
     request.first_token_s = -1.0
     if s.config[0].prefix_tokens > 0:
-        name_path(s, i, s.arrival_node[c])
+        name_path(s, i, node)
     request.vm = NONE
     request.endpoint = NONE
     tier = s.tier[request.tier]
@@ -81,6 +107,7 @@ def _next_other(s: State) -> None:
     clock = s.clock[0]
     nearest = min(min(clock.next_tick_s, clock.next_fault_s), clock.next_outage_s)
     nearest = min(nearest, min(clock.next_stale_s, clock.next_picture_s))
+    nearest = min(nearest, clock.next_turn_s)
     if clock.transit_head != NONE:
         nearest = min(nearest, s.request[clock.transit_head].key)
     clock.next_other_s = nearest
@@ -92,6 +119,8 @@ def _other_event(s: State, now_s: float) -> None:
     clock = s.clock[0]
     if clock.transit_head != NONE and s.request[clock.transit_head].key <= now_s:
         arrive_in_region(s, pop_transit(s), now_s)
+    elif clock.next_turn_s <= now_s:
+        _take_turn(s, now_s)
     elif clock.next_stale_s <= now_s:
         publish(s, now_s)
     elif clock.next_picture_s <= now_s:
@@ -149,6 +178,12 @@ def advance(s: State, until_s: float) -> int:
         elif clock.next_other_s <= arrival_s:
             if clock.next_other_s > until_s:
                 break
+            if (
+                clock.next_turn_s <= clock.next_other_s
+                and clock.n_free == 0
+                and clock.n_touched == s.request.shape[0]
+            ):
+                return NEED_SLOTS
             clock.now_s = clock.next_other_s
             _other_event(s, clock.next_other_s)
         else:

@@ -13,6 +13,7 @@ from sageserve_env.scenario import Scenario
 from sageserve_env.simulator.binding import TYPES, bind, can_bind
 from sageserve_env.simulator.build import Chunk
 from sageserve_env.simulator.producer import Producer
+from sageserve_env.simulator.sessions import ClosedSessions, close_sessions
 from sageserve_env.simulator.state import Array
 from sageserve_traces.prefixes import PrefixTrie
 from sageserve_traces.source import TraceSource
@@ -110,6 +111,11 @@ class Feed:
         self._known = {"model": renamed, "region": source.regions, "tier": source.tiers}
         self._limit = scenario.max_context_tokens
         self.prefixes = _prefixes(source, scenario)
+        self.sessions: ClosedSessions | None = None
+        self._rows = source
+        if workload.sessions == "closed":
+            self.sessions = close_sessions(source, self.prefixes is not None)
+            self._rows = self.sessions.first
         self._longest_output = scenario.batching.max_output_tokens
         self._last_s = offset_s
         self._count_at_last = 0
@@ -150,7 +156,7 @@ class Feed:
 
     def _read(self, start_s: float, skip: int) -> Iterator[Piece]:
         """Yield the chunks from ``start_s`` of the trace on, without the first ``skip`` rows."""
-        for part in self.source.chunks(start_s):
+        for part in self._rows.chunks(start_s):
             known = min(skip, len(part))
             skip -= known
             if known == len(part):
@@ -168,7 +174,7 @@ class Feed:
             return None
         n = len(part)
         bound = (np.empty(n), *(np.empty(n, np.int32) for _ in range(6)))
-        columns: Chunk = (*bound, self._nodes(part))  # type: ignore[assignment]
+        columns: Chunk = (*bound, self._nodes(part), self._turns(part))  # type: ignore[assignment]
         limits = (self._limit, self._longest_output, self.offset_s)
         arguments: list[Any] = [*given, *self._names.values(), *limits, *bound]
         cut = bind(*arguments)
@@ -185,6 +191,12 @@ class Feed:
         if self.prefixes is None or part.prefix_node is None:
             return np.zeros(len(part), dtype=np.int32)
         return part.prefix_node
+
+    def _turns(self, part: RequestTrace) -> Array:
+        """Return the turn after each request, int32; -1 where sessions are open."""
+        if self.sessions is None or part.session is None:
+            return np.full(len(part), -1, dtype=np.int32)
+        return part.session.astype(np.int32)
 
     def _renamed(self, part: RequestTrace, known: int) -> tuple[Chunk, tuple[Array, Array, Array]]:
         """Bind a chunk without its first ``known`` rows, leaving out what the scenario lacks."""
@@ -207,7 +219,7 @@ class Feed:
         order = getattr(part, "preference", None)
         order = index["region"] if order is None else order
         columns = [arrival, *(index[c] for c in self._names), prompt, output, order]
-        columns.append(self._nodes(part))
+        columns += [self._nodes(part), self._turns(part)]
         columns = [c[known:] for c in columns]
         keep = keep[known:]
         left_out_s = _NO_TIMES

@@ -61,7 +61,8 @@ def cache_tokens(s: State, v: int, users: Array) -> int:
             _require(int(s.entry[v, nodes[above]]["held"]) == full, "and in full")
         else:
             _require(int(entry["up"]) == NONE, "the first node has none above")
-    listed, at = [], int(cache["oldest"])
+    listed: list[int] = []
+    at = int(cache["oldest"])
     while at != NONE and len(listed) <= len(entries):
         listed.append(at)
         at = int(s.entry[v, at]["newer"])

@@ -29,7 +29,7 @@ from sageserve_env.simulator.feed import Feed, FeedPosition
 from sageserve_env.simulator.fleet import activate, reconcile
 from sageserve_env.simulator.prefix import trie_array
 from sageserve_env.simulator.scoring import refresh_scores, set_discipline, set_router
-from sageserve_env.simulator.state import State
+from sageserve_env.simulator.state import THINKING, State
 from sageserve_env.simulator.survey import build_raw
 from sageserve_env.view import ClusterView
 from sageserve_traces.source import TraceSource
@@ -109,6 +109,10 @@ class Simulator:
         state.config[0]["keep_records"] = int(self.keep_records)
         if feed.prefixes is not None:
             state.put("trie", trie_array(feed.prefixes.parent, feed.prefixes.depth))
+        if feed.sessions is not None:
+            state.config[0]["closed"] = 1
+            state.put("turn", feed.sessions.turns)
+            state.put("thinking", np.zeros(feed.sessions.count + 2, dtype=THINKING))
         state.routing[:] = default_routing(self.scenario, self.scenario.routing.router)
         self.state, self.feed = state, feed
         self.set_calendar()
@@ -235,7 +239,7 @@ class Simulator:
             clock["exhausted"] = 1
         for name, column in zip(ARRIVALS, chunk, strict=True):
             state.put(name, column)
-        need = int(clock["sequence"]) + len(chunk[0])
+        need = int(clock["sequence"]) + len(chunk[0]) + len(state.turn)
         if need > MOST_REQUESTS:
             raise OverflowError(f"one simulation numbers at most {MOST_REQUESTS} requests")
         if self.keep_records and need > len(state.record):

@@ -74,6 +74,8 @@ CONFIG = _record(
     ("residency", "i8"),  # 1: some requests must be served where they come from
     ("fading_per_s", "f8"),  # rate at which donated VMs lose what they hold
     ("admission", "i8"),  # 1: a tier may be refused
+    ("closed", "i8"),  # 1: a turn of a session arrives some time after the answer before it
+    ("longest_output", "i8"),
     ("prefix_tokens", "i8"),  # tokens of a block of the prefix caches; 0: there are none
     ("least_per_model", "i8"),  # fewest target instances of a model over all its endpoints
 )
@@ -85,6 +87,8 @@ CLOCK = _record(
     ("next_fault_s", "f8"),
     ("next_outage_s", "f8"),
     ("next_stale_s", "f8"),
+    ("next_turn_s", "f8"),  # of a session; inf while nobody thinks
+    ("n_thinking", "i8"),
     ("next_picture_s", "f8"),  # regions tell each other how they stand
     ("free_head", "i8"),  # request slots that were given back
     ("n_free", "i8"),
@@ -189,6 +193,7 @@ REQUEST = _lines(
     ("node", "i4"),  # node of its prompt in the trie; 0: it shares nothing
     ("entry", "i4"),  # deepest entry that it pins where it runs
     ("shared", "i4"),  # blocks of its prompt that are held for others too
+    ("turn", "i4"),  # turn of its session after it, NONE if it is the last
     ("cached", "i4"),  # prompt tokens that it found when first admitted; NONE before
 )
 
@@ -232,6 +237,7 @@ MODEL = _record(
     ("global_head", "i8"),  # requests that no endpoint can take, FIFO
     ("global_tail", "i8"),
     ("n_global", "i8"),
+    ("longest_prompt", "i8"),
     ("reference", "i8"),  # profile whose isolated prefill sets objectives
 )
 
@@ -307,6 +313,25 @@ ENTRY = _record(
 )
 
 
+# Turns of closed sessions (``sessions``): all of the trace, and a heap of those that are to come.
+TURN = _record(
+    ("think_s", "f8"),  # from the answer before it
+    ("prompt", "i4"),
+    ("output", "i4"),
+    ("node", "i4"),
+    ("next", "i4"),
+)
+
+THINKING = _record(
+    ("time_s", "f8"),
+    ("turn", "i4"),
+    ("model", "i2"),
+    ("region", "i2"),
+    ("tier", "i2"),
+    ("preference", "i2"),
+)
+
+
 class State(Handle):
     """All arrays of one simulation."""
 
@@ -368,6 +393,8 @@ class State(Handle):
     cache: Array  # CACHE [V]
     entry: Array  # ENTRY [V, C]
     bucket: Array  # i4 [V, B]: heads of chains of entries, by a hash of their nodes
+    turn: Array  # TURN [turns or 0]
+    thinking: Array  # THINKING [sessions or 0]: binary heap by time
     arrival_s: Array  # f8 [N]: the current piece of the trace, read by the kernel
     arrival_model: Array  # i4 [N]
     arrival_region: Array  # i4 [N]
@@ -376,6 +403,7 @@ class State(Handle):
     arrival_output: Array  # i4 [N]
     arrival_order: Array  # i4 [N]: row of ``orders``
     arrival_node: Array  # i4 [N]: node of the prompt in ``trie``
+    arrival_turn: Array  # i4 [N]: turn after it, where sessions are closed
 
     FIELDS = (
         ("config", CONFIG, 1),
@@ -434,6 +462,8 @@ class State(Handle):
         ("cache", CACHE, 1),
         ("entry", ENTRY, 2),
         ("bucket", _I4, 2),
+        ("turn", TURN, 1),
+        ("thinking", THINKING, 1),
         ("arrival_s", _F8, 1),
         ("arrival_model", _I4, 1),
         ("arrival_region", _I4, 1),
@@ -442,4 +472,5 @@ class State(Handle):
         ("arrival_output", _I4, 1),
         ("arrival_order", _I4, 1),
         ("arrival_node", _I4, 1),
+        ("arrival_turn", _I4, 1),
     )

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Unpack
 import numpy as np
 
 from . import download as downloads
+from . import sessions
 from .errors import TraceError
 from .named import AZURE_WEEK, TRACES, is_generated
 from .names import SECONDS_PER_DAY
@@ -97,6 +98,15 @@ def make_trace(
                 workload=str(trace),
             )
             return _burst(generated, seed) if bursts else generated
+        if str(trace) == sessions.NAME:
+            made = sessions.make_sessions(
+                seed,
+                length or tile_s or SECONDS_PER_DAY,
+                scale,
+                start_hour_utc=start_hour_utc,
+                history_days=history_days,
+            )
+            return _burst(made, seed) if bursts else made
         if str(trace) == AZURE_WEEK:
             week = _azure_week(seed, scale, length or tile_s)
             return _burst(week, seed) if bursts else week

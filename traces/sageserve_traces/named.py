@@ -97,6 +97,14 @@ TRACES: Final[dict[str, NamedTrace]] = {
             generated=True,
         ),
         NamedTrace(
+            "sessions",
+            "conversations and coding agents turn by turn, with what their prompts share",
+            "by seed",
+            "MIT (this project)",
+            citation="docs/sources.md, Prefixes and sessions",
+            generated=True,
+        ),
+        NamedTrace(
             "azure-2023-conv",
             "19,366 requests of a conversation service in 58 minutes, near Poisson",
             "test",

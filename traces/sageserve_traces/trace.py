@@ -38,6 +38,10 @@ _DTYPES: dict[str, type[np.generic]] = {
 }
 
 
+#: Optional columns of sessions.
+SESSION_COLUMNS: dict[str, type[np.generic]] = {"session": np.int64, "think_s": np.float64}
+
+
 @dataclass(frozen=True, eq=False)
 class RequestTrace:
     """Requests sorted by arrival, with the names their small integers stand for.
@@ -67,6 +71,9 @@ class RequestTrace:
         prefix_node: Optional node of each prompt in ``prefixes``, ``int32 [n]``. Its blocks are
             whole ones: no deeper than the prompt is long. Native files do not keep it.
         prefixes: What prompts share, where ``prefix_node`` is given.
+        session: Optional session of each request, ``int64 [n]``; its turns are in order of arrival.
+        think_s: Optional time from the answer before it in its session, ``float64 [n]``; arrivals
+            are those of an open loop. 0 for the first turn.
     """
 
     arrival_s: npt.NDArray[np.float64]
@@ -89,6 +96,8 @@ class RequestTrace:
     known: TokenMix | None = field(default=None, repr=False)
     prefix_node: npt.NDArray[np.int32] | None = None
     prefixes: PrefixTrie | None = field(default=None, repr=False)
+    session: npt.NDArray[np.int64] | None = None
+    think_s: npt.NDArray[np.float64] | None = None
 
     def __post_init__(self) -> None:
         """Copy, convert and check the arrays.
@@ -105,6 +114,12 @@ class RequestTrace:
         if self.request_id is not None:
             values = checked_ids(self.name, self.request_id, n)
             object.__setattr__(self, "request_id", values)
+        for column, dtype in SESSION_COLUMNS.items():
+            if getattr(self, column) is not None:
+                values = checked_column(self.name, column, getattr(self, column), dtype, n)
+                object.__setattr__(self, column, values)
+        if self.think_s is not None and (self.think_s < 0).any():
+            raise TraceError(f"trace {self.name!r}: column think_s: a time below 0")
         if self.prefix_node is not None:
             values = checked_column(self.name, "prefix_node", self.prefix_node, np.int32, n)
             object.__setattr__(self, "prefix_node", values)
@@ -179,6 +194,9 @@ class RequestTrace:
         digest.update(repr((*header, self.start_weekday, self.start_hour_utc)).encode())
         for column in COLUMNS:
             digest.update(np.ascontiguousarray(getattr(self, column)).tobytes())
+        for column in SESSION_COLUMNS:
+            if getattr(self, column) is not None:
+                digest.update(np.ascontiguousarray(getattr(self, column)).tobytes())
         if self.prefix_node is not None and self.prefixes is not None:
             for values in (self.prefix_node, self.prefixes.parent, self.prefixes.depth):
                 digest.update(np.ascontiguousarray(values).tobytes())
@@ -383,8 +401,10 @@ def _take(trace: RequestTrace, rows: slice, **changes: object) -> RequestTrace:
     """Take rows of a valid trace in their order, without checking them again."""
     columns = {name: getattr(trace, name)[rows] for name in COLUMNS}
     ids = None if trace.request_id is None else trace.request_id[rows]
-    node = None if trace.prefix_node is None else trace.prefix_node[rows]
-    return trusted(trace, columns, ids, prefix_node=node, **changes)
+    more = ("prefix_node", *SESSION_COLUMNS)
+    optional = {name: getattr(trace, name) for name in more}
+    optional = {name: None if v is None else v[rows] for name, v in optional.items()}
+    return trusted(trace, columns, ids, **(optional | changes))
 
 
 def trusted(
@@ -401,7 +421,8 @@ def trusted(
         value.flags.writeable = False
         object.__setattr__(trace, key, value)
     object.__setattr__(trace, "request_id", request_id)
-    object.__setattr__(trace, "prefix_node", None)
+    for key in ("prefix_node", *SESSION_COLUMNS):
+        object.__setattr__(trace, key, None)
     for key, value in changes.items():
         object.__setattr__(trace, key, value)
     return trace

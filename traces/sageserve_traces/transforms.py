@@ -233,6 +233,10 @@ def _rebuild(
     columns["request_id"] = ids[rows] if ids is not None and unique else None
     columns["past"] = None
     columns["prefix_node"] = None if trace.prefix_node is None else trace.prefix_node[rows]
+    once = len(np.unique(rows)) == len(rows)  # a session that comes twice is none
+    for key in ("session", "think_s"):
+        values = getattr(trace, key)
+        columns[key] = values[rows] if values is not None and once else None
     return replace(_with_mix(trace), arrival_s=arrival[order], **(columns | changes))
 
 
