@@ -27,7 +27,7 @@ class ClosedSessions(NamedTuple):
 
     first: RequestTrace
     turns: Array  # TURN [requests]
-    count: int
+    sessions: int
 
 
 def close_sessions(source: TraceSource, prefixes: bool) -> ClosedSessions:

@@ -112,7 +112,7 @@ class Simulator:
         if feed.sessions is not None:
             state.config[0]["closed"] = 1
             state.put("turn", feed.sessions.turns)
-            state.put("thinking", np.zeros(feed.sessions.count + 2, dtype=THINKING))
+            state.put("thinking", np.zeros(feed.sessions.sessions + 2, dtype=THINKING))
         state.routing[:] = default_routing(self.scenario, self.scenario.routing.router)
         self.state, self.feed = state, feed
         self.set_calendar()

@@ -99,14 +99,14 @@ def make_trace(
             )
             return _burst(generated, seed) if bursts else generated
         if str(trace) == sessions.NAME:
-            made = sessions.make_sessions(
+            day = sessions.make_sessions(
                 seed,
                 length or tile_s or SECONDS_PER_DAY,
                 scale,
                 start_hour_utc=start_hour_utc,
                 history_days=history_days,
             )
-            return _burst(made, seed) if bursts else made
+            return _burst(day, seed) if bursts else day
         if str(trace) == AZURE_WEEK:
             week = _azure_week(seed, scale, length or tile_s)
             return _burst(week, seed) if bursts else week

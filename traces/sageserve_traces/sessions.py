@@ -48,7 +48,8 @@ def _rates(kind: Sessions, minutes: int, start_hour_utc: float, level: float) ->
     part = hour - low
     curve = GLOBAL.diurnal[0, m]
     shape = curve[low % 24] * (1.0 - part) + curve[(low + 1) % 24] * part
-    return 60.0 * kind.sessions_per_s * level * shape * GLOBAL.region_shares[0]
+    rates: Floats = 60.0 * kind.sessions_per_s * level * shape * GLOBAL.region_shares[0]
+    return rates
 
 
 class _Nodes:
