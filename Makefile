@@ -1,4 +1,4 @@
-# Two commands on a new machine: `make compare` and `make test`.
+# On a new machine: `make compare`, `make learn`, `make test`.
 # Both use one virtual environment; a stamp in it says what is installed, so nothing is done twice.
 
 PYTHON ?= $(shell python3.11 -c '' 2>/dev/null && echo python3.11 || echo python3)
@@ -6,7 +6,7 @@ VENV ?= .venv
 JOBS ?= 2
 
 # `make compare COMPARE="--agents static,ilp --scenario tiny" OUTPUT=results/mine ARGS="--workers 2"`
-COMPARE ?= --agents static,reactive,ilp --scenario o365-day --seeds 1
+COMPARE ?= --agents static,reactive,hpa,ilp --scenario tiny --seeds 3
 OUTPUT ?= results/compare
 ARGS ?=
 # `make test PYTEST_ARGS="-k router"`
@@ -17,10 +17,12 @@ PLAIN_TESTS := tests/simulator tests/traces/test_synthetic.py tests/traces/test_
 
 CORE_EXTRAS := report,forecast
 TEST_EXTRAS := $(CORE_EXTRAS),learn,marl,mo,tune,ray,docs,dev
+LEARN_EXTRAS := $(CORE_EXTRAS),learn
 DOCS_EXTRAS := $(CORE_EXTRAS),docs
 
 BIN := $(VENV)/bin
 CORE_STAMP := $(VENV)/.installed-core
+LEARN_STAMP := $(VENV)/.installed-learn
 TEST_STAMP := $(VENV)/.installed-test
 DOCS_STAMP := $(VENV)/.installed-docs
 PIP := $(BIN)/python -m pip install -q --disable-pip-version-check --no-input -c constraints.txt
@@ -38,14 +40,17 @@ precompile = @$(BIN)/python -m sageserve_env.precompile
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help compare benchmark test libraries lint docs coverage clean distclean
+.PHONY: help compare learn benchmark test libraries lint docs coverage clean distclean
 
 help:  ## Show this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1|/' \
 		| while IFS='|' read -r name text; do printf '  make %-10s %s\n' "$$name" "$$text"; done
 
-compare: $(CORE_STAMP)  ## Compare static, reactive and ilp on one day of traffic
+compare: $(CORE_STAMP)  ## Compare rules and the planner on three days of traffic, in a minute
 	@$(BIN)/sageserve compare $(COMPARE) --output $(OUTPUT) $(ARGS)
+
+learn: $(LEARN_STAMP)  ## Install what training needs (PyTorch, Stable-Baselines3)
+	@echo "Train with: $(BIN)/python examples/ppo_sb3.py --env SageServe-Tiny-v1 --minutes 5"
 
 benchmark: $(CORE_STAMP)  ## Run every published comparison again, each value compared; ARGS=--verify replays
 	@$(BIN)/sageserve benchmark $(ARGS)
@@ -117,11 +122,16 @@ $(CORE_STAMP): pyproject.toml constraints.txt | $(BIN)/python
 	$(precompile)
 	@touch $@
 
+$(LEARN_STAMP): pyproject.toml constraints.txt | $(BIN)/python
+	$(call install,$(LEARN_EXTRAS))
+	$(precompile)
+	@touch $(CORE_STAMP) $@
+
 # The extras of the tests contain those of `make compare` and `make docs`.
 $(TEST_STAMP): pyproject.toml constraints.txt | $(BIN)/python
 	$(call install,$(TEST_EXTRAS))
 	$(precompile)
-	@touch $(CORE_STAMP) $(DOCS_STAMP) $@
+	@touch $(CORE_STAMP) $(LEARN_STAMP) $(DOCS_STAMP) $@
 
 $(DOCS_STAMP): pyproject.toml constraints.txt | $(BIN)/python
 	$(call install,$(DOCS_EXTRAS))

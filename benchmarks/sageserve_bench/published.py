@@ -103,10 +103,10 @@ def read_one(folder: Path, root: Path) -> Published:
     if not rows:
         raise UserError(f"{folder / RESULTS}: holds no row")
     name = folder.relative_to(root).as_posix()
-    return Published(name, folder, _without(words[2:], "--output", "-o", "--workers"), tuple(rows))
+    return Published(name, folder, without(words[2:], "--output", "-o", "--workers"), tuple(rows))
 
 
-def _without(words: list[str], *options: str) -> tuple[str, ...]:
+def without(words: list[str], *options: str) -> tuple[str, ...]:
     """Return words without some options and their values."""
     kept: list[str] = []
     rest = iter(words)

@@ -130,3 +130,25 @@ def test_every_figure_of_the_contract_has_a_case() -> None:
         "cold_first_step_s",
     }
     assert contract <= {figure.key for figure in FIGURES}
+
+
+def test_a_submission(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Your own agent, on a scenario of which nothing is published and beside published rows."""
+    from sageserve_bench.submission import words_of
+
+    assert words_of("tiny", "a.py:A", None) == [
+        *("--scenario", "tiny", "--seeds", "5"),
+        *("--agents", "a.py:A,ilp"),
+    ]
+    shelf = tmp_path / "results"
+    words = ["compare", "--agents", "static", "--scenario", "trap-base", "--seeds", "1"]
+    assert cli.run([*words, "--output", str(shelf / "hour")]) == 0
+    (shelf / "hour" / "command.txt").write_text("sageserve " + " ".join(words) + "\n")
+    capsys.readouterr()
+    given = ["benchmark", "hour", "--agent", "reactive", "--results", str(shelf)]
+    assert cli.run([*given, "--output", str(tmp_path / "mine")]) == 0
+    shown = capsys.readouterr().out
+    beside = shown.partition("beside the published rows:")[2]
+    assert "reactive" in beside and "static" in beside
+    assert cli.run(["benchmark", "nothing", "--agent", "static", "--results", str(shelf)]) == 2
+    assert "neither a published comparison nor a scenario" in capsys.readouterr().err

@@ -25,8 +25,15 @@ def benchmark(
         bool, typer.Option("--verify", help="Replay the published decisions instead.")
     ] = False,
     workers: Annotated[int, typer.Option(help="Processes.")] = 1,
+    agent: Annotated[
+        str | None,
+        typer.Option(help="Your agent, FILE:CLASS: its rows on NAME's traffic, to submit."),
+    ] = None,
 ) -> int:
     """Run every published comparison again and compare each value of each row.
+
+    With --agent your own policy is played on the traffic of one comparison or scenario instead.
+    Example: sageserve benchmark tiny --agent my_agent.py:MyAgent
 
     With --verify the agents are not asked: their published decisions are replayed, which takes a
     fraction of the time. Exit code 1 if a value differs.
@@ -36,6 +43,8 @@ def benchmark(
     from sageserve_bench.published import differences, read_published
     from sageserve_bench.store import Store
 
+    if agent is not None:
+        return _submit(names or [], agent, results, output, workers)
     found = read_published(results)
     known = [one.name for one in found]
     if not known:
@@ -70,3 +79,27 @@ def benchmark(
             else f"{one.name}: all {len(one.rows)} rows as published"
         )
     return 1 if problems else 0
+
+
+def _submit(names: list[str], agent: str, results: Path, output: Path, workers: int) -> int:
+    """Make the rows of a submission and show them beside the published ones."""
+    from sageserve_bench import terminal
+    from sageserve_bench.cli import load_command
+    from sageserve_bench.errors import UserError
+    from sageserve_bench.published import read_published
+    from sageserve_bench.submission import beside, words_of
+    from sageserve_bench.table import show
+
+    if len(names) != 1:
+        raise UserError("--agent needs one NAME: sageserve benchmark tiny --agent FILE:CLASS")
+    found = read_published(results) if results.is_dir() else []
+    published = next((one for one in found if one.name == names[0]), None)
+    folder = output / names[0]
+    words = [*words_of(names[0], agent, published), "--output", str(folder)]
+    words += ["--workers", str(workers)]
+    compare = load_command("compare")
+    code = int(compare.main(words, prog_name="sageserve compare", standalone_mode=False) or 0)
+    if published is not None and not code:
+        typer.echo("beside the published rows:")
+        show(terminal.output(), beside(published, folder))
+    return code
