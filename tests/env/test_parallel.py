@@ -36,7 +36,8 @@ def test_pettingzoo_seeds(keywords: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("env_id", sorted(sageserve_env.IDS))
 def test_every_id_can_be_divided(env_id: str) -> None:
-    env = sageserve_env.parallel_env(**{**sageserve_env.IDS[env_id], "horizon_s": 180.0})
+    short = {"decision_interval_s": 60.0, "horizon_s": 180.0}
+    env = sageserve_env.parallel_env(**{**sageserve_env.IDS[env_id], **short})
     pettingzoo_test.parallel_api_test(env, num_cycles=5)
 
 

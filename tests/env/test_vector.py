@@ -150,7 +150,9 @@ def test_numpy_to_torch_on_vectors() -> None:
 @pytest.mark.parametrize("env_id", IDS)
 def test_make_vec_in_its_own_and_in_sync_mode(env_id: str) -> None:
     for mode in ("vector_entry_point", "sync"):
-        many = gym.make_vec(env_id, num_envs=2, vectorization_mode=mode, horizon_s=180.0)
+        many = gym.make_vec(
+            env_id, num_envs=2, vectorization_mode=mode, decision_interval_s=60.0, horizon_s=180.0
+        )
         observation, _ = many.reset(seed=0)
         assert many.observation_space.contains(observation)
         many.action_space.seed(0)
@@ -162,16 +164,17 @@ def test_make_vec_in_its_own_and_in_sync_mode(env_id: str) -> None:
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("default")
-@pytest.mark.parametrize("env_id", IDS)
+@pytest.mark.parametrize("env_id", [TINY, "SageServe-Discrete-v1"])
 def test_async_vector_env_with_spawn(env_id: str) -> None:
     many = gym.make_vec(
         env_id,
         num_envs=2,
         vectorization_mode="async",
         vector_kwargs={"context": "spawn"},
+        decision_interval_s=60.0,
         horizon_s=180.0,
     )
-    own = gym.make_vec(env_id, num_envs=2, horizon_s=180.0)
+    own = gym.make_vec(env_id, num_envs=2, decision_interval_s=60.0, horizon_s=180.0)
     try:
         assert same(many.reset(seed=0)[0], own.reset(seed=0)[0])
         own.action_space.seed(0)
