@@ -23,6 +23,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -131,6 +132,7 @@ def _probe(scenario: Scenario, m: int, g: int, pairs: TokenPairs) -> float:
         faults=FaultConfig(),
         round_trips_s=((0.0,),),
         routing={"delay_s": 0.0},
+        tiers=tuple(replace(tier, refuse_above_s=None) for tier in scenario.tiers),
         workload={"rename_models": {}},  # the probe names the model as the scenario does
     )
     prompt, output = pairs

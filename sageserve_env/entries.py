@@ -250,9 +250,10 @@ def _objectives(scenario: Scenario) -> NDArray[np.float64]:
     return np.tile([tier.objective_s for tier in scenario.tiers], (len(scenario.models), 1))
 
 
-def admit_all(scenario: Scenario, router: str = "") -> NDArray[np.float64]:
-    """Return no limit for every model and tier, [M, K]."""
-    return np.full((len(scenario.models), len(scenario.tiers)), np.inf)
+def default_admission(scenario: Scenario, router: str = "") -> NDArray[np.float64]:
+    """Return the limits of the tiers, for every model, [M, K]; infinite where there is none."""
+    limits = [np.inf if t.refuse_above_s is None else t.refuse_above_s for t in scenario.tiers]
+    return np.tile(np.array(limits, dtype=np.float64), (len(scenario.models), 1))
 
 
 def continuous_admission(context: Context) -> Entries:
@@ -265,9 +266,9 @@ def continuous_admission(context: Context) -> Entries:
 
 
 def discrete_admission(context: Context) -> Entries:
-    """Return a preset for all limits: none, the objectives of the tiers, or a fourth of them."""
+    """Return a preset for all limits: the tiers' own, their objectives, or a fourth of those."""
     objectives = _objectives(context.scenario)
-    rows = (admit_all(context.scenario), objectives, 0.25 * objectives)
+    rows = (default_admission(context.scenario), objectives, 0.25 * objectives)
     at = places(np.ones(objectives.shape, dtype=np.bool_))
     presets = tuple(Preset(row.ravel()) for row in rows)
     return Entries(CHOICE, ("admission_preset",), at.reshape(1, -1, 3), presets=(presets,))

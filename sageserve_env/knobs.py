@@ -261,7 +261,7 @@ KNOBS = (
         unit="seconds",
         meaning="Expected wait above which a gateway refuses a request of the model and tier; the "
         "request is missed at once; infinite admits all",
-        neutral=entries.admit_all,
+        neutral=entries.default_admission,
         high=lambda scenario: LONGEST_WAIT_S,
         unlimited=True,
         joint=CHARGED,

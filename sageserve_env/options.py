@@ -58,6 +58,8 @@ class TierConfig:
         tpot_s: Objective for the mean time per output token after the first; a request attains
             when TTFT and this hold (``ttft`` only). None: no such objective.
         objectives_s: What ``objective_s`` is drawn from; empty if it is one number.
+        refuse_above_s: Expected wait above which a gateway refuses a request, where no agent
+            decides it: who waits that long has gone. None: all are admitted.
     """
 
     name: str
@@ -72,6 +74,7 @@ class TierConfig:
     miss_usd: float = 0.2
     tpot_s: float | None = None
     objectives_s: tuple[float, ...] = ()
+    refuse_above_s: float | None = None
 
     def __post_init__(self) -> None:
         """Check the values."""
@@ -93,6 +96,8 @@ class TierConfig:
             _at_least(self.tpot_s, 1e-6, f"{where}: tpot_s")
             if self.objective != "ttft":
                 raise ScenarioError(f"{where}: tpot_s: needs objective: ttft")
+        if self.refuse_above_s is not None:
+            _at_least(self.refuse_above_s, 0.0, f"{where}: refuse_above_s")
         if not tier_key(self.name):
             raise ScenarioError(
                 f"tiers: name: expected a letter a-z or a digit in it, got {self.name!r}"

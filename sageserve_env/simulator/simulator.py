@@ -9,7 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sageserve_env.actions import ClusterAction
-from sageserve_env.entries import default_discipline_weights, default_routing, initial_fleet
+from sageserve_env.entries import (
+    default_admission,
+    default_discipline_weights,
+    default_routing,
+    initial_fleet,
+)
 from sageserve_env.knobs import KNOBS
 from sageserve_env.policies import DISCIPLINES, ROUTERS
 from sageserve_env.scenario import Scenario
@@ -114,6 +119,8 @@ class Simulator:
             state.put("turn", feed.sessions.turns)
             state.put("thinking", np.zeros(feed.sessions.sessions + 2, dtype=THINKING))
         state.routing[:] = default_routing(self.scenario, self.scenario.routing.router)
+        state.admission[:] = default_admission(self.scenario)
+        state.config[0]["admission"] = int(np.isfinite(state.admission).any())
         self.state, self.feed = state, feed
         self.set_calendar()
         self._start_fleet(self.initial_fleet() if initial is None else np.asarray(initial))

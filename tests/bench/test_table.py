@@ -29,7 +29,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from sageserve_bench import compare
 
     folder = tmp_path_factory.mktemp("table")
-    (folder / "small.yaml").write_text("base: tiny\nhorizon_s: 900.0\n", encoding="utf-8")
+    (folder / "small.yaml").write_text("base: trap-base\nhorizon_s: 900.0\n", encoding="utf-8")
     scenario: Scenario = load_scenario(folder / "small.yaml")
     agents = ["static", "reactive", LONG]
     rows: pd.DataFrame = compare(agents, scenario=scenario, seeds=2, output=folder / "out")

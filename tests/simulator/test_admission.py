@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -81,6 +82,18 @@ def test_the_next_decision_admits_all_again() -> None:
     targets(sim, 1)
     sim.advance(50.0)
     assert done(sim) == [True, False, True, True]
+
+
+def test_a_tier_has_a_limit_where_nobody_decides_one() -> None:
+    plain = scenario()
+    tiers = [replace(plain.tiers[0], refuse_above_s=1.0), *plain.tiers[1:]]
+    sim = simulator(plain.replace(tiers=tiers), [(0.0, 900, 1)] * 3 + [(0.0, 900, 1, "IW-N")])
+    sim.advance(50.0)
+    assert done(sim) == [True, True, False, True]
+    sim = simulator(plain.replace(tiers=tiers), [(0.0, 900, 1)] * 3)
+    targets(sim, 1, admission=limits(np.inf, np.inf, np.inf))
+    sim.advance(50.0)
+    assert done(sim) == [True, True, True]
 
 
 def test_no_request_is_refused_by_its_own_output() -> None:
