@@ -29,7 +29,7 @@ RESULTS = Path(__file__).parents[2] / "benchmarks" / "results"
         ("ilp:quantile=1", r"quantile must be in \(0, 1\)"),
         ("ilp:level=1.5", r"level must be in \[0, 1\]"),
         ("kpa:panic_threshold=1", "panic_threshold must be above 1"),
-        ("mpc:integer_periods=0", r"integer_periods must be in \[1, 6\]"),
+        ("mpc:integer_periods=0", r"integer_periods must be in \[1, 4\]"),
         ("reactive:in_below=0.8", "need 0 <= in_below < out_above"),
         ("chiron:mixed_share=2", r"mixed_share must be in \[0, 1\]"),
         ("skyserve:router=best", "unknown router 'best'"),

@@ -207,8 +207,8 @@ def read(
             if value is None or not math.isfinite(value):
                 raise PlannerError(f"{name}: no value for {variable.name}")
             array[key] = max(value, 0.0)
-    whole = t if problem.integer_periods is None else problem.integer_periods
-    if np.abs(x[:whole] - np.rint(x[:whole])).max(initial=0.0) > _INTEGRAL:
+    whole = x[problem.whole]
+    if np.abs(whole - np.rint(whole)).max(initial=0.0) > _INTEGRAL:
         raise PlannerError(f"{name}: counts of instances are not whole")
     counts = np.ceil(x - _INTEGRAL).astype(np.int64)
     _check_capacity(problem, x, flow, name)

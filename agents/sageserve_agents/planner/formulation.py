@@ -72,13 +72,13 @@ def _variables(p: PlanProblem, model: Model) -> None:
     tops = np.broadcast_to(top, (t_, *top.shape))
     if p.ceiling is not None:
         tops = np.minimum(tops, p.ceiling)
-    whole = t_ if p.integer_periods is None else p.integer_periods
+    whole = range(t_)[p.whole]
     scarce = _minimum_may_not_fit(p)
     reach = destinations(p)
     demand = p.demand
     variable = model.lp.add_variable
     for t in range(t_):
-        kind = pulp.LpInteger if t < whole else pulp.LpContinuous
+        kind = pulp.LpInteger if t in whole else pulp.LpContinuous
         for m in range(m_):
             for r in range(r_):
                 for g in range(g_):

@@ -17,9 +17,9 @@ from sageserve_agents.planner.planning import PlanningAgent
 from sageserve_agents.planner.refine import Refinement, refine
 from sageserve_env.view import ClusterView, Floats, Ints
 
-# Bins per period: fine while starts are decided, coarse later (A). With bins of 5 minutes: 5, 5,
-# 5, 10, 15 and 20 minutes, an hour in all.
-_GRID = (1, 1, 1, 2, 3, 4)
+# Bins of the periods after the first, which lasts until the slowest start made now is up: fine
+# where a start is decided, coarse later (A).
+_LATER = (1, 2, 3, 4)
 
 
 _REFINED: When = ("beyond is above 0", lambda o: o.beyond > 0)
@@ -35,8 +35,8 @@ class MpcOptions(PlannerOptions):
 
     Attributes:
         period_s: Time between two plans.
-        integer_periods: First periods with whole counts; later ones are relaxed, as they are
-            decided again before they come.
+        integer_periods: Periods with whole counts after the first, which lasts until a start made
+            now is up; others are relaxed, as they are decided again before they come.
         beyond: Observed over planned load above which instances are added between plans; 0 never.
         hold_above: A planned scale-in waits while the utilisation is above this.
     """
@@ -46,7 +46,7 @@ class MpcOptions(PlannerOptions):
     rho: float = option(0.92, above=0)
     gap: float = 0.02
     period_s: float = option(300.0, above=0)
-    integer_periods: int = option(2, low=1, high=len(_GRID))
+    integer_periods: int = option(1, low=1, high=len(_LATER))
     beyond: float = option(1.5, low=0)
     hold_above: float = option(0.7, low=0, when=_REFINED)
 
@@ -81,7 +81,8 @@ class Mpc(PlanningAgent[MpcOptions]):
             return
         o = self.options
         self._next_s = view.time_s + o.period_s
-        widths = np.array(_GRID, dtype=np.int64)
+        first = max(1, round(self.lead_s / o.bin_s))
+        widths = np.array((first, *_LATER), dtype=np.int64)
         rates = self.forecast(view, view.time_s + float(widths.sum()) * o.bin_s)
         starts = np.concatenate([[0], np.cumsum(widths)])
         demand = np.stack([rates[a:b].max(axis=0) for a, b in pairwise(starts)])
@@ -90,13 +91,17 @@ class Mpc(PlanningAgent[MpcOptions]):
         begin_s = (starts[:-1] + 0.5)[:, None, None, None] * o.bin_s  # half a bin of grace
         leads_s = self.leads_s[:, None, :]
         ceiling, standing, fast = self._ceiling(view, begin_s < leads_s)
-        problem = self.problem(view, self.staff(view, demand), periods, ceiling, o.integer_periods)
+        # Before a start is up hardly anything is decided; whole counts matter from then on.
+        whole = (1, 1 + o.integer_periods)
+        problem = self.problem(view, self.staff(view, demand), periods, ceiling, whole)
         plan = self.solve(problem)
         if plan is None:
             return
         # What a spot VM can give within the period may wait; what takes longer starts now.
-        soon = plan.instances[:2].max(axis=0)
-        due = begin_s < leads_s + o.period_s  # a start at the next plan would be too late
+        soon = plan.instances[0]
+        due = (
+            begin_s - 0.3 * o.bin_s < leads_s + o.period_s
+        )  # a start at the next plan would be too late
         later = np.where(due, plan.instances, 0).max(axis=0)
         slow = np.where(later > standing + fast, later, soon)
         self.planned = np.maximum(soon, slow).reshape(view.target.shape)

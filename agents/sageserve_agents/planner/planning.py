@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TypeVar
 
 import numpy as np
@@ -13,6 +14,8 @@ from sageserve_agents.planner.options import PlannerOptions
 from sageserve_agents.planner.problem import Plan, PlanProblem
 from sageserve_agents.planner.solver import PlannerError, solve
 from sageserve_env.view import ClusterView, Floats, Ints
+
+_TOGETHER = 12  # (A) plans until it is tried again whether models compete for VMs
 
 PlannerT = TypeVar("PlannerT", bound=PlannerOptions)
 
@@ -29,6 +32,7 @@ class PlanningAgent(ForecastingAgent[PlannerT]):
         """Forget the last episode."""
         super().start()
         self.plan: Plan | None = None
+        self._together = 0  # plans for which models are taken to compete for VMs
         self.failure = ""
 
     def staff(self, view: ClusterView, demand: Floats) -> Floats:
@@ -44,9 +48,12 @@ class PlanningAgent(ForecastingAgent[PlannerT]):
         demand: Floats,
         period_s: Floats,
         ceiling: Ints | None = None,
-        integer_periods: int | None = None,
+        whole: tuple[int, int | None] = (0, None),
     ) -> PlanProblem:
-        """Return the problem for a demand [T, M, R, K] in prompt tokens per second."""
+        """Return the problem for a demand [T, M, R, K] in prompt tokens per second.
+
+        Counts are whole in the periods from the first of ``whole`` up to the second.
+        """
         scenario, endpoints = self.scenario, self.endpoints
         m, r, _ = endpoints.shape
         g = len(scenario.gpus)
@@ -73,18 +80,24 @@ class PlanningAgent(ForecastingAgent[PlannerT]):
                 self.options.local_share if self.options.pool_regions else 1.0, endpoints.resident
             ),
             ceiling=ceiling,
-            integer_periods=integer_periods,
+            integer_periods=whole[1],
+            first_whole=whole[0],
         )
 
     def solve(self, problem: PlanProblem, warm: Ints | None = None) -> Plan | None:
         """Return a plan, or None when it fails: the last plan stands and the failure is counted."""
         self.plans_tried += 1
+        options = replace(self.options.solver_options(), by_model=self._together == 0)
         try:
-            plan = solve(problem, self.options.solver_options(), warm)
+            plan = solve(problem, options, warm)
         except PlannerError as error:
             self.planner_failures += 1
             self.failure = str(error)
             return None
+        if plan.parted or self._together:
+            self._together = max(self._together - 1, 0)
+        else:
+            self._together = _TOGETHER
         self.plan = plan
         return plan
 

@@ -65,6 +65,7 @@ class PlanProblem:
         neighbours: Regions that may serve a region's traffic, counting itself, nearest first by
             ``flow_cost_usd``; None means all.
         integer_periods: Instances are whole in that many first periods, and relaxed later.
+        first_whole: Period from which on they are whole; relaxed before it.
         penalties: What is paid for demand and minima that are not met; None derives it. The
             problem of one model of several has those of the whole (see `only`).
     """
@@ -89,6 +90,7 @@ class PlanProblem:
     ceiling: Ints | None = None
     neighbours: int | None = None
     integer_periods: int | None = None
+    first_whole: int = 0
     penalties: Penalties | None = None
 
     def __post_init__(self) -> None:
@@ -130,6 +132,11 @@ class PlanProblem:
             raise ValueError(f"plan: local_share must be in [0, 1], got {self.local_share}")
         if (self.low > self.high).any():
             raise ValueError("plan: low must not exceed high")
+
+    @property
+    def whole(self) -> slice:
+        """Periods in which instances are whole."""
+        return slice(self.first_whole, self.integer_periods)
 
     @property
     def home_share(self) -> Floats:
@@ -207,6 +214,7 @@ class Plan:
         solver: ``highs`` or ``cbc``.
         build_s: Time to build the model.
         solve_s: Time of the solver.
+        parted: Whether it was made model by model, as they do not compete for VMs.
     """
 
     problem: PlanProblem
@@ -220,6 +228,7 @@ class Plan:
     solver: str
     build_s: float
     solve_s: float
+    parted: bool = False
 
     @property
     def short(self) -> bool:

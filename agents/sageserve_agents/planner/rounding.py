@@ -38,7 +38,7 @@ def relax_and_round(
     """Return a whole plan with its gap to the relaxation; ``optimal`` if the gap is met.
 
     Args:
-        problem: What to plan; whole in all periods.
+        problem: What to plan.
         model: Its PuLP model, which keeps the values found.
         options: Time limit (of the whole) and gap.
         build_s: Time that building took, for the report.
@@ -128,10 +128,11 @@ def _dive(problem: PlanProblem, relaxation: Relaxation, until: float) -> None:
     t_, m_, r_, g_, _ = problem.shape
     t, m, r, g = relaxation.keys.T
     row = t * m_ + m
+    whole = np.isin(t, range(t_)[problem.whole])
     for _ in range(_ROUNDS):
         x = relaxation.instances()
         floor = np.floor(x + _WHOLE)
-        part = np.where(x - floor > _WHOLE, x - floor, 0.0)
+        part = np.where((x - floor > _WHOLE) & whole, x - floor, 0.0)
         if not part.any():
             return
         if time.perf_counter() > until:

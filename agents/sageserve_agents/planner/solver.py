@@ -99,6 +99,7 @@ def _by_model(problem: PlanProblem, options: SolverOptions, warm: Ints | None) -
         parts[0].solver,
         sum(p.build_s for p in parts),
         sum(p.solve_s for p in parts),
+        parted=True,
     )
 
 
