@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from sageserve_env.action_modes import element_of
 from sageserve_env.arguments import RESET_OPTIONS, checked_options
 from sageserve_env.env import SageServeEnv
+from sageserve_env.extras import install_command
 from sageserve_env.observe import blocks
 from sageserve_env.scenario import Scenario
 
@@ -19,7 +20,7 @@ try:
     from pettingzoo import ParallelEnv
 except ImportError as error:  # pragma: no cover - depends on the installation
     raise ImportError(
-        "parallel_env needs PettingZoo; install it with: pip install 'sageserve-env[marl]'"
+        f"parallel_env needs PettingZoo; install it with: {install_command('marl')}"
     ) from error
 
 Floats = NDArray[np.float32]

@@ -45,7 +45,7 @@ def raiser(error: BaseException) -> Callable[[], None]:
         (ValueError("seed -1"), 2, "seed -1"),
         (NotImplementedError("chunks"), 1, "unexpected NotImplementedError: chunks"),
         (FileNotFoundError(2, "No such file or directory", "a.csv"), 2, "a.csv"),
-        (ModuleNotFoundError("x", name="statsmodels.tsa"), 2, "'sageserve-env[forecast]'"),
+        (ModuleNotFoundError("x", name="statsmodels.tsa"), 2, "[forecast]'"),
         (ImportError("pip install 'sageserve-env[marl]'"), 2, "sageserve-env[marl]"),
         (KeyError("gpu"), 1, "unexpected KeyError: 'gpu' (--debug shows where)"),
         (KeyboardInterrupt(), 130, "interrupted"),

@@ -20,6 +20,7 @@ import typer.core
 import typer.main
 
 from sageserve_bench.errors import UserError
+from sageserve_bench.guide import lines_of
 
 COMMANDS = {
     "list": "List environments, agents, traces and scenarios.",
@@ -91,13 +92,21 @@ def load_command(name: str) -> Any:
     module = importlib.import_module(f"sageserve_bench.commands.{word}")
     group = getattr(module, f"{word}_app", None)
     if group is not None:
-        return typer.main.get_command(group)
+        return _guided(typer.main.get_command(group), name)
     function = getattr(module, f"{word}_command", None) or getattr(module, word, None)
     if function is None:
         raise TypeError(f"{module.__name__} defines neither {word}, {word}_command nor {word}_app")
     application = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
     application.command(name)(function)
-    return typer.main.get_command(application)
+    return _guided(typer.main.get_command(application), name)
+
+
+def _guided(command: Any, words: str) -> Any:
+    """Return a command whose help ends in when to use it, and an example."""
+    command.epilog = lines_of(words)
+    for name, under in getattr(command, "commands", {}).items():
+        under.epilog = lines_of(f"{words} {name}")
+    return command
 
 
 def _module(name: str) -> str:
@@ -186,8 +195,10 @@ def describe(error: Exception) -> tuple[str, int]:
     if isinstance(error, ImportError):
         missing = (error.name or "").partition(".")[0]
         if missing in EXTRAS:
-            extra = f"sageserve-env[{EXTRAS[missing]}]"
-            return f"{missing} is not installed: pip install '{extra}'", EXIT_USER_ERROR
+            from sageserve_env.extras import install_command
+
+            advice = install_command(EXTRAS[missing])
+            return f"{missing} is not installed: {advice}", EXIT_USER_ERROR
         if error.name is None and str(error):  # raised by our own check, with its own advice
             return str(error), EXIT_USER_ERROR
     if isinstance(error, OSError) and error.strerror:

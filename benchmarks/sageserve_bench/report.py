@@ -13,6 +13,7 @@ from sageserve_bench.rows import Row, with_scores, write_text
 from sageserve_bench.store import REPORT, Store
 from sageserve_bench.table import Format, cheapest, columns_of
 from sageserve_bench.wording import short_names
+from sageserve_env.extras import install_command
 from sageserve_env.scenario import Scenario
 
 BADGE = "cheapest at the targets"
@@ -49,9 +50,7 @@ def build_report(
         from jinja2 import Environment, PackageLoader, StrictUndefined
         from plotly.offline import get_plotlyjs
     except ImportError as error:
-        raise ImportError(
-            f"{error.name} is not installed: pip install 'sageserve-env[report]'"
-        ) from error
+        raise ImportError(f"{error.name} is not installed: {install_command('report')}") from error
     scenario = Scenario.from_dict(dict(summary["configuration"]))
     environment = Environment(
         loader=PackageLoader("sageserve_bench", "assets"),

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib
 
+from sageserve_env.extras import install_command
+
 
 def require(owner: str, *modules: str) -> None:
     """Import optional modules.
@@ -20,5 +22,5 @@ def require(owner: str, *modules: str) -> None:
             importlib.import_module(name)
         except ImportError:
             raise ImportError(
-                f"{owner} needs {name}, which is not installed: pip install 'sageserve-env[learn]'"
+                f"{owner} needs {name}, which is not installed: {install_command('learn')}"
             ) from None

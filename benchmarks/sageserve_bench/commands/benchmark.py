@@ -33,7 +33,6 @@ def benchmark(
     """Run every published comparison again and compare each value of each row.
 
     With --agent your own policy is played on the traffic of one comparison or scenario instead.
-    Example: sageserve benchmark tiny --agent my_agent.py:MyAgent
 
     With --verify the agents are not asked: their published decisions are replayed, which takes a
     fraction of the time. Exit code 1 if a value differs.

@@ -48,9 +48,6 @@ def compare(
 ) -> int:
     """Compare agents on identical traces and seeds.
 
-    When you want to know which policy is cheapest at your service targets, and by how much.
-    Example: sageserve compare --agents reactive,ilp --scenario tiny --seeds 3
-
     Writes results.csv, summary.json and report.html to the output folder and prints which policy is
     cheapest at the service targets.
     """

@@ -27,8 +27,6 @@ def evaluate(
 
     For people and programs that write policies: score 1 is as good as the planner, 2 pays half.
     A policy that crashes or takes too long scores 0, and the reason is said.
-
-    Example: sageserve evaluate my_policy.py --scenario small-day --seeds 2 --json score.json
     """
     from sageserve_bench.commands.compare import parse_seeds
     from sageserve_bench.evaluation.score import evaluate as score_of

@@ -33,8 +33,6 @@ def plan_capacity(
     """Say how many GPUs your own traffic needs, and what a planner would save.
 
     Finds the columns, says what it assumes, and compares three policies at equal service.
-
-    Example: sageserve plan-capacity my.csv --gpu h100 --current 40
     """
     from rich.box import SIMPLE_HEAD
     from rich.console import Console

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from sageserve_agents.demand import DAY_S, HOUR_S, Clock
 from sageserve_agents.planner.forecast.seasonal import SeasonalNaive
+from sageserve_env.extras import install_command
 from sageserve_env.view import Floats
 
 ORDER = (3, 1, 2)  # docs/sources.md, "Workload"
@@ -43,7 +44,7 @@ class Arima(SeasonalNaive):
             from statsmodels.tsa.arima.model import ARIMA
         except ImportError as error:
             raise ImportError(
-                "the arima forecaster needs statsmodels: pip install 'sageserve-env[forecast]'",
+                f"the arima forecaster needs statsmodels: {install_command('forecast')}",
                 name="statsmodels",
             ) from error
         self._arima = ARIMA
