@@ -21,7 +21,7 @@ from sageserve_env.simulator.heaps import ROOT, next_event_s
 from sageserve_env.simulator.latency import prefill_s
 from sageserve_env.simulator.memory import LINE_BYTES
 from sageserve_env.simulator.metrics import bill, book_arrival
-from sageserve_env.simulator.niw import hold, look
+from sageserve_env.simulator.niw import hold, visit
 from sageserve_env.simulator.prefix_use import name_path
 from sageserve_env.simulator.rng import OBJECTIVE, RESIDENT, draw
 from sageserve_env.simulator.routing import arrive_in_region, exchange, route
@@ -130,7 +130,7 @@ def _other_event(s: State, now_s: float) -> None:
     elif clock.next_fault_s <= now_s:
         fault_event(s, now_s)
     else:
-        look(s, now_s)
+        visit(s, now_s)
     _next_other(s)
 
 

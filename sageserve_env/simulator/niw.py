@@ -1,6 +1,6 @@
 """The manager of non-interactive work: held centrally per model, pulled when there is room.
 
-At each look an endpoint pulls one request per active instance while its utilisation is below its
+At each visit an endpoint pulls one request per active instance while its utilisation is below its
 release ceiling, two while it is also below the ceiling for two (paper: 60 % and 50 %). Work that
 has waited for the escalation time is routed like interactive work. Nothing is served before it
 arrives, because it comes from the trace like every other request.
@@ -68,8 +68,8 @@ def _escalate(s: State, m: int, now_s: float) -> None:
 
 
 @jit
-def look(s: State, now_s: float) -> None:
-    """One look of the manager at all endpoints, starting with another region each time."""
+def visit(s: State, now_s: float) -> None:
+    """Let the manager visit all endpoints, starting with another region each time."""
     clock = s.clock[0]
     n_endpoints = s.endpoint.shape[0]
     held = 0

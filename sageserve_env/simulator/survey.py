@@ -188,6 +188,8 @@ def put_view(raw: Raw, view: ClusterView) -> None:
 def survey(s: State, raw: Raw) -> None:
     """Fill the arrays of `SOURCES` from a state."""
     now_s = s.clock[0].now_s
+    for e in range(s.endpoint.shape[0]):
+        be_current(s, e, now_s)
     _time(raw, now_s)
     _fleet(s, raw, now_s)
     _service(s, raw, now_s)
@@ -265,7 +267,6 @@ def _service(s: State, raw: Raw, now_s: float) -> None:
     for e in range(s.endpoint.shape[0]):
         endpoint = s.endpoint[e]
         turn_ring(s, e, now_s)
-        be_current(s, e, now_s)
         used = seen_utilisation(s, e, now_s)
         raw.utilisation[e] = used if used < INFINITY else 0.0
         raw.kv_utilisation[e] = 0.0
