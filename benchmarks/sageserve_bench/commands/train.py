@@ -14,6 +14,13 @@ from sageserve_bench.errors import UserError
 def train(
     agent: Annotated[str, typer.Option(help="Agent to train, such as ppo or residual-es.")],
     scenario: Annotated[str | None, typer.Option(help="Name or YAML file.")] = None,
+    env: Annotated[
+        str | None,
+        typer.Option(help="Learn on this environment id by the agent's recipe; with --minutes."),
+    ] = None,
+    minutes: Annotated[
+        float | None, typer.Option(min=0.01, help="Time to learn on --env for.")
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the run.")] = 0,
     seeds: Annotated[
         int | None, typer.Option(help="Train N runs with the seeds from --seed on.")
@@ -38,7 +45,21 @@ def train(
 
     Writes policy.npz and card.json (use as --agents NAME:checkpoint=FOLDER), curve.csv and
     TensorBoard events. The same command goes on after an interruption.
+
+    With --env and --minutes it learns on an environment id instead, shows the planner ilp as the
+    line to pass, stops when nothing gets better, and writes model.zip, curve.csv and evaluate.json.
     """
+    if (env is None) != (minutes is None):
+        raise UserError(
+            "--env and --minutes go together, as in --env SageServe-Tiny-v1 --minutes 5"
+        )
+    if env is not None and minutes is not None:
+        from sageserve_agents.learned.on_id import train_on_id
+
+        if scenario is not None or steps is not None or seeds is not None or config is not None:
+            raise UserError("--scenario, --steps, --seeds and --config do not go with --env")
+        train_on_id(agent, env, minutes, seed, output, typer.echo)
+        return
     from rich.console import Console
     from rich.table import Table
 
