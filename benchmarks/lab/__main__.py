@@ -13,6 +13,7 @@ from lab.assumptions import assumptions
 from lab.experiments.outcomes import read_experiment
 from lab.experiments.page import tables as experiment_tables
 from lab.experiments.paper import EXPERIMENTS
+from lab.headline import CHART, chart, top
 from lab.leaderboard import leaderboard
 from lab.markers import Makers, refresh
 from lab.publishing import publish as take_in
@@ -30,6 +31,7 @@ def makers(results: Path) -> Makers:
     """Return what makes each kind of table from the published results."""
     return {
         "leaderboard": leaderboard(read_published(results)),
+        "top": top(read_published(results)),
         "experiment": lambda name: experiment_tables(read_experiment(results / "paper" / name)),
         "assumptions": assumptions,
         "package": lambda name: {"knobs": knobs.table, "features": features.table}[name](),
@@ -53,6 +55,22 @@ def tables(
         return 1
     typer.echo("the tables match the rows")
     return 0
+
+
+@app.command("chart")
+def draw(
+    name: Annotated[str, typer.Argument(help="Published comparison.")],
+    results: Annotated[Path, typer.Option(help="Published results.")] = DEFAULT_FOLDER,
+    output: Annotated[Path, typer.Option("--output", "-o", help="Picture.")] = CHART,
+) -> None:
+    """Draw cost against service of a published comparison, for the README."""
+    from sageserve_bench.errors import UserError
+
+    found = {one.name: one for one in read_published(results)}
+    if name not in found:
+        raise UserError(f"{name!r} is not published; there are {', '.join(found) or 'none'}")
+    chart(found[name], output)
+    typer.echo(str(output))
 
 
 @app.command()

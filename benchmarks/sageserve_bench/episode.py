@@ -170,7 +170,8 @@ class Track:
 
     ``time_s`` [T]; fleet counts and load per endpoint [T, E] (VM types summed); ``request_rate``
     per model and origin region over the last minute [T, M, R]; ``niw_backlog`` [T, M];
-    ``idle_vms`` and ``spot_vms`` [T, R].
+    ``idle_vms`` and ``spot_vms`` [T, R]; ``vms_by_type`` [T, G], billed;
+    ``refused`` [T], since time 0.
     """
 
     def __init__(self, scenario: Scenario) -> None:
@@ -195,6 +196,8 @@ class Track:
             ("niw_backlog", view.niw_backlog),
             ("idle_vms", view.idle_vms.sum(axis=1)),
             ("spot_vms", view.spot_vms.sum(axis=(0, 2))),
+            ("vms_by_type", sum(getattr(view, name).sum(axis=0) for name in BILLED)),
+            ("refused", view.refused.sum()),
         ):
             self._lists.setdefault(name, []).append(value)
         self._steps += 1

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from sageserve_bench.agent_outcome import AgentOutcome
 from sageserve_bench.episode import SETTLED_S
+from sageserve_bench.families import savings
 from sageserve_bench.rows import Row
 from sageserve_bench.statistics import Estimate, estimate, improvement, mean, paired, pareto_front
 from sageserve_bench.targets import Targets, most_unfinished
@@ -113,7 +114,8 @@ def conclude(
                 pairs[other.agent] = _against(best.agent, other.agent, rows, rng)
     service = [min(a.means.get(c, 1.0) - t for c, t in targets.items()) for a in agents]
     front = pareto_front([a.cost_per_day_usd for a in agents], service)
-    verdict = tuple(verdict_of(agents, pairs, targets, least_vms))
+    kinds = savings(agents, lambda new, old: _against(new, old, rows, rng))
+    verdict = (*verdict_of(agents, pairs, targets, least_vms), *kinds)
     return Outcome(agents, targets, verdict, pairs, tuple(agents[i].agent for i in front))
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sageserve_bench.episode import Series
+from sageserve_bench.families import best_of_kinds
 from sageserve_bench.outcome import DAY_S, DAYS_PER_MONTH, AgentOutcome, Outcome
 from sageserve_bench.rows import Row
 from sageserve_bench.store import Store
@@ -64,7 +65,9 @@ def report_data(
     short = short_names([agent.agent for agent in outcome.agents])
     agents = [_agent(agent, rows) | {"short": short[agent.agent]} for agent in outcome.agents]
     requests = [_per_day(row, "requests") for row in rows]
+    best = best_of_kinds(outcome.agents)
     return {
+        "pair": [best[kind].agent for kind in ("planner", "rule") if kind in best],
         "agents": agents,
         "rows": [_point(row, outcome.targets) for row in rows],
         "targets": dict(outcome.targets),
@@ -148,9 +151,25 @@ def time_lines(
         "endpoints": [endpoint.name for endpoint in scenario.endpoints],
         "hours": [round(float(t) / 3600, 5) for t in time_s[starts]],
         "series": drawn,
+        "types": _by_type(series, scenario, starts),
+        "refused": float(np.asarray(series.get("refused", [0.0]))[-1]),
         "bin_hours": bin_s / 3600,
         "scale_outs": events[0].T.tolist(),
         "scale_ins": events[1].T.tolist(),
+    }
+
+
+def _by_type(
+    series: Series, scenario: Scenario, starts: NDArray[np.int64]
+) -> dict[str, list[float]]:
+    """Return billed VMs by type over time; empty where a run was stored without them."""
+    if "vms_by_type" not in series:
+        return {}
+    counts = np.asarray(series["vms_by_type"], dtype=np.float64).T
+    sizes = _sizes(starts, counts.shape[1])
+    return {
+        name: _short(np.add.reduceat(row, starts) / sizes)
+        for name, row in zip(scenario.gpus, counts, strict=True)
     }
 
 

@@ -26,3 +26,17 @@ def test_the_notebook_runs(repository: Path, monkeypatch: pytest.MonkeyPatch) ->
         if cell["cell_type"] == "code":
             exec(compile("".join(cell["source"]), "notebook", "exec"), names)
     assert getattr(names["frame"], "shape", None) == (480, 800, 3)
+
+
+@pytest.mark.slow
+def test_ppo_from_scratch_writes_a_model_and_its_figures(
+    repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("stable_baselines3")
+    words = ["ppo_sb3.py", "--env", "SageServe-Tiny-v1", "--minutes", "0.05", "--seed", "0"]
+    words += ["--test-seeds", "2000", "--output", str(tmp_path)]
+    monkeypatch.setattr("sys.argv", words)
+    runpy.run_path(str(repository / "examples" / "ppo_sb3.py"), run_name="__main__")
+    assert (tmp_path / "model.zip").is_file()
+    figures = json.loads((tmp_path / "evaluate.json").read_text())
+    assert set(figures) >= {"reward", "ilp_reward", "cost_usd", "ilp_cost_usd", "slo_iwf"}

@@ -234,6 +234,8 @@
     };
     const lowest = Math.min(...shown.map((r) => Math.min(...series(r, "slo_attainment"))));
     const instances = [0, Math.max(top("active", "pending", "draining")[1], top("target")[1])];
+    const aim = 100 * Object.values(data.targets)[0];
+    const low = Math.min(100 * lowest, aim);
     const small = { tickfont: { size: narrow() ? 10 : 11 }, nticks: 5 };
     draw(id, traces, {
       title: { text: `<b>${called(run)}</b>, seed ${run.seed}`, x: 0.02, y: 0.985,
@@ -242,14 +244,45 @@
       hovermode: "x unified",
       showlegend: true, legend: { orientation: "h", y: 1.0, yanchor: "bottom", x: 0,
         xanchor: "left", traceorder: "normal", itemwidth: 30, font: { size: narrow() ? 10 : 11 } },
+      shapes: [{ type: "line", xref: "paper", x0: 0, x1: 1, yref: "y", y0: aim, y1: aim,
+        line: { color: "#b3261e", width: 1, dash: "dash" } }],
       xaxis: axis(unit, { anchor: "y", range: [0, x[x.length - 1]] }),
       yaxis: axis("attained %", { domain: [0, 0.2],
-        range: [Math.max(0, 100 * lowest - 2), 101], ...small }),
+        range: [Math.max(0, low - 2), 101], ...small }),
       yaxis2: axis("queued tokens", { domain: [0.26, 0.44],
         range: top("queued_prompt_tokens"), ...small }),
       yaxis3: axis("load", { domain: [0.5, 0.68], range: top("utilisation"), ...small }),
       yaxis4: axis("instances", { domain: [0.74, 1], range: instances, ...small }),
     });
+  }
+
+  // Stacked areas: active instances by model or region, or billed VMs by type.
+  function fleet(id, run, { runs, unit, per }) {
+    byId(id).style.display = run ? "" : "none";
+    if (!run) return;
+    const split = byId("fleet-split").value;
+    const parts = (one) => {
+      if (split === "type") return Object.entries(one.types);
+      const sums = {};
+      one.endpoints.forEach((endpoint, i) => {
+        const name = endpoint.split("/")[Number(split)];
+        sums[name] = one.series.active[i].map((v, t) => v + (sums[name] ? sums[name][t] : 0));
+      });
+      return Object.entries(sums);
+    };
+    const x = run.hours.map((h) => h * per);
+    const most = Math.max(1, ...runs.filter((r) => r).map((r) => Math.max(
+      ...r.hours.map((_, t) => parts(r).reduce((sum, [, row]) => sum + row[t], 0)))));
+    draw(id, parts(run).map(([name, row], i) => ({ x, y: row, name, mode: "lines",
+      stackgroup: "fleet", line: { width: 0, shape: "hv" }, fillcolor: palette[i % palette.length],
+      hovertemplate: `%{y:.1f} ${name}<extra></extra>` })), {
+      title: { text: `<b>${called(run)}</b>, seed ${run.seed}`, x: 0.02, y: 0.985,
+        font: { size: 13 } },
+      margin: { l: narrow() ? 48 : 60, r: 10, t: 64, b: 40 }, hovermode: "x unified",
+      showlegend: true, legend: { orientation: "h", y: 1.0, yanchor: "bottom", x: 0,
+        traceorder: "normal", font: { size: narrow() ? 10 : 11 } },
+      xaxis: axis(unit, { range: [0, x[x.length - 1]] }),
+      yaxis: axis("instances", { range: [0, 1.05 * most] }) });
   }
 
   function events({ runs, unit, per }) {
@@ -373,6 +406,8 @@
     document.querySelector(".pair").classList.toggle("single", !looked.runs[1]);
     timeline("time-a", looked.runs[0], looked);
     timeline("time-b", looked.runs[1], looked);
+    fleet("fleet-a", looked.runs[0], looked);
+    fleet("fleet-b", looked.runs[1], looked);
     events(looked);
   }
   function perTrace() {
@@ -395,8 +430,8 @@
   fill("trace", same(data.traces));
   fill("trace-b", [["", "the same"], ...same(data.traces)]);
   fill("endpoint", [["", "all together"], ...same(data.endpoints)]);
-  // The cheapest that attains, beside the next one.
-  const order = [...fair.map((a) => a.name), ...[...names].reverse()]
+  // The best planner beside the best rule; where there are none, the cheapest beside the next one.
+  const order = [...data.pair, ...fair.map((a) => a.name), ...[...names].reverse()]
     .filter((name, i, all) => drawn.includes(name) && all.indexOf(name) === i);
   fill("agent-a", named(drawn), order[0]);
   fill("agent-b", [["", "none"], ...named(drawn)], narrow() ? "" : order[1]);
@@ -410,6 +445,7 @@
   listen(perTrace, "trace");
   listen(overTime, "endpoint", "agent-a", "agent-b", "trace-b");
   listen(latency, "latency-kind", "latency-tier", "latency-model");
+  listen(overTime, "fleet-split");
   listen(cost, "cost-split");
   listen(scaled, "scale", "baseline");
   window.matchMedia("(max-width: 759px)").addEventListener("change", everything);
