@@ -103,6 +103,10 @@ def test_readme_commands_are_targets(repository: Path) -> None:
     assert wanted <= _makefile_targets(repository)
 
 
+def test_the_readme_is_short(repository: Path) -> None:
+    assert len((repository / "README.md").read_text("utf-8").splitlines()) < 120
+
+
 def test_ci_runs_make_test(repository: Path) -> None:
     script = repository / ".ci" / "run"
     assert script.stat().st_mode & 0o111

@@ -19,11 +19,13 @@ from lab.markers import Makers, refresh
 from lab.publishing import publish as take_in
 from sageserve_bench.published import DEFAULT_FOLDER, read_published
 from sageserve_env import knobs
+from sageserve_env.catalogue.support import support_grid
 from sageserve_env.observe import features
 
 app = typer.Typer(
     help=__doc__, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False
 )
+PACKAGE = {"knobs": knobs.table, "features": features.table, "support": support_grid}
 TUNED = DEFAULT_FOLDER / "tuned"
 
 
@@ -34,7 +36,7 @@ def makers(results: Path) -> Makers:
         "top": top(read_published(results)),
         "experiment": lambda name: experiment_tables(read_experiment(results / "paper" / name)),
         "assumptions": assumptions,
-        "package": lambda name: {"knobs": knobs.table, "features": features.table}[name](),
+        "package": lambda name: PACKAGE[name](),
     }
 
 

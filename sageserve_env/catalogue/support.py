@@ -9,9 +9,6 @@ from sageserve_env.catalogue.measured import is_estimate
 from sageserve_env.catalogue.models import MODELS
 from sageserve_env.catalogue.tables import devices, measured, model_facts
 
-README_MARKER = "<!-- support table: sageserve catalogue list --markdown -->"
-"""Where the README keeps the table; what stands below it up to the next blank line is generated."""
-
 
 def support_rows() -> list[list[str]]:
     """Return a row per model and GPU: names, precision, engine, GPUs measured and estimated."""
@@ -57,6 +54,24 @@ def support_table() -> str:
     """Return the table as Markdown; errors are medians of the fits, over the slices."""
     lines = [COLUMNS, ["---"] * len(COLUMNS), *support_rows()]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
+
+
+def support_grid() -> str:
+    """Return the short table of the README as Markdown: a row per model, a column per GPU."""
+    found: dict[str, dict[str, set[str]]] = {}
+    for facts in model_facts().values():
+        for model, device, precision, engine, *_ in support_rows():
+            if model == facts.name:
+                said = "estimate" if engine == "-" else f"{precision} {engine}"
+                found.setdefault(facts.family, {}).setdefault(device, set()).add(said)
+    lines = [["model", *devices()], ["---"] * (1 + len(devices()))]
+    for family, by_device in found.items():
+        cells = []
+        for device in devices():
+            known = by_device.get(device, set())
+            cells.append(", ".join(sorted(known - {"estimate"})) or ("estimate" if known else "-"))
+        lines.append([f"`{family}`", *cells])
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
 def _numbers(values: Iterable[int]) -> str:

@@ -19,7 +19,8 @@ from sageserve_env.scenario import Scenario
 _SIZE_IN = (10.0, 6.0)
 _DPI = 80
 _LOAD_TOP = 2.0
-_STYLES = ("-", "--", ":", "-.")
+_COLUMNS = 240  # of the picture of loads, over the whole episode
+_MOST_NAMES = 30  # endpoints whose names there is room for
 
 
 class Panel:
@@ -59,7 +60,7 @@ class Panel:
         self._fleet, self._cost = fleet, cost
         colours = colormaps["tab10"].colors  # type: ignore[attr-defined]
         fleet.set(title="Instances: active (solid), pending (dotted)", ylabel="VMs")
-        load.set(title="Utilisation by region", ylim=(0, _LOAD_TOP))
+        load.set(title="Load, from idle (white) to twice the capacity")
         service.set(title="Attainment since the start", ylim=(0, 1.02), xlabel="hours")
         cost.set(title="Cost", xlabel="hours", ylabel="USD")
         self._active = [
@@ -69,13 +70,21 @@ class Panel:
         self._pending = [
             fleet.plot([], [], ":", color=colours[m % 10])[0] for m in range(len(s.models))
         ]
-        self._load = [
-            load.plot([], [], _STYLES[r % 4], color=colours[m % 10], lw=0.9)[0]
-            for m in range(len(s.models))
-            for r in range(len(s.regions))
-        ]
-        for r, name in enumerate(s.region_names):
-            load.plot([], [], _STYLES[r % 4], color="black", lw=0.9, label=name)
+        rows = len(s.models) * len(s.regions)
+        self._load = load.imshow(
+            np.full((rows, _COLUMNS), np.nan),
+            aspect="auto",
+            interpolation="nearest",
+            extent=(0.0, self._hours, rows - 0.5, -0.5),
+            vmin=0.0,
+            vmax=_LOAD_TOP,
+            cmap="Reds",
+        )
+        names = [f"{model} {region}" for model in s.models for region in s.region_names]
+        if rows <= _MOST_NAMES:
+            load.set_yticks(range(rows), names, fontsize=6.5)
+        else:
+            load.set_yticks([])
         self._service = [
             service.plot([], [], color=colours[(k + 4) % 10], label=tier.name)[0]
             for k, tier in enumerate(s.tiers)
@@ -86,11 +95,11 @@ class Panel:
         for axes in (fleet, load, service, cost):
             axes.set_xlim(0, self._hours)
             axes.grid(alpha=0.25)
-        for axes in (fleet, load):
-            axes.legend(loc="upper left", fontsize=7, ncols=2)
+        load.grid(visible=False)
+        fleet.legend(loc="upper left", fontsize=7, ncols=2)
         service.legend(loc="lower left", fontsize=7)
         self._service_axes = service
-        self.figure.subplots_adjust(0.075, 0.085, 0.985, 0.87, wspace=0.16, hspace=0.22)
+        self.figure.subplots_adjust(0.07, 0.085, 0.985, 0.87, wspace=0.36, hspace=0.22)
 
     def draw(self, history: History) -> NDArray[np.uint8] | None:
         """Draw a frame; returns its image [height, width, 3], or None for a window."""
@@ -101,8 +110,9 @@ class Panel:
         for m, (solid, dotted) in enumerate(zip(self._active, self._pending, strict=True)):
             solid.set_data(hours, active[:, m].sum(axis=1))
             dotted.set_data(hours, pending[:, m].sum(axis=1))
-        for i, line in enumerate(self._load):
-            line.set_data(hours, np.minimum(load[:, i], _LOAD_TOP))
+        at = (np.arange(_COLUMNS) + 0.5) * self._hours / _COLUMNS
+        known = np.maximum(np.searchsorted(hours, at, side="right") - 1, 0)
+        self._load.set_data(np.where(at <= hours[-1], load[known].T, np.nan))
         for k, line in enumerate(self._service):
             line.set_data(hours, attained[:, k])
         self._bill.set_data(hours, history.cost_usd)
