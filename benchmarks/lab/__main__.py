@@ -13,7 +13,8 @@ from lab.assumptions import assumptions
 from lab.experiments.outcomes import read_experiment
 from lab.experiments.page import tables as experiment_tables
 from lab.experiments.paper import EXPERIMENTS
-from lab.headline import CHART, chart, top
+from lab.headline import CHART, PICTURE, chart, top
+from lab.headline import picture as write_picture
 from lab.leaderboard import leaderboard
 from lab.markers import Makers, refresh
 from lab.publishing import publish as take_in
@@ -72,6 +73,18 @@ def draw(
     if name not in found:
         raise UserError(f"{name!r} is not published; there are {', '.join(found) or 'none'}")
     chart(found[name], output)
+    typer.echo(str(output))
+
+
+@app.command()
+def picture(
+    scenario: Annotated[str, typer.Option(help="What is played.")] = "global-day",
+    agent: Annotated[str, typer.Option(help="Who plays it.")] = "ilp",
+    seed: Annotated[int, typer.Option(help="Of the episode.")] = 2000,
+    output: Annotated[Path, typer.Option("--output", "-o", help="Picture.")] = PICTURE,
+) -> None:
+    """Draw an episode for the README: fleet, load, attainment and bill over the day."""
+    write_picture(scenario, agent, seed, output)
     typer.echo(str(output))
 
 

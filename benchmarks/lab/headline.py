@@ -14,6 +14,7 @@ from sageserve_bench.wording import short_names
 ROWS = 5
 NOTHING = "No comparison is published yet."
 CHART = Path("docs/images/cost_against_service.png")
+PICTURE = Path("docs/images/global_day.png")
 
 
 def outcome_of(published: Published) -> Outcome:
@@ -87,3 +88,32 @@ def chart(published: Published, file: Path = CHART) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(file, dpi=120)
     plt.close(figure)
+
+
+def picture(scenario: str, agent: str, seed: int, file: Path = PICTURE) -> None:
+    """Write the last frame of an episode: fleet, load, attainment and bill over the day.
+
+    Args:
+        scenario: Name.
+        agent: Specification.
+        seed: Of the episode.
+        file: PNG to write.
+    """
+    import matplotlib.image
+
+    from sageserve_agents import make_agent, rollout
+    from sageserve_agents.playing import Decision
+    from sageserve_env.env import SageServeEnv
+
+    env = SageServeEnv(scenario=scenario, render_mode="rgb_array")
+    last = env.scenario.horizon_s / env.scenario.decision_interval_s
+
+    def watch(decision: Decision) -> None:
+        if decision.step >= last:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            matplotlib.image.imsave(file, env.render())
+
+    try:
+        rollout(env, make_agent(agent, scenario=env.scenario), seed, watch=watch)
+    finally:
+        env.close()
