@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from sageserve_agents.registry import is_calibrated, parse_spec
 from sageserve_bench.grid import Grid
 from sageserve_bench.rows import Row
 from sageserve_bench.targets import NEAR_LEAST, WORST_MODEL_TARGET, least_vms
+from sageserve_bench.tasks import agent_label
 from sageserve_bench.wording import counted, duration
 from sageserve_bench.workload import TraceSpec, read_file
 from sageserve_env.options import TierConfig
@@ -41,7 +43,23 @@ def assumptions(grid: Grid, rows: Sequence[Row]) -> list[str]:
     lines.append(_of_service(grid.scenario))
     lines.append(_of_cluster(grid.scenario))
     lines += _of_least_fleet(grid.scenario, rows)
+    lines += _of_options(grid)
     return lines
+
+
+def _of_options(grid: Grid) -> list[str]:
+    """Return which agents have the options that ship for the scenario, and which come raw."""
+    specs = [agent for agent in grid.agents if isinstance(agent, str)]
+    tuned = [agent_label(s) for s in specs if is_calibrated(s, grid.scenario)]
+    if not tuned:
+        return []
+    raw = [agent_label(agent) for agent in grid.agents if agent_label(agent) not in tuned]
+    name = parse_spec(tuned[0])[0]
+    line = (
+        f"Options: calibrated to {grid.scenario.name} for {', '.join(tuned)} "
+        f"({name}:calibrated=no is without)"
+    )
+    return [f"{line}; as they come or are given for {', '.join(raw)}." if raw else f"{line}."]
 
 
 def _of_trace(

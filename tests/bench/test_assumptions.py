@@ -101,3 +101,18 @@ def test_verdict_on_a_hair_and_on_an_hour() -> None:
     assert "practically" not in " ".join(conclude(day[1:], targets).verdict)
     hour = " ".join(conclude([run("a", 1000.0, 3600.0)], targets).verdict)
     assert "30 VMs on average, 240 GPU-hours" in hour
+
+
+def test_which_agents_have_the_options_that_ship() -> None:
+    agents = ["ilp", "hpa:calibrated=no", "ilp:rho=1"]
+
+    def said_of(agents: list[str], scenario: str) -> dict[str, str]:
+        grid = make_grid(agents, scenario=scenario, trace=None, seeds=1)
+        return {line.partition(":")[0]: line for line in assumptions(grid, [row(9.0)])}
+
+    said = said_of(agents, "o365-day")["Options"]
+    assert said == (
+        "Options: calibrated to o365-day for ilp, ilp:rho=1 (ilp:calibrated=no is without); as "
+        "they come or are given for hpa:calibrated=no."
+    )
+    assert "Options" not in said_of(["ilp"], "trap-base")
