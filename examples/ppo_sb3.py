@@ -23,7 +23,7 @@ from sageserve_env.sb3 import make_sb3
 
 VALIDATION = range(1000, 1004)
 FIGURES = ("reward", "cost_usd", "slo_iwf")
-GAMMA = 0.95  # an hour at five minutes a step: what a start decides shows within it
+GAMMA = 0.85  # half an hour at five minutes a step: what a start decides shows within it
 
 
 class Budget(BaseCallback):
@@ -103,7 +103,7 @@ def main() -> None:
         batch_size=576,
         n_epochs=6,
         gamma=GAMMA,
-        learning_rate=lambda left: 3e-4 * max(0.1, 1.0 - budget.spent),
+        learning_rate=lambda left: 1e-3 * max(0.1, 1.0 - budget.spent),
         policy_kwargs={"log_std_init": -1.0},
     )
     model.learn(total_timesteps=10**9, callback=budget)

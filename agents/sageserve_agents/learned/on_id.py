@@ -122,7 +122,7 @@ def train_on_id(
         learner.learn(min(60.0 * minutes / LOOKS, 60.0 * minutes - spent), spent / (60.0 * minutes))
     tests = [SPLIT_SEEDS["test"][0] + i for i in range(8)]
     learner.model = type(learner.model).load(output / "model.zip")
-    result = learner.play(tests)
+    result: dict[str, Any] = dict(learner.play(tests))
     result |= {f"{LINE}_{name}": value for name, value in line_of(env_id, tests).items()}
     result["seeds"] = tests
     (output / "evaluate.json").write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")

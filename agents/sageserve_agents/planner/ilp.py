@@ -59,6 +59,7 @@ class Ilp(HourlyPlanner[IlpOptions]):
         "rho": Range(0.6, 1.4),
         "level": Range(0.5, 1.0),
         "hold_above": Range(0.4, 1.2),
+        "beyond": Range(1.1, 5.0, "log"),
         "niw_buffer": Range(0.0, 0.5),
     }
     service_knob = ServiceKnob("rho", stingy=2.0, generous=0.3, log=True)
