@@ -66,6 +66,7 @@ def test_score_is_the_planner_over_the_policy_and_stays_the_same(
         ("import time; time.sleep(60)", "timeout: the policy took more than"),
         ("return 3", "act returned int"),
         ("return ClusterAction(view.target[:1])", "instances"),
+        ("import sys; raise ValueError(repr(sys.argv[1:]))", "[] (policy.py, line 7)"),
         ("import sageserve_env.env", "may not import sageserve_env.env"),
         ("import sageserve_traces; sageserve_traces.make_trace('o365')", "may not make traces"),
     ],

@@ -60,6 +60,7 @@ def serve(connection: Connection, file: str, seed: int) -> None:
         seed: The policy's own randomness.
     """
     silence()
+    sys.argv = [file]  # that of the process which keeps the score names the seeds
     random.seed(RANDOM_SEED)  # a policy may use the global generators
     np.random.set_state(np.random.RandomState(RANDOM_SEED).get_state())  # noqa: NPY002
     policy: Any = None
