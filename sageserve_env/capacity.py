@@ -133,7 +133,8 @@ def _probe(scenario: Scenario, m: int, g: int, pairs: TokenPairs) -> float:
         round_trips_s=((0.0,),),
         routing={"delay_s": 0.0},
         tiers=tuple(replace(tier, refuse_above_s=None) for tier in scenario.tiers),
-        workload={"rename_models": {}},  # the probe names the model as the scenario does
+        # the probe names the model as the scenario does, and has no sessions
+        workload={"rename_models": {}, "sessions": "open"},
     )
     prompt, output = pairs
     pick = np.random.default_rng(PROBE_SEED).integers(0, len(prompt), PROBE_REQUESTS)

@@ -24,6 +24,7 @@ IDS: dict[str, dict[str, Any]] = {
     "SageServe-Scarce-v1": {"scenario": "scarce-day"},
     "SageServe-Burst-v1": {"scenario": "burst-day"},
     "SageServe-Outage-v1": {"scenario": "outage-day"},
+    "SageServe-Sessions-v1": {"scenario": "sessions-day"},
     "SageServe-Paper-v1": {"scenario": "o365-day"},
     "SageServe-PaperFull-v1": {"scenario": "o365-full-day"},
 }

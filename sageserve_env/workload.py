@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from sageserve_env._config import unknown_key_message
 from sageserve_env.capacity import measure_theta
 from sageserve_env.scenario import Scenario
+from sageserve_env.session_capacity import session_theta
 from sageserve_traces import (
     MODELS,
     REGIONS,
@@ -33,6 +34,7 @@ from sageserve_traces import (
     repeat_first_minutes,
 )
 from sageserve_traces.names import SPLIT_SEEDS
+from sageserve_traces.sessions import NAME as SESSIONS
 from sageserve_traces.sources.schema import KNOWN_MODELS
 
 STARTS = ("fixed", "random")
@@ -272,12 +274,14 @@ def theta_of(scenario: Scenario, trace: TraceSource) -> NDArray[np.float64]:
     requests before its start are known: a model's own if there are at least `LEAST_ROWS`, else
     those of all models. Where fewer lie before the start, theta is measured for the reference mix:
     the published one of the scenario's own generated workload, or of ``o365``. Nothing that an
-    episode serves is looked at.
+    episode serves is looked at. Generated sessions have a reference hour (`session_capacity`).
     """
     renamed = [scenario.workload.rename_models.get(n, n) for n in trace.models]
     if not isinstance(trace, RequestTrace):
         indices = [renamed.index(n) if n in renamed else 0 for n in scenario.models]
         return measure_theta(scenario, lambda m: trace.token_mix(indices[m]))
+    if trace.name == SESSIONS:
+        return session_theta(scenario)
     known = trace.known
     if known is None or len(known.overall[0]) < LEAST_ROWS:
         return measure_theta(scenario)

@@ -45,6 +45,7 @@ FIGURES = (
         "engine_requests_per_cpu_s", "requests per CPU s, busy hour", 2.8e6, True, engine.engine
     ),
     Figure("engine_requests_per_cpu_s_night", "the same at night", 2.5e6, True, engine.engine),
+    Figure("prefix_requests_per_cpu_s", "sessions and prefix caches on", 5e5, True, engine.prefix),
     Figure("full_day_reactive_s", "10M requests, reactive, s", 7, False, cases.full_day),
     Figure("full_day_peak_mb", "peak memory of that day, MB", 500, False, cases.full_day),
     Figure("engine_requests_per_s", "requests a second, whole day", 1.2e6, True, engine.full_size),

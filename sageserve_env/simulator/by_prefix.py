@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from sageserve_env.simulator._jit import jit
 from sageserve_env.simulator.codes import INFINITY, NONE, PREFIX_S
+from sageserve_env.simulator.latency import prefill_s
 from sageserve_env.simulator.prefix_use import cached_tokens
 from sageserve_env.simulator.scoring import be_current, from_order_bits
 from sageserve_env.simulator.state import State
@@ -23,13 +24,18 @@ def weighs_prefix(s: State, i: int) -> bool:
 
 
 @jit
-def prefix_score(s: State, i: int, e: int, place: int) -> float:
-    """Score of a member of endpoint ``e`` for request ``i``, up to date with `be_current`.
+def _saved_s(s: State, profile: int, tokens: int) -> float:
+    """Prefill seconds that the first ``tokens`` of a prompt need by themselves."""
+    if tokens <= 0:
+        return 0.0
+    return float(prefill_s(s, profile, float(tokens)) - prefill_s(s, profile, 1.0))
 
-    The prefill that a prefix saves is its tokens over theta of the instance.
-    """
+
+@jit
+def prefix_score(s: State, i: int, e: int, place: int) -> float:
+    """Score of a member of endpoint ``e`` for request ``i``, up to date with `be_current`."""
     v = int(s.member[e, place])
-    saved_s = cached_tokens(s, v, i) / s.profile[s.vm[v].profile].theta
+    saved_s = _saved_s(s, int(s.vm[v].profile), cached_tokens(s, v, i))
     return float(
         from_order_bits(s.score[e, place]) + s.weight[s.request[i].model, PREFIX_S] * saved_s
     )
@@ -43,10 +49,12 @@ def best_for(s: State, i: int, e: int, now_s: float) -> int:
     weight = s.weight[request.model, PREFIX_S]
     tokens = s.trie[request.node].depth * s.config[0].prefix_tokens
     best, least = NONE, INFINITY
+    last, most_s = NONE, 0.0
     for place in range(s.endpoint[e].n_members):
         total = from_order_bits(s.score[e, place])
-        vm = s.vm[s.member[e, place]]
-        most_s = tokens / s.profile[vm.profile].theta
+        profile = int(s.vm[s.member[e, place]].profile)
+        if profile != last:
+            last, most_s = profile, _saved_s(s, profile, tokens)
         if total + min(0.0, weight * most_s) >= least:  # it cannot be better whatever it holds
             continue
         total = prefix_score(s, i, e, place)
