@@ -163,6 +163,37 @@ def build_trie(blocks: Blocks, block_tokens: int = 512) -> tuple[PrefixTrie, npt
     return _merged(parents, node, block_tokens)
 
 
+def session_paths(
+    session: Ints, prompt_tokens: npt.NDArray[np.int32], block_tokens: int = BLOCK_TOKENS
+) -> tuple[PrefixTrie, npt.NDArray[np.int32]]:
+    """Return the trie of sessions whose turns go on from the prompt before, and the nodes.
+
+    A turn that is no longer than the one before it in whole blocks begins anew (our assumption);
+    sessions share nothing with each other.
+
+    Args:
+        session: Session of each request, in order of arrival, [n].
+        prompt_tokens: Tokens of each prompt, [n].
+        block_tokens: Tokens of a block.
+    """
+    n = len(session)
+    order = np.lexsort((np.arange(n), session))
+    blocks = (prompt_tokens[order] // block_tokens).astype(np.int64)
+    goes_on = np.zeros(n, dtype=bool)
+    goes_on[1:] = (session[order][1:] == session[order][:-1]) & (blocks[1:] > blocks[:-1])
+    has_node = blocks > 0
+    number = np.where(has_node, np.cumsum(has_node), ROOT)
+    above = np.where(goes_on, np.append(ROOT, number[:-1]), ROOT)
+    trie = PrefixTrie(
+        np.append(ROOT, above[has_node]).astype(np.int32),
+        np.append(0, blocks[has_node]).astype(np.int32),
+        block_tokens,
+    )
+    node = np.empty(n, dtype=np.int32)
+    node[order] = number
+    return trie, node
+
+
 def _merged(
     parents: list[Ints], node: Ints, block_tokens: int
 ) -> tuple[PrefixTrie, npt.NDArray[np.int32]]:

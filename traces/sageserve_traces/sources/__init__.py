@@ -12,7 +12,7 @@ import numpy as np
 
 from ..errors import TraceError
 from ..names import MODELS, REGIONS, TIERS
-from ..prefixes import BLOCK_TOKENS, build_trie
+from ..prefixes import BLOCK_TOKENS, build_trie, session_paths
 from ..reading import OnError, ReadKeywords, ReadOptions
 from . import azure, burstgpt, mooncake, native, sageserve
 from .columns import Checker, LoadReport
@@ -255,6 +255,13 @@ def _build(
     if parsed.blocks is not None:
         whole = parsed.blocks.take(keep).cut(trace.prompt_tokens // BLOCK_TOKENS)
         prefixes, node = build_trie(whole, BLOCK_TOKENS)
+        trace = replace(trace, prefix_node=node, prefixes=prefixes)
+    for column in ("session", "think_s"):
+        values = getattr(parsed, column)
+        if values is not None:
+            trace = replace(trace, **{column: values[keep]})
+    if parsed.blocks is None and trace.session is not None:
+        prefixes, node = session_paths(trace.session, trace.prompt_tokens)
         trace = replace(trace, prefix_node=node, prefixes=prefixes)
     known = trace.model if parsed.model is not None else None
     mix = TokenMix.from_rows(trace.prompt_tokens, trace.output_tokens, known, trace.models)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..files import atomic_path
-from .columns import Checker
+from .columns import Checker, factorise
 from .schema import Names, Parsed, Schema
 from .times import read_times
 
@@ -36,7 +36,24 @@ def parse(checker: Checker, names: Names) -> Parsed:
         ids = checker.ids("request_id")
     arrival, first = read_times(checker, "arrival_s")
     blocks = checker.blocks("block_ids")
-    return Parsed(arrival, prompt, output, request_id=ids, blocks=blocks, first=first, **labels)
+    session = think_s = None
+    if "session" in checker.table.columns:
+        session = factorise(checker.table.columns["session"])[0]
+    if "think_s" in checker.table.columns:
+        think_s = checker.numbers("think_s")
+        checker.refuse(think_s < 0, "think_s", "is negative")
+        think_s = np.where(checker.good, think_s, 0.0)
+    return Parsed(
+        arrival,
+        prompt,
+        output,
+        request_id=ids,
+        blocks=blocks,
+        session=session,
+        think_s=think_s,
+        first=first,
+        **labels,
+    )
 
 
 SCHEMA = Schema(
@@ -50,6 +67,8 @@ SCHEMA = Schema(
         "tier": False,
         "request_id": False,
         "block_ids": False,
+        "session": False,
+        "think_s": False,
     },
     parse,
 )

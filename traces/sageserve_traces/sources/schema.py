@@ -42,6 +42,8 @@ class Parsed:
         tier: Index into the allowed names.
         request_id: Ids, ``int64`` or texts.
         blocks: Block ids of each prompt.
+        session: Session of each request, numbered.
+        think_s: Seconds from the answer before it.
         first: Timestamp of time 0 if the file has real times.
         iw_split: False if the file knows IW only as a whole (then ``tier`` says IW-F).
     """
@@ -54,6 +56,8 @@ class Parsed:
     tier: npt.NDArray[np.int16] | None = None
     request_id: npt.NDArray[Any] | None = None
     blocks: Blocks | None = None
+    session: npt.NDArray[np.int64] | None = None
+    think_s: npt.NDArray[np.float64] | None = None
     first: Any = None
     iw_split: bool = True
 
