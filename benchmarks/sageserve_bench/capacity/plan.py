@@ -114,7 +114,10 @@ class Answer:
 
     def lines(self) -> list[str]:
         """Return the answer in plain words."""
-        said = [f"At least {self.bound_gpus:,} GPUs are needed in the busiest quarter of an hour."]
+        said = [
+            f"At least {self.bound_gpus:,} GPUs are needed in the busiest quarter of an hour, "
+            "with one instance of each model or more."
+        ]
         now = self.current
         if now is not None:
             fails = f", and misses {'; '.join(now.misses)}" if now.misses else ""
