@@ -1,8 +1,9 @@
 """Calibrated options that ship: a few settings of each agent at equal service, the best one kept.
 
 Every agent has the same budget: the options as they come and the same number of draws of its own
-tunable options and of the feedback on its own misses. Each is calibrated on a few of the seeds; the
-one with the best return among those that attain is calibrated on all.
+tunable options, of the feedback on its own misses and of the ceiling of batch work. Each is
+calibrated on a few of the seeds; the one with the best return among those that attain is calibrated
+on all.
 """
 
 from __future__ import annotations
@@ -29,6 +30,9 @@ SEARCH_PROBES = 5
 FEEDBACK = Choice((0.0, 3.0, 6.0))
 """Gains of the feedback on own misses that settings are drawn from (A)."""
 
+CEILINGS = Choice((0.6, 0.8, 1.0))
+"""Ceilings of batch work that settings are drawn from (A)."""
+
 OWN_OPTIONS = 2
 """Of an agent's tunable options the first so many are drawn."""
 
@@ -41,8 +45,9 @@ def settings_of(agent: str, count: int, knob: ServiceKnob) -> list[dict[str, Any
     cls = agent_class(name)
     own = {k: v for k, v in getattr(cls, "tunable", {}).items() if k not in {knob.option, *given}}
     space: dict[str, Range | Choice] = dict(list(own.items())[:OWN_OPTIONS])
-    if issubclass(getattr(cls, "options_type", object), StackOptions) and "feedback" not in given:
-        space["feedback"] = FEEDBACK
+    if issubclass(getattr(cls, "options_type", object), StackOptions):
+        shared = {"feedback": FEEDBACK, "niw_ceiling": CEILINGS}
+        space |= {k: v for k, v in shared.items() if k not in given}
     rng = np.random.default_rng(count)
     draws = [{k: _draw(v, rng) for k, v in space.items()} for _ in range(count - 1)]
     return [{}, *(draw for draw in draws if draw)]

@@ -62,7 +62,7 @@ class Ilp(HourlyPlanner[IlpOptions]):
         "beyond": Range(1.1, 5.0, "log"),
         "niw_buffer": Range(0.0, 0.5),
     }
-    service_knob = ServiceKnob("rho", stingy=2.0, generous=0.3, log=True)
+    service_knob = ServiceKnob("rho", stingy=3.0, generous=0.3, log=True)
 
     def desired(self, view: ClusterView) -> Ints:
         """Return the plan's counts, corrected by what is observed, [E]."""
