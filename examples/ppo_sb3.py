@@ -23,7 +23,7 @@ from sageserve_env.sb3 import make_sb3
 
 VALIDATION = range(1000, 1004)
 FIGURES = ("reward", "cost_usd", "slo_iwf")
-GAMMA = 0.85  # half an hour at five minutes a step: what a start decides shows within it
+GAMMA = 0.9  # 50 minutes at five minutes a step: what a start decides shows within them
 
 
 class Budget(BaseCallback):

@@ -10,7 +10,7 @@ ENTRY_POINT = "sageserve_env.env:SageServeEnv"
 VECTOR_ENTRY_POINT = "sageserve_env.vector_env:SageServeVectorEnv"
 
 #: Changes of the targets are learned faster than targets (docs/learning.md).
-_CHANGES = {"control": "scaling+batch", "targets": "delta"}
+_CHANGES = {"control": "scaling", "targets": "delta"}
 
 IDS: dict[str, dict[str, Any]] = {
     "SageServe-v1": {"scenario": "global-day"},
