@@ -195,7 +195,7 @@ def test_arima_without_statsmodels(monkeypatch: pytest.MonkeyPatch) -> None:
         return real(name, *args, **kwargs)
 
     monkeypatch.setattr(builtins, "__import__", no_statsmodels)
-    with pytest.raises(ImportError, match=r"sageserve-env\[forecast\]"):
+    with pytest.raises(ImportError, match=r"pip install .*\[forecast\]"):
         make_forecaster("arima")
 
 
