@@ -16,6 +16,7 @@ from sageserve_bench.headroom.least import least_fleet_usd
 from sageserve_bench.headroom.plan import Plan
 from sageserve_bench.headroom.playing import Day, Played
 from sageserve_bench.headroom.search import Search
+from sageserve_bench.headroom.worth import worth
 from sageserve_bench.targets import Targets
 from sageserve_env.scenario import Scenario
 
@@ -91,6 +92,7 @@ def measure(
         figures["hindsight_usd"] = None if best is None else best.cost_usd
         figures["hindsight_service"] = None if best is None else best.service
         figures["hindsight_plays"] = search.state.plays
+        figures["knobs"] = None if best is None else worth(day, best.plan, best.played, best.price)
         figures["bound_usd"] = fluid_bound_usd(day.workload)
     finally:
         day.close()

@@ -107,3 +107,8 @@ class Day:
         by_endpoint = (self.env.simulator.state.vm_seconds.sum(axis=2) * self._price).sum(axis=1)
         models = len(self.scenario.models)
         return np.bincount(self._model, by_endpoint, models).astype(np.float64)
+
+
+def value(played: Played, price: Floats) -> float:
+    """Return dollars and charged misses; ``price`` of a miss is by model and tier, [M, K]."""
+    return float(played.usd.sum() + (played.missed * price).sum())

@@ -19,7 +19,7 @@ import numpy as np
 
 from sageserve_bench.headroom.edits import Editor, Place
 from sageserve_bench.headroom.plan import Plan
-from sageserve_bench.headroom.playing import Day, Floats, Played
+from sageserve_bench.headroom.playing import Day, Floats, Played, value
 from sageserve_bench.targets import Targets
 from sageserve_env.simulator.summary import tier_key
 
@@ -31,16 +31,17 @@ _CLOSE = 0.03  # of the misses allowed
 
 @dataclass
 class Best:
-    """The cheapest plan so far that attains every target."""
+    """The cheapest plan so far that attains every target, and what a miss was charged then."""
 
     plan: Plan
-    metrics: dict[str, Any]
+    played: Played
+    price: Floats
     cost_usd: float
 
     @property
     def service(self) -> dict[str, float]:
         """Cost and attainment."""
-        return _figures(self.metrics)
+        return _figures(self.played.metrics)
 
 
 @dataclass
@@ -95,16 +96,11 @@ class Search:
         self.frozen = tuple(frozen)
         charges = np.array([max(tier.miss_usd, 1e-6) for tier in scenario.tiers])
         price = np.tile(charges, (len(scenario.models), 1))
-        plan, played = min(starts, key=lambda one: self.value(one[1], price))
+        plan, played = min(starts, key=lambda one: value(one[1], price))
         self.state = State(plan, played, (plan, played), price, np.random.default_rng(seed))
         for one in starts:
             self._consider(*one)
         self.block = max(4, round(BLOCK_S / scenario.decision_interval_s))
-
-    @staticmethod
-    def value(played: Played, price: Floats) -> float:
-        """Return dollars and charged misses."""
-        return float(played.usd.sum() + (played.missed * price).sum())
 
     def run(self, plays: int, file: Path | None = None) -> Best | None:
         """Search until the day was played so often; goes on where ``file`` says.
@@ -155,7 +151,7 @@ class Search:
         played = self.day.play(s.plan)
         s.plays += 1
         self._consider(s.plan, played)
-        if self.value(played, s.price) <= self.value(s.whole[1], s.price) + 1e-9:
+        if value(played, s.price) <= value(s.whole[1], s.price) + 1e-9:
             s.whole = s.plan, played
         else:
             s.plan, played = s.whole
@@ -195,7 +191,7 @@ class Search:
             return
         cost, best = float(played.metrics["cost_usd"]), self.state.best
         if best is None or cost < best.cost_usd:
-            self.state.best = Best(plan.copy(), dict(played.metrics), cost)
+            self.state.best = Best(plan.copy(), played, self.state.price.copy(), cost)
 
     def _reprice(self, played: Played) -> None:
         """Move the charges towards the targets: of tiers, and of models below the least share."""
