@@ -149,7 +149,7 @@ class SageServeEnv(WritableSpec, gym.Env[Observation, Any]):
     env = gym.make("SageServe-v1", control="scaling+batch", policy={"discipline": "triage"})
     ```
 
-    * ``scenario`` (``"o365-day"``): name, YAML file or `Scenario`.
+    * ``scenario`` (``"global-day"``): name, YAML file or `Scenario`.
     * ``trace`` (None): name, file or `TraceSource`; None takes the scenario's workload.
     * ``decision_interval_s``, ``horizon_s`` (None): override the scenario's.
     * ``start`` (``"fixed"``): ``fixed`` or ``random``; ``start_s`` (0): begin that much later in
@@ -181,7 +181,7 @@ class SageServeEnv(WritableSpec, gym.Env[Observation, Any]):
 
     def __init__(
         self,
-        scenario: str | Path | Scenario = "o365-day",
+        scenario: str | Path | Scenario = "global-day",
         trace: str | Path | TraceSource | TraceSpec | None = None,
         decision_interval_s: float | None = None,
         horizon_s: float | None = None,

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 def compare(
     agents: str | Sequence[str | Agent],
     *,
-    scenario: str | Path | Scenario = "o365-day",
+    scenario: str | Path | Scenario = "global-day",
     trace: str | Path | TraceSource | Sequence[str | Path | TraceSource] | None = None,
     seeds: int | Sequence[int] = 1,
     split: str = "test",

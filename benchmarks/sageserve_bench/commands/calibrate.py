@@ -30,7 +30,7 @@ def calibrate(
         str,
         typer.Option(help="Agents, separated by commas; @FILE takes those of a tuned file."),
     ],
-    scenario: Scenario = "o365-day",
+    scenario: Scenario = "global-day",
     trace: Trace = None,
     tile: Tile = None,
     rate_scale: RateScale = 1.0,

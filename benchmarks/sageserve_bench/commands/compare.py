@@ -21,7 +21,7 @@ def compare(
             "static,ilp:forecaster=seasonal;router=threshold"
         ),
     ] = "static,reactive,ilp",
-    scenario: Scenario = "o365-day",
+    scenario: Scenario = "global-day",
     trace: Annotated[
         list[str] | None,
         typer.Option(help="Name or file; may be repeated. Default: the scenario's workload."),

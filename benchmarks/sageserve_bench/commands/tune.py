@@ -17,7 +17,7 @@ def tune(
     agent: Annotated[
         str, typer.Option(help="Agent; options given with it, as in ilp:beta=1, are not varied.")
     ],
-    scenario: Scenario = "o365-day",
+    scenario: Scenario = "global-day",
     trace: Trace = None,
     tile: Tile = None,
     rate_scale: RateScale = 1.0,
