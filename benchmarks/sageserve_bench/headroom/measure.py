@@ -158,7 +158,7 @@ def _agent(day: Day, spec: str, folder: Path | None) -> tuple[Played, Plan]:
     if file is not None and file.exists():
         found: tuple[Played, Plan] = pickle.loads(file.read_bytes())
         return found
-    result = day.play_agent(make_agent(spec), spec)
+    result = day.play_agent(make_agent(spec, scenario=day.scenario), spec)
     if file is not None:
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_bytes(pickle.dumps(result))
