@@ -233,6 +233,11 @@ class BatchingConfig:
             _at_least(self.mixed_prefill_factor, 0.0, "batching: mixed_prefill_factor")
         if not 0 < self.memory_fraction <= 1:
             raise ScenarioError("batching: memory_fraction must be in (0, 1]")
+        if self.shared_budget and self.reserve_output_at_decode:
+            raise ScenarioError(
+                "batching: shared_budget is a rule of vLLM, reserve_output_at_decode one of the "
+                "authors' simulator; set one of them"
+            )
 
 
 @dataclass(frozen=True)

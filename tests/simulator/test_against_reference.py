@@ -188,7 +188,7 @@ def cases(draw: st.DrawFn, mode: str, kv_policy: str) -> Case:
     batching = BatchingConfig(
         mode=mode,
         prefill_token_budget=draw(st.sampled_from([None, 16, 64, 200, 500])),
-        shared_budget=draw(st.booleans()),
+        shared_budget=not late and draw(st.booleans()),
         max_sequences=draw(st.sampled_from([1, 2, 3, 8, 64])),
         kv_policy=kv_policy,
         reserve_output_at_decode=late,

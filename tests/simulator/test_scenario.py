@@ -342,3 +342,8 @@ def test_a_missing_price_is_said_and_a_missing_spot_price_has_a_default() -> Non
         custom_gpus=[{**card, "price_usd_per_hour": 10.0}]
     )
     assert scenario.custom_gpus[0].spot_price_usd_per_hour == pytest.approx(4.25)
+
+
+def test_rules_of_two_engines_do_not_mix() -> None:
+    with pytest.raises(ScenarioError, match="set one of them"):
+        BatchingConfig(shared_budget=True, reserve_output_at_decode=True)
