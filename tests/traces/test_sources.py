@@ -119,9 +119,7 @@ def test_names_stand_in_the_file(small: RequestTrace, tmp_path: Path) -> None:
 
 
 def test_other_models_of_the_catalogue(tmp_path: Path) -> None:
-    path = write(
-        tmp_path, NATIVE + "0,qwen3-32b,westus,NIW,5,5\n1,llama-3.1-8b,westus,NIW,5,5\n"
-    )
+    path = write(tmp_path, NATIVE + "0,qwen3-32b,westus,NIW,5,5\n1,llama-3.1-8b,westus,NIW,5,5\n")
     trace = load_trace(path)
     assert [trace.models[i] for i in trace.model] == ["qwen3-32b", "llama-3.1-8b"]
     mine = write(tmp_path, NATIVE + "0,mine,moon,NIW,5,5\n", "u.csv")
