@@ -8,7 +8,7 @@ import numpy as np
 
 from sageserve_env.simulator import codes
 from sageserve_env.simulator.heaps import NO_ITEM, ROOT, SLOT_BITS, SLOT_MASK
-from sageserve_env.simulator.prefix_invariants import cache_tokens
+from sageserve_env.simulator.prefix_invariants import cache_tokens, check_holders
 from sageserve_env.simulator.scoring import LARGEST, least_score, next_boundary_s, order_bits, score
 from sageserve_env.simulator.slots import lane_of
 from sageserve_env.simulator.state import State
@@ -24,6 +24,8 @@ def check(sim: Simulator) -> None:
     _lists(s)
     for v in range(len(s.vm)):
         _instance(s, v)
+    if s.config[0]["prefix_tokens"]:
+        check_holders(s)
     _fleet(sim)
     _pictures(s)
     _events(s)

@@ -183,6 +183,8 @@ def _new_entry(s: Any, v: int, node: int, held: int) -> int:
     entry.node = node
     entry.held = held
     entry.pins = 1
+    s.trie[node].holders += 1
+    s.trie[node].holder_sum += v
     place = _bucket_of(s, node)
     entry.chain = s.bucket[v, place]
     s.bucket[v, place] = k
@@ -227,9 +229,24 @@ def extend(s: Any, v: int, node: int, k: int, depth: int) -> int:
 
 
 @jit
+def _forget_holder(s: Any, v: int, node: int) -> None:
+    s.trie[node].holders -= 1
+    s.trie[node].holder_sum -= v
+
+
+@jit
+def common_node(s: Any, node: int, holders: int) -> int:
+    """Deepest node on the path to ``node`` that at least so many instances hold; or the root."""
+    while node != ROOT and s.trie[node].holders < holders:
+        node = int(s.trie[node].parent)
+    return node
+
+
+@jit
 def _drop_entry(s: Any, v: int, k: int) -> None:
     """Remove an entry that holds nothing any more."""
     _leave_list(s, v, k)
+    _forget_holder(s, v, int(s.entry[v, k].node))
     place = _bucket_of(s, s.entry[v, k].node)
     at = int(s.bucket[v, place])
     if at == k:
@@ -266,6 +283,8 @@ def clear(s: Any, v: int) -> None:
     for place in range(s.bucket.shape[1]):
         s.bucket[v, place] = NONE
     for k in range(cache.n_touched):
+        if s.entry[v, k].held > 0:
+            _forget_holder(s, v, int(s.entry[v, k].node))
         s.entry[v, k].held = 0
     cache.oldest = NONE
     cache.newest = NONE

@@ -23,6 +23,19 @@ def _path(s: State, node: int) -> list[int]:
     return found
 
 
+def check_holders(s: State) -> None:
+    """Raise ``AssertionError`` unless every node knows how many hold it, and the only one."""
+    holders = np.zeros(len(s.trie), dtype=np.int64)
+    holder_sum = np.zeros(len(s.trie), dtype=np.int64)
+    for v in range(len(s.cache)):
+        entry = s.entry[v, : int(s.cache[v]["n_touched"])]
+        node = entry["node"][entry["held"] > 0]
+        holders[node] += 1
+        holder_sum[node] += v
+    _require((holders == s.trie["holders"]).all(), "holders of nodes are counted")
+    _require((holder_sum == s.trie["holder_sum"]).all(), "and added up")
+
+
 def cache_tokens(s: State, v: int, users: Array) -> int:
     """Return what the cache of VM ``v`` adds to the KV tokens of the requests that run there.
 

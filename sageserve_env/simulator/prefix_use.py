@@ -43,10 +43,10 @@ def shared_tokens(s: State, v: int, i: int) -> int:
 
 
 @jit
-def cached_tokens(s: State, v: int, i: int) -> int:
-    """Prompt tokens of request ``i`` that VM ``v`` would not compute."""
+def cached_tokens(s: State, v: int, i: int, node: int) -> int:
+    """Prompt tokens of request ``i`` that VM ``v``, which holds nothing below ``node``, has."""
     request = s.request[i]
-    blocks = depth_of(s, v, deepest(s, v, request.node))
+    blocks = depth_of(s, v, deepest(s, v, node))
     return int(min(blocks * s.config[0].prefix_tokens, request.target - 1))
 
 

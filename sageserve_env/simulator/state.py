@@ -292,6 +292,8 @@ _F8, _I8, _I4 = np.dtype(np.float64), np.dtype(np.int64), np.dtype(np.int32)
 TRIE = _record(
     ("parent", "i4"),
     ("depth", "i4"),  # blocks from the start of the prompt to the end of the node
+    ("holder_sum", "i8"),  # of the VMs that hold some of it: the VM itself where it is one
+    ("holders", "i4"),  # how many these are
 )
 
 CACHE = _record(

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from sageserve_env.actions import ClusterAction
 from sageserve_env.catalogue import LatencyProfile
 from sageserve_env.options import BatchingConfig
+from sageserve_env.simulator.by_prefix import best_for, prefix_score
 from sageserve_env.simulator.simulator import Simulator
 from sageserve_traces.prefixes import Blocks, build_trie
 from tests.simulator import reference_endpoint as reference
@@ -387,6 +388,33 @@ def test_invariants_hold_under_faults_and_scaling(seed: int) -> None:
     sim.check_invariants()
     assert sim.time_s == pytest.approx(42.0)
     assert len(state[0]) == len(sim.state.cache)
+
+
+def test_the_best_instance_is_that_of_all() -> None:
+    # The short cut over holders against the score of every member, at many arrivals.
+    rng = np.random.default_rng(3)
+    of = scenario(
+        vms=6,
+        kv_tokens=1500,
+        initial_instances=6,
+        batching={"prefix_cache": "lru", "prefix_block_tokens": BLOCK, "max_output_tokens": 100},
+        routing={"router": "prefix_affinity"},
+    )
+    n = 150
+    paths = [rng.integers(0, 2, rng.integers(1, 15)).tolist() for _ in range(n)]
+    rows = [(0.1 * i, BLOCK * len(p) + 5, int(rng.integers(1, 40))) for i, p in enumerate(paths)]
+    sim = Simulator(of, np.full((1, 1), 1000.0))
+    sim.reset(with_paths(rows, paths, of))
+    for i in range(n):
+        sim.advance(0.1 * i - 1e-6 if i else 0.0)
+        probe = int(rng.integers(0, len(sim.state.trie)))
+        slot = len(sim.state.request) - 1
+        request = sim.state.request[slot]
+        request["node"], request["target"], request["model"] = probe, 1000, 0
+        found = best_for(sim.state, slot, 0, sim.time_s)
+        scores = [prefix_score(sim.state, slot, 0, place) for place in range(6)]
+        assert scores[found] == min(scores)
+        assert found == int(np.argmin(scores))
 
 
 def test_no_cache_is_the_default() -> None:
