@@ -294,6 +294,7 @@ TRIE = _record(
     ("depth", "i4"),  # blocks from the start of the prompt to the end of the node
     ("holder_sum", "i8"),  # of the VMs that hold some of it: the VM itself where it is one
     ("holders", "i4"),  # how many these are
+    ("spare", "i4"),  # wide fields stand at multiples of their size
 )
 
 CACHE = _record(
@@ -331,6 +332,7 @@ THINKING = _record(
     ("region", "i2"),
     ("tier", "i2"),
     ("preference", "i2"),
+    ("spare", "i4"),
 )
 
 
