@@ -44,7 +44,8 @@ class RegionalEnv(ParallelEnv):  # type: ignore[misc]
 
     An agent is named after its region. Its action is its part of the action of `SageServeEnv`: the
     targets and ceilings of its endpoints and the routing of the requests that originate in it
-    (discrete presets that belong to no region are decided by majority, ties by the lowest number).
+    (what belongs to no region is decided together: discrete presets by majority, ties by the lowest
+    number, continuous entries by the mean).
     It observes its endpoints, the demand of its region, the routing of its requests, all models and
     regions, and the time. All agents receive the same reward, that of the whole cluster. Episodes
     end by truncation, for all agents at once.
@@ -160,8 +161,11 @@ class RegionalEnv(ParallelEnv):  # type: ignore[misc]
             own = len(self._decided[agent])
             joint[self._decided[agent]] = action[:own]
             votes.append(action[own:])
-        for i, entry in enumerate(self._common):
-            joint[entry] = np.bincount([vote[i] for vote in votes]).argmax()
+        if np.issubdtype(joint.dtype, np.floating):
+            joint[self._common] = np.mean(votes, axis=0)
+        else:
+            for entry, cast in zip(self._common, np.transpose(votes), strict=True):
+                joint[entry] = np.bincount(cast).argmax()
         return joint
 
     def _share(self, observation: Any) -> dict[str, Floats]:

@@ -156,7 +156,9 @@ def test_report_in_a_browser(
     assert bills == pytest.approx([mean["static"] * a_day, mean["reactive"] * a_day], abs=60)
     # Savings are over the best rule.
     assert agents["reactive"][3] == "-"
-    assert dollars(agents["static"][3]) == pytest.approx((bills[1] - bills[0]) * 365.25 / 12, abs=60)
+    assert dollars(agents["static"][3]) == pytest.approx(
+        (bills[1] - bills[0]) * 365.25 / 12, abs=60
+    )
 
 
 def test_report_without_the_runs_in_a_browser(

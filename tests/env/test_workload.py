@@ -151,5 +151,5 @@ def test_models_that_get_the_same_name_are_added_up() -> None:
 
 def test_generated_traces_are_told_apart_by_the_catalogue() -> None:
     generated = {t.name for t in list_traces() if is_generated(t.name)}
-    assert generated == {*TRAFFIC, "azure-2024-code-week"}
+    assert generated == {*TRAFFIC, "azure-2024-code-week", "sessions"}
     assert not is_generated("mine.csv")
