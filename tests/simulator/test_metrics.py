@@ -46,7 +46,7 @@ def busy(seed: int = 0) -> tuple[Simulator, np.ndarray]:
     rng = np.random.default_rng(seed)
     n = 3000
     cluster = scenario(
-        regions=("west", "east"), round_trip_s=0.03, initial_instances=3, kv_tokens=50_000
+        regions=("west", "east"), round_trip_s=0.03, initial_instances=2, kv_tokens=50_000
     )
     tiers = rng.choice(["IW-F", "IW-N", "NIW"], n, p=[0.6, 0.2, 0.2])
     rows = list(

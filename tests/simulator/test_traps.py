@@ -72,7 +72,8 @@ def scaling(sim: Simulator) -> tuple[int, int]:
 
 
 def test_every_trap_has_a_test() -> None:
-    traps = [name for name in list_scenarios() if name.startswith("trap-")]
+    base = "trap-base"  # what the traps are made of
+    traps = [n for n in list_scenarios() if n.startswith("trap-") and n != base]
     assert len(traps) == 10
     assert all(load_scenario(name).description.startswith("trap, ") for name in traps)
 
