@@ -84,6 +84,8 @@ def commands(block: Block) -> list[list[str]]:
 
 SMALLER = {
     "--seeds": "1",
+    "--seed-list": "1000",
+    "--evaluations": "4",
     "--workers": "1",
     "--trials": "2",
     "--budget": "2",
@@ -111,7 +113,7 @@ def small(words: list[str], scenario: str, options: frozenset[str]) -> list[str]
     for word in rest:
         name, equals, value = word.partition("=")
         if name not in {*SMALLER, *NO_EXTRA, "--scenario"}:
-            made.append(word)
+            made.append(scenario if made == ["headroom"] and word in list_scenarios() else word)
             continue
         value = value if equals else next(rest)
         if name in NO_EXTRA:
