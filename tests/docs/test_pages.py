@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import re
 import shlex
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from sageserve_bench import cli
+from sageserve_env.observe import FEATURES
+from sageserve_env.policies import DISCIPLINES, ROUTERS
 from sageserve_env.scenario import load_scenario
 
 from .blocks import SHELL, Block, blocks, commands, pages, small
@@ -23,6 +26,16 @@ TRACE = "arrival_s,prompt_tokens,output_tokens\n" + "".join(
     f"{i * 0.9:.1f},{200 + 37 * i % 900},{20 + i % 50}\n" for i in range(1200)
 )
 OWN_COLUMNS = TRACE.replace("arrival_s,prompt_tokens,output_tokens", "when,tokens_in,tokens_out")
+
+
+@pytest.fixture
+def registries(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Forget what a page registers: it would change the codes that later tests see."""
+    for registry in (ROUTERS, DISCIPLINES):
+        monkeypatch.setattr(registry, "_entries", dict(registry._entries))
+    rows = list(FEATURES)
+    yield
+    FEATURES[:] = rows
 
 
 @pytest.fixture
@@ -76,7 +89,9 @@ def run_python(block: Block, names: dict[str, Any], desk: Path) -> None:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=[page.stem for page in PAGES])
-def test_page_runs(page: Path, desk: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_page_runs(
+    page: Path, desk: Path, registries: None, capsys: pytest.CaptureFixture[str]
+) -> None:
     names: dict[str, Any] = {"__name__": page.stem}
     todo = [block for block in blocks(page, ROOT) if not block.reason]
     # Files first: a command may use one that stands below it.
