@@ -31,7 +31,7 @@ def test_every_entry_has_a_name_of_its_own(env_id: str) -> None:
 @given(
     seed=st.integers(0, 2**31),
     scenario=st.sampled_from(
-        ["trap-base", "o365-day", "hetero-day", "modern-day", "o365-burst-day"]
+        ["trap-base", "o365-day", "hetero-day", "global-day", "o365-burst-day"]
     ),
     control=st.sampled_from(["joint", "scaling", "routing"]),
     mode=st.sampled_from(["continuous", "discrete"]),
@@ -46,6 +46,7 @@ def test_observations_stay_in_the_space(
         pooling=pooling,
         min_instances=least,
         horizon_s=1200.0,
+        decision_interval_s=60.0,
         faults={"crash_per_hour": 2.0, "provision_failure": 0.2, "eviction_per_hour": 1.0},
     )
     env = make(scenario=changed, control=control, action_mode=mode)

@@ -252,9 +252,10 @@ def test_a_scenario_survives_yaml(name: str, tmp_path: Path) -> None:
 
 def test_a_model_that_needs_a_type_needs_enough_of_it() -> None:
     """Six VMs are enough for three models, but only one is of the type that two of them need."""
-    modern = load_scenario("modern-day")
+    models = {"models": ["llama-3.1-70b", "gpt-oss-120b", "llama-3.1-8b"], "min_instances": 2}
+    vms = {"regions": [{"name": "westus", "vms": {"h100x4": 1, "h100x1": 5}}]}
     with pytest.raises(ScenarioError, match=r"need 4 VMs \(h100x4\), there are 1"):
-        modern.replace(regions=[{"name": "westus", "vms": {"h100x4": 1, "h100x1": 5}}])
+        Scenario.from_dict({"base": "trap-base", "gpus": ["h100x4", "h100x1"], **models, **vms})
 
 
 def test_a_region_that_has_nothing_for_a_model_has_no_least_fleet() -> None:
