@@ -17,6 +17,7 @@ import numpy as np
 from sageserve_agents.endpoints import Endpoints
 from sageserve_agents.misses import Misses
 from sageserve_agents.options import Options, discipline_option, option
+from sageserve_agents.parameters import Choice, Tunable
 from sageserve_env.policies import ROUTERS
 from sageserve_env.scenario import Scenario
 from sageserve_env.view import ClusterView, Floats
@@ -25,6 +26,15 @@ from sageserve_env.view import ClusterView, Floats
 STACKS: Mapping[str, Mapping[str, Any]] = {
     "scenario": {},
     "paper": {"router": "threshold", "discipline": "fcfs"},
+}
+
+# What a tuner may vary of the stack, the same for every agent; None is the scenario's (A).
+STACK_TUNABLE: Tunable = {
+    "niw_ceiling": Choice((None, 0.6, 0.8, 1.0, 1.2)),
+    "admission": Choice((None, 1.0, 3.0, 10.0, 30.0)),
+    "feedback": Choice((0.0, 3.0, 6.0)),
+    "discipline": Choice((None, "edf", "triage")),
+    "router": Choice((None, "jsq", "least_wait", "least_wait_kv")),
 }
 
 _RESERVE_SHARE = (

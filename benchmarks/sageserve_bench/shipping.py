@@ -1,9 +1,10 @@
-"""Calibrated options that ship: a few settings of each agent at equal service, the best one kept.
+"""Calibrated options that ship: settings of each agent at equal service, the cheapest one kept.
 
-Every agent has the same budget: the options as they come and the same number of draws of its own
-tunable options, of the feedback on its own misses and of the ceiling of batch work. Each is
-calibrated on a few of the seeds; the one with the best return among those that attain is calibrated
-on all.
+Every agent has the same budget and the same stack to choose from
+(`sageserve_agents.stack.STACK_TUNABLE`), beside its own tunable options. The options as they come
+are calibrated on a few of the seeds; then one option after another is changed, and a change is
+kept if the cost at equal service falls (`sageserve_bench.tuning.equal_cost`). What is found is
+calibrated on all seeds.
 """
 
 from __future__ import annotations
@@ -18,44 +19,77 @@ import yaml
 
 from sageserve_agents import calibrated
 from sageserve_agents.parameters import Choice, Range, ServiceKnob
-from sageserve_agents.registry import agent_class, parse_spec
-from sageserve_agents.stack import StackOptions
-from sageserve_bench.calibration import Calibration, calibrate, service_knob
+from sageserve_agents.registry import parse_spec
+from sageserve_bench.calibration import Calibration, calibrate, position_of, service_knob
 from sageserve_bench.errors import UserError
 from sageserve_bench.probing import Prober, uncalibrated, with_options
+from sageserve_bench.tuning import MOST_CREDIT, cost_rate, equal_cost, space_of
 
 SEARCH_PROBES = 5
-"""Values of the service knob that each setting may have in the search."""
+"""Values of the service knob with which the options as they come are calibrated at first."""
 
-FEEDBACK = Choice((0.0, 3.0, 6.0))
-"""Gains of the feedback on own misses that settings are drawn from (A)."""
-
-CEILINGS = Choice((0.6, 0.8, 1.0))
-"""Ceilings of batch work that settings are drawn from (A)."""
-
-OWN_OPTIONS = 2
-"""Of an agent's tunable options the first so many are drawn."""
+LEAST_GAIN = 0.002
+"""Share of the cost at equal service by which a change has to lower it."""
 
 SHIPPED_FIGURES = ("cost_usd", "reward", "slo_iwf", "slo_iwn", "slo_niw", "slo_worst_model")
 
 
-def settings_of(agent: str, count: int, knob: ServiceKnob) -> list[dict[str, Any]]:
-    """Return settings to try: the options as they come and ``count - 1`` draws of others."""
-    name, given = parse_spec(agent)
-    cls = agent_class(name)
-    own = {k: v for k, v in getattr(cls, "tunable", {}).items() if k not in {knob.option, *given}}
-    space: dict[str, Range | Choice] = dict(list(own.items())[:OWN_OPTIONS])
-    if issubclass(getattr(cls, "options_type", object), StackOptions):
-        shared = {"feedback": FEEDBACK, "niw_ceiling": CEILINGS}
-        space |= {k: v for k, v in shared.items() if k not in given}
-    rng = np.random.default_rng(count)
-    draws = [{k: _draw(v, rng) for k, v in space.items()} for _ in range(count - 1)]
-    return [{}, *(draw for draw in draws if draw)]
+def explore(agent: str, prober: Prober, knob: ServiceKnob, count: int, margin: float) -> str:
+    """Change one option after another; return the specification with those that paid.
+
+    Args:
+        agent: Specification; options given in it are not varied.
+        prober: Runs a specification on a few seeds.
+        knob: The service knob, which follows the service of what was kept.
+        count: Changes to try.
+        margin: Margin of the service to aim at.
+    """
+    first = calibrate(agent, prober, knob=knob, max_probes=SEARCH_PROBES, margin=margin)
+    space = space_of(agent, knob)
+    if not space:
+        return first.spec
+    rate, pace = cost_rate(first), _pace(first)
+    rng = np.random.default_rng(0)
+    kept: dict[str, Any] = {}
+    position = position_of(knob, first.value)
+    least = equal_cost(first.best, rate, margin)
+    best = first.spec
+    for number in range(count):
+        names = list(space)
+        option = names[number % len(names)]
+        value = _draw(space[option], rng, kept.get(option))
+        setting = {**kept, option: value, knob.option: knob.at(position)}
+        try:
+            probe = prober(with_options(agent, setting))
+        except UserError:  # options that exclude each other
+            continue
+        cost = equal_cost(probe, rate, margin)
+        if cost < (1.0 - LEAST_GAIN) * least:
+            least, best, kept = cost, probe.spec, {**kept, option: value}
+            beyond = min(max(probe.margin - margin, -MOST_CREDIT), MOST_CREDIT)
+            position = min(max(position - pace * beyond, 0.0), 1.0)
+    return best
 
 
-def _draw(values: Range | Choice, rng: np.random.Generator) -> Any:
+def _pace(calibration: Calibration) -> float:
+    """Return by how much the knob's position moves per unit of margin, about."""
+    knob = calibration.knob
+    points = sorted(
+        (p.margin, position_of(knob, float(parse_spec(p.spec)[1][knob.option])))
+        for p in calibration.probes
+    )
+    near = sorted(points, key=lambda one: abs(one[0]))[:2]
+    if len(near) < 2 or abs(near[0][0] - near[1][0]) < 1e-3:
+        return 0.0
+    slope = (near[0][1] - near[1][1]) / (near[0][0] - near[1][0])
+    return min(max(slope, 0.0), 0.25)
+
+
+def _draw(values: Range | Choice, rng: np.random.Generator, present: Any) -> Any:
+    """Return a value of an option, another than the present one where there is a choice."""
     if isinstance(values, Choice):
-        return values.values[int(rng.integers(len(values.values)))]
+        others = [v for v in values.values if v != present]
+        return others[int(rng.integers(len(others)))]
     if values.kind == "log":
         drawn = float(np.exp(rng.uniform(np.log(values.low), np.log(values.high))))
     else:
@@ -73,14 +107,14 @@ def calibrate_settings(
     max_probes: int = 10,
     margin: float = 0.0,
 ) -> Calibration:
-    """Calibrate the best of some settings of an agent.
+    """Calibrate an agent with the best options of those tried.
 
     Args:
         agent: Specification; options given in it are not varied. Calibrated options that ship are
             left aside.
         prober: Runs a specification on all seeds.
-        count: Settings, that of the specification among them.
-        search_seeds: Seeds on which settings are compared.
+        count: Changes of options that are tried.
+        search_seeds: Seeds on which they are compared.
         knob: What to turn; default the agent's own.
         max_probes: Values of the knob at most on all seeds.
         margin: Margin of the service to aim at.
@@ -88,22 +122,9 @@ def calibrate_settings(
     raw = uncalibrated(agent)
     turned = knob or service_knob(raw)
     best = raw
-    if count > 1:
+    if count > 0:
         few = replace(prober, seeds=list(prober.seeds)[:search_seeds])
-        found = []
-        for setting in settings_of(agent, count, turned):
-            try:
-                one = calibrate(
-                    with_options(raw, setting),
-                    few,
-                    knob=turned,
-                    max_probes=SEARCH_PROBES,
-                    margin=margin,
-                )
-            except UserError:  # options that exclude each other
-                continue
-            found.append(one)
-        best = max(found, key=lambda c: (c.attains, c.best.means["reward"])).spec
+        best = explore(raw, few, turned, count, margin)
     return calibrate(best, prober, knob=turned, max_probes=max_probes, margin=margin)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sageserve_bench.rows import Row
 from sageserve_env.scenario import Scenario
@@ -45,6 +45,12 @@ class Targets:
         floors = {f"slo_{tier_key(tier.name)}": tier.target for tier in scenario.tiers}
         floors["slo_worst_model"] = WORST_MODEL_TARGET
         return Targets(floors, most_unfinished(scenario.horizon_s))
+
+    def beyond(self, margin: float) -> Targets:
+        """Return the targets at which ``margin`` is 0: that much less may be missed everywhere."""
+        left = math.exp(-margin)
+        floors = {name: 1.0 - (1.0 - floor) * left for name, floor in self.floors.items()}
+        return replace(self, floors=floors)
 
     def means(self, rows: Sequence[Row]) -> dict[str, float]:
         """Return the means over rows of what the service is judged by, and of what it costs.

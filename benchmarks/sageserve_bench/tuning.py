@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 from sageserve_agents.parameters import Choice, Range, ServiceKnob
 from sageserve_agents.registry import agent_class, parse_spec
+from sageserve_agents.stack import STACK_TUNABLE, StackOptions
 from sageserve_bench.calibration import Calibration, calibrate, position_of, service_knob
 from sageserve_bench.errors import UserError
 from sageserve_bench.probing import Probe, Prober, uncalibrated, with_options
@@ -111,9 +112,7 @@ def tune(agent: str, prober: Prober, budget: int, *, sampler_seed: int = 0) -> T
     """
     agent = uncalibrated(agent)
     knob = service_knob(agent)
-    name, given = parse_spec(agent)
-    space = {k: v for k, v in agent_class(name).tunable.items() if k not in given}
-    space.pop(knob.option, None)
+    space = space_of(agent, knob)
     per_probe = len(prober.seeds)
     if budget < least_budget(per_probe):
         raise UserError(
@@ -139,6 +138,20 @@ def tune(agent: str, prober: Prober, budget: int, *, sampler_seed: int = 0) -> T
     return Tuning(agent, best, default, trials, rate, prober.episodes - began)
 
 
+def space_of(agent: str, knob: ServiceKnob) -> dict[str, Range | Choice]:
+    """Return what may be varied: the stack, which all agents share, and the agent's own options.
+
+    The service knob and what the specification gives are left out.
+    """
+    name, given = parse_spec(agent)
+    cls = agent_class(name)
+    space: dict[str, Range | Choice] = {}
+    if issubclass(getattr(cls, "options_type", object), StackOptions):
+        space |= STACK_TUNABLE
+    space |= getattr(cls, "tunable", {})
+    return {k: v for k, v in space.items() if k not in {knob.option, *given}}
+
+
 def cost_rate(calibration: Calibration) -> float:
     """Return how much log cost a unit of service margin takes, from the probes of a calibration.
 
@@ -157,12 +170,17 @@ def cost_rate(calibration: Calibration) -> float:
     return max(slope, LEAST_RATE)
 
 
-def equal_cost(probe: Probe, rate: float) -> float:
+def equal_cost(probe: Probe, rate: float, margin: float = 0.0) -> float:
     """Return what a probe would cost if it served exactly as asked, in USD.
 
     An excess of service is credited up to `MOST_CREDIT`; a shortfall is charged in full.
+
+    Args:
+        probe: The probe.
+        rate: Logarithm of cost per unit of margin.
+        margin: Margin of the service that is asked for.
     """
-    correction = -min(probe.margin, MOST_CREDIT)
+    correction = -min(probe.margin - margin, MOST_CREDIT)
     if correction > 0:
         correction *= SHORT_FACTOR
     return probe.cost_usd * math.exp(rate * correction)

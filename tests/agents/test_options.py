@@ -9,6 +9,7 @@ import pytest
 
 from sageserve_agents import agent_class, make_agent
 from sageserve_agents.options import Limits, limits_of
+from sageserve_agents.parameters import Range
 from sageserve_agents.registry import BUILT_IN
 
 RULES = [n for n, where in BUILT_IN.items() if ".learned.agents" not in where]
@@ -84,7 +85,10 @@ def test_numbers_have_limits(name: str) -> None:
 @pytest.mark.parametrize("name", RULES)
 def test_what_is_tuned_and_calibrated_is_within_the_limits(name: str) -> None:
     cls = agent_class(name)
-    ranges = {option: (r.low, r.high) for option, r in cls.tunable.items()}
+    ranges = {
+        option: (r.low, r.high) if isinstance(r, Range) else r.values
+        for option, r in cls.tunable.items()
+    }
     if cls.service_knob is not None:
         knob = cls.service_knob
         ranges[knob.option] = (knob.stingy, knob.generous)

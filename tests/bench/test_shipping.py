@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 
 from sageserve_agents import calibrated, make_agent
 from sageserve_agents.parameters import ServiceKnob
+from sageserve_agents.registry import parse_spec
+from sageserve_agents.stack import STACK_TUNABLE
 from sageserve_bench.calibration import Calibration, service_knob
 from sageserve_bench.probing import Probe, uncalibrated
-from sageserve_bench.shipping import settings_of, write_shipped
+from sageserve_bench.shipping import explore, write_shipped
+from sageserve_bench.tuning import space_of
 from sageserve_env import load_scenario
 from tests.bench.test_calibration import MEANS
 
@@ -22,17 +28,35 @@ def calibration(spec: str) -> Calibration:
     return Calibration(spec, ServiceKnob("rho", 2.0, 0.3), 0.9, probe, (probe,))
 
 
-def test_every_agent_may_try_as_many_settings() -> None:
+def cheap_under(option: str, value: str) -> Callable[[str], Probe]:
+    """Return a prober to which one value of an option halves the cost at equal service."""
+
+    def probe(spec: str) -> Probe:
+        options = parse_spec(spec)[1]
+        margin = 1.0 - float(options["target"])
+        cost = 100.0 * math.exp(0.5 * margin) / (2.0 if options.get(option) == value else 1.0)
+        return Probe(spec, {**MEANS, "cost_usd": cost}, margin, () if margin >= 0 else ("IW-F",))
+
+    return probe
+
+
+@pytest.mark.parametrize(("option", "value"), [("niw_ceiling", "1.2"), ("router", "jsq")])
+def test_a_change_that_pays_is_kept(option: str, value: str) -> None:
+    prober: Any = cheap_under(option, value)
+    found = parse_spec(explore("hpa:calibrated=no", prober, KNOB, 40, 0.0))[1]
+    assert found[option] == value
+    assert float(found["target"]) == pytest.approx(1.0, abs=0.1)
+    given = parse_spec(explore("hpa:niw_ceiling=0.6", prober, KNOB, 40, 0.0))[1]
+    assert given["niw_ceiling"] == "0.6"
+
+
+def test_every_agent_has_the_stack_to_choose_from() -> None:
     for name in ("static", "hpa", "ilp", "staffing", "oracle"):
-        settings = settings_of(name, 4, service_knob(name))
-        assert len(settings) == 4 and settings[0] == {}
-        assert all(
-            {"feedback", "niw_ceiling"} <= set(one) and len(one) <= 4 for one in settings[1:]
-        )
-        assert settings == settings_of(name, 4, service_knob(name))
-        for one in settings:
-            make_agent(name, **one)
-    assert all("stabilisation_s" not in s for s in settings_of("hpa:stabilisation_s=60", 3, KNOB))
+        knob = service_knob(name)
+        space = space_of(name, knob)
+        assert set(STACK_TUNABLE) <= set(space)
+        assert knob.option not in space
+    assert "router" not in space_of("hpa:router=jsq", service_knob("hpa"))
 
 
 KNOB = ServiceKnob("target", 1.5, 0.05)

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from sageserve_agents.options import When, option
-from sageserve_agents.parameters import Range, ServiceKnob, Tunable
+from sageserve_agents.parameters import Choice, Range, ServiceKnob, Tunable
 from sageserve_agents.planner.hourly import HourlyOptions, HourlyPlanner
-from sageserve_agents.planner.options import UNCERTAIN
+from sageserve_agents.planner.options import FORECASTERS_TRIED, UNCERTAIN
 from sageserve_agents.planner.refine import Refinement, refine
 from sageserve_env.view import ClusterView, Ints
 
@@ -56,10 +56,12 @@ class Ilp(HourlyPlanner[IlpOptions]):
     tunable: ClassVar[Tunable] = {
         "quantile": Range(0.5, 0.98),
         "beta": Range(0.0, 3.0),
-        "rho": Range(0.6, 1.4),
+        "rho": Range(0.6, 2.5),
         "level": Range(0.5, 1.0),
         "hold_above": Range(0.4, 1.2),
         "beyond": Range(1.1, 5.0, "log"),
+        "period_s": Choice((900.0, 1800.0, 3600.0)),
+        "forecaster": FORECASTERS_TRIED,
         "niw_buffer": Range(0.0, 0.5),
     }
     service_knob = ServiceKnob("rho", stingy=3.0, generous=0.3, log=True)

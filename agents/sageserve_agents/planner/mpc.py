@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from sageserve_agents.options import When, option
 from sageserve_agents.parameters import Range, ServiceKnob, Tunable
 from sageserve_agents.planner import requirements as need
-from sageserve_agents.planner.options import UNCERTAIN, PlannerOptions
+from sageserve_agents.planner.options import FORECASTERS_TRIED, UNCERTAIN, PlannerOptions
 from sageserve_agents.planner.planning import PlanningAgent
 from sageserve_agents.planner.refine import Refinement, refine
 from sageserve_env.view import ClusterView, Floats, Ints
@@ -64,8 +64,9 @@ class Mpc(PlanningAgent[MpcOptions]):
     tunable: ClassVar[Tunable] = {
         "quantile": Range(0.5, 0.98),
         "beta": Range(0.0, 3.0),
-        "rho": Range(0.6, 1.4),
+        "rho": Range(0.6, 2.5),
         "beyond": Range(1.0, 3.0),
+        "forecaster": FORECASTERS_TRIED,
         "niw_buffer": Range(0.0, 1.0),
     }
     service_knob = ServiceKnob("rho", stingy=3.0, generous=0.3, log=True)
@@ -157,6 +158,6 @@ class Oracle(Mpc):
     options_type = OracleOptions
     tunable: ClassVar[Tunable] = {
         "beta": Range(0.0, 3.0),
-        "rho": Range(0.6, 2.0),
+        "rho": Range(0.6, 2.5),
         "niw_buffer": Range(0.0, 1.0),
     }

@@ -7,12 +7,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from sageserve_agents.options import When, option
+from sageserve_agents.parameters import Choice
 from sageserve_agents.planner.backend import SolverOptions
 from sageserve_agents.planner.forecast import FORECASTERS
 from sageserve_agents.stack import StackOptions
 from sageserve_env.view import Floats
 
 STAFFING = ("margin", "sqrt")
+FORECASTERS_TRIED = Choice(("seasonal-naive", "ridge"))  # what a tuner may choose from
 
 
 _BY_REGION: When = ("pool_regions=yes", lambda o: o.pool_regions)

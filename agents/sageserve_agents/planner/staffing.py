@@ -11,7 +11,7 @@ from sageserve_agents.options import option
 from sageserve_agents.parameters import Range, ServiceKnob, Tunable
 from sageserve_agents.planner import requirements as need
 from sageserve_agents.planner.forecasting import ForecastingAgent
-from sageserve_agents.planner.options import UNCERTAIN, TrustOptions
+from sageserve_agents.planner.options import FORECASTERS_TRIED, UNCERTAIN, TrustOptions
 from sageserve_agents.rule import wake
 from sageserve_env.view import ClusterView, Floats, Ints
 
@@ -43,8 +43,9 @@ class Staffing(ForecastingAgent[StaffingOptions]):
     tunable: ClassVar[Tunable] = {
         "quantile": Range(0.5, 0.98),
         "beta": Range(0.0, 3.0),
-        "rho": Range(0.6, 1.4),
+        "rho": Range(0.6, 2.5),
         "hold_s": Range(300.0, 3600.0, "log"),
+        "forecaster": FORECASTERS_TRIED,
         "niw_buffer": Range(0.0, 1.0),
     }
     service_knob = ServiceKnob("rho", stingy=3.0, generous=0.3, log=True)

@@ -57,10 +57,10 @@ def calibrate(
     ] = 0.0,
     settings: Annotated[
         int,
-        typer.Option(min=1, help="Settings of other options that each agent may try."),
-    ] = 1,
+        typer.Option(min=0, help="Changes of other options that each agent may try."),
+    ] = 0,
     search_seeds: Annotated[
-        int, typer.Option(min=1, help="Of the seeds, those on which settings are compared.")
+        int, typer.Option(min=1, help="Of the seeds, so many on which changes are compared.")
     ] = 2,
     ship: Annotated[
         bool,
@@ -107,8 +107,8 @@ def calibrate(
             "knob": knob,
             "probes": probes,
             "margin": margin or None,
-            "settings": settings if settings > 1 else None,
-            "search-seeds": search_seeds if settings > 1 else None,
+            "settings": settings or None,
+            "search-seeds": search_seeds if settings else None,
             "ship": ship or None,
             "output": output,
         },

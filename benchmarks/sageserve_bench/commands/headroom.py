@@ -26,6 +26,10 @@ def headroom(
         str,
         typer.Option(help="Knobs that the search leaves alone: scaling, hardware, batch, ..."),
     ] = "",
+    adapt: Annotated[
+        int,
+        typer.Option(min=0, help="Plays in which the best plan adapts to each knob put back."),
+    ] = 0,
     json: Annotated[Path | None, typer.Option(help="File to write.")] = None,
     work: Annotated[
         Path | None, typer.Option(help="Folder of finished parts; default is beside the file.")
@@ -62,19 +66,20 @@ def headroom(
     rows: list[dict[str, Any]] = []
     words: dict[str, Any] = {name: text or None for name, text in given.items() if name == "static"}
     words |= {"seed-list": seed_list, "evaluations": evaluations, "freeze": freeze or None}
+    words |= {"adapt": adapt or None}
     words |= {"rules": rules or None, "planners": planners or None, "perfect": perfect or None}
     words |= {"learned": learned or None}
-    for seed in parse_seeds(seed_list):
-        rows.append(
-            measure(
-                loaded,
-                seed,
-                cast,
-                Budget(evaluations, frozen),
-                folder,
-                lambda line: console.print(line, markup=False, highlight=False, soft_wrap=True),
-            )
-        )
+    budget = Budget(evaluations, frozen, adapt)
+    days = measure(
+        loaded,
+        parse_seeds(seed_list),
+        cast,
+        budget,
+        folder,
+        lambda line: console.print(line, markup=False, highlight=False, soft_wrap=True),
+    )
+    for row in days:
+        rows.append(row)
         report = {
             "scenario": loaded.name,
             "command": shown_command("headroom", words).replace(

@@ -1,11 +1,11 @@
-"""`measure`: the figures of one seed of a scenario, from the least fleet to the relaxation."""
+"""`measure`: the figures of some days of a scenario, from the least fleet to the relaxation."""
 
 from __future__ import annotations
 
 import hashlib
 import math
 import pickle
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from sageserve_bench.headroom.least import least_fleet_usd
 from sageserve_bench.headroom.plan import Plan
 from sageserve_bench.headroom.playing import Day, Played
 from sageserve_bench.headroom.search import Search
-from sageserve_bench.headroom.worth import worth
+from sageserve_bench.headroom.worth import frozen, knobs_of, worth
 from sageserve_bench.targets import Targets
 from sageserve_env.scenario import Scenario
 
@@ -44,55 +44,139 @@ class Budget:
     """What a search may use, and what it leaves alone.
 
     Attributes:
-        plays: Plays of the day.
+        plays: Plays of each day.
         frozen: Knobs that are not edited.
+        adapting: Plays in which the best plan adapts to each knob that is put back; 0 for none.
     """
 
     plays: int = 200
     frozen: tuple[str, ...] = ()
+    adapting: int = 0
+
+
+Told = Callable[[str], None]
+Plays = dict[str, tuple[Played, Plan]]
 
 
 def measure(
     scenario: Scenario,
-    seed: int,
+    seeds: Sequence[int],
     cast: Cast,
     budget: Budget,
     folder: Path | None = None,
-    told: Callable[[str], None] = lambda line: None,
-) -> dict[str, Any]:
-    """Return the figures of a seed, as plain values.
+    told: Told = lambda line: None,
+) -> Iterator[dict[str, Any]]:
+    """Yield the figures of each seed, as plain values.
 
-    Every finished agent and the state of the search are kept in ``folder``, so that an interrupted
-    job goes on.
+    First all agents play all days. Of each kind the best is the cheapest that attains on average;
+    then every day is searched for the cheapest plan that serves as well as the best of them that
+    knows no future. Every finished agent and the state of every search are kept in ``folder``, so
+    that an interrupted job goes on.
 
     Args:
         scenario: The cluster.
-        seed: Of the day.
-        cast: Who plays; a search starts from their plans.
-        budget: Of the search.
+        seeds: Of the days.
+        cast: Who plays; searches start from their plans.
+        budget: Of each search.
         folder: Where to keep what is finished; None keeps nothing.
         told: Is given a line now and then.
     """
-    day, targets = Day(scenario, seed), Targets.of(scenario)
-    figures: dict[str, Any] = {"seed": seed, "least_fleet_usd": least_fleet_usd(scenario)}
-    starts: list[tuple[Plan, Played]] = []
+    targets = Targets.of(scenario)
+    plays = {seed: _agents(scenario, seed, cast, targets, folder, told) for seed in seeds}
+    chosen = {
+        kind: best_of({spec: [plays[s][spec][0] for s in seeds] for spec in specs}, targets)
+        for kind, specs in cast.agents.items()
+    }
+    for seed in seeds:
+        yield _day(scenario, seed, (cast, chosen, plays[seed]), budget, folder, told)
+
+
+def best_of(tried: Mapping[str, Sequence[Played]], targets: Targets) -> str | None:
+    """Return the agent that is cheapest of those that attain on average over the days.
+
+    Where none does, the one that is least below; None of no agents.
+    """
+
+    def rank(spec: str) -> tuple[bool, float]:
+        means = targets.means([played.metrics for played in tried[spec]])
+        margin = targets.margin(means)
+        return margin < 0, -margin if margin < 0 else means["cost_usd"]
+
+    return min(tried, key=rank, default=None)
+
+
+def _agents(
+    scenario: Scenario, seed: int, cast: Cast, targets: Targets, folder: Path | None, told: Told
+) -> Plays:
+    """Let all agents play a day."""
+    day, plays = Day(scenario, seed), Plays()
     try:
-        for kind in KINDS:
-            tried: dict[str, Played] = {}
-            for spec in cast.agents.get(kind, ()):
-                played, plan = _agent(day, spec, folder)
-                tried[spec] = played
-                starts.append((plan, played))
-                told(f"seed {seed}: {spec}: {service_of(played, targets)}")
-            figures.update(_best(kind, tried, targets))
-        search = Search(day, starts, frozen=budget.frozen, told=lambda x: told(f"seed {seed}: {x}"))
-        key = _key(scenario, seed, *sorted(s for specs in cast.agents.values() for s in specs))
-        name = "-".join(["search", key, *budget.frozen]) + ".pickle"
-        best = search.run(budget.plays, None if folder is None else folder / name)
+        for spec in dict.fromkeys(s for specs in cast.agents.values() for s in specs):
+            plays[spec] = _agent(day, spec, folder)
+            told(f"seed {seed}: {spec}: {service_of(plays[spec][0], targets)}")
+    finally:
+        day.close()
+    return plays
+
+
+def _day(
+    scenario: Scenario,
+    seed: int,
+    played: tuple[Cast, Mapping[str, str | None], Plays],
+    budget: Budget,
+    folder: Path | None,
+    told: Told,
+) -> dict[str, Any]:
+    """Return the figures of a day whose agents have played."""
+    cast, chosen, plays = played
+    targets = Targets.of(scenario)
+    figures: dict[str, Any] = {"seed": seed, "least_fleet_usd": least_fleet_usd(scenario)}
+    for kind in KINDS:
+        every = {s: service_of(plays[s][0], targets) for s in cast.agents.get(kind, ())}
+        spec = chosen.get(kind)
+        figures[kind], figures[f"{kind}_all"] = spec, every
+        figures[f"{kind}_usd"] = None if spec is None else every[spec]["cost_usd"]
+        figures[f"{kind}_service"] = None if spec is None else every[spec]
+    rivals = [chosen[kind] for kind in (RULE, PLANNER, LEARNED) if chosen.get(kind) is not None]
+    best_usd = {s: plays[s][0].metrics["cost_usd"] for s in rivals if s is not None}
+    asked = 0.0
+    if best_usd:
+        rival = min(best_usd, key=lambda s: best_usd[s])
+        asked = max(0.0, targets.margin(targets.means([plays[rival][0].metrics])))
+    figures["margin"] = asked
+    wanted = targets.beyond(asked)
+
+    def file(*words: str) -> Path | None:
+        key = _key(scenario, seed, f"{asked:.6f}", *sorted(plays))
+        return None if folder is None else folder / ("-".join(["search", key, *words]) + ".pickle")
+
+    day = Day(scenario, seed)
+
+    def say(line: str) -> None:
+        told(f"seed {seed}: {line}")
+
+    try:
+        starts = [(plan, one) for one, plan in plays.values()]
+        search = Search(day, starts, targets=wanted, frozen=budget.frozen, told=say)
+        best = search.run(budget.plays, file(*budget.frozen))
         figures["hindsight_usd"] = None if best is None else best.cost_usd
         figures["hindsight_service"] = None if best is None else best.service
         figures["hindsight_plays"] = search.state.plays
-        figures["knobs"] = None if best is None else worth(day, best.plan, best.played, best.price)
+        figures["knobs"] = None if best is None else worth(day, best)
+        figures["frozen"] = None
+        if best is not None and budget.adapting:
+            figures["frozen"] = {
+                knob: frozen(
+                    day,
+                    best,
+                    knob,
+                    wanted,
+                    budget.adapting,
+                    file(f"{budget.plays}", "without", knob),
+                    say,
+                )
+                for knob in knobs_of(scenario)
+            }
         figures["bound_usd"] = fluid_bound_usd(day.workload)
     finally:
         day.close()
@@ -126,29 +210,6 @@ def service_of(played: Played, targets: Targets) -> dict[str, Any]:
 def _number(value: Any) -> float | None:
     number = float(value)
     return None if math.isnan(number) else number
-
-
-def _best(kind: str, tried: Mapping[str, Played], targets: Targets) -> dict[str, Any]:
-    """Return name, cost and service of the best agent of a kind.
-
-    The cheapest of those that attain; where none does, the one that is least below.
-    """
-    if not tried:
-        return {kind: None, f"{kind}_usd": None, f"{kind}_service": None, f"{kind}_all": {}}
-    every = {spec: service_of(played, targets) for spec, played in tried.items()}
-
-    def rank(spec: str) -> tuple[bool, float]:
-        margin = targets.margin(targets.means([tried[spec].metrics]))
-        fails = margin < 0
-        return fails, -margin if fails else every[spec]["cost_usd"]
-
-    spec = min(tried, key=rank)
-    return {
-        kind: spec,
-        f"{kind}_usd": every[spec]["cost_usd"],
-        f"{kind}_service": every[spec],
-        f"{kind}_all": every,
-    }
 
 
 def _agent(day: Day, spec: str, folder: Path | None) -> tuple[Played, Plan]:

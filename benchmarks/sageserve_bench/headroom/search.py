@@ -75,6 +75,8 @@ class Search:
     Args:
         day: The day.
         starts: Plans of agents on that day, and what came of them.
+        targets: What a plan has to attain; None for the scenario's.
+        price: What a miss is charged at first, by model and tier, [M, K]; None for the scenario's.
         frozen: Knobs that are not edited.
         seed: Of the edits.
         told: Is given a line now and then.
@@ -85,19 +87,22 @@ class Search:
         day: Day,
         starts: Sequence[tuple[Plan, Played]],
         *,
+        targets: Targets | None = None,
+        price: Floats | None = None,
         frozen: Sequence[str] = (),
         seed: int = 0,
         told: Callable[[str], None] = lambda line: None,
     ) -> None:
         scenario = day.scenario
         self.day, self.scenario, self.told = day, scenario, told
-        self.targets = Targets.of(scenario)
+        self.targets = targets or Targets.of(scenario)
         self.others = [plan for plan, _ in starts]
         self.frozen = tuple(frozen)
-        charges = np.array([max(tier.miss_usd, 1e-6) for tier in scenario.tiers])
-        price = np.tile(charges, (len(scenario.models), 1))
+        if price is None:
+            charges = np.array([max(tier.miss_usd, 1e-6) for tier in scenario.tiers])
+            price = np.tile(charges, (len(scenario.models), 1))
         plan, played = min(starts, key=lambda one: value(one[1], price))
-        self.state = State(plan, played, (plan, played), price, np.random.default_rng(seed))
+        self.state = State(plan, played, (plan, played), price.copy(), np.random.default_rng(seed))
         for one in starts:
             self._consider(*one)
         self.block = max(4, round(BLOCK_S / scenario.decision_interval_s))
@@ -197,10 +202,12 @@ class Search:
         """Move the charges towards the targets: of tiers, and of models below the least share."""
         price, floor = self.state.price, self.targets.floors["slo_worst_model"]
         for k, tier in enumerate(self.scenario.tiers):
-            reached = played.metrics.get(f"slo_{tier_key(tier.name)}")
+            name = f"slo_{tier_key(tier.name)}"
+            reached = played.metrics.get(name)
             if reached is None or np.isnan(reached):
                 continue
-            spare = (reached - tier.target) / max(1.0 - tier.target, 1e-6)
+            wanted = self.targets.floors[name]
+            spare = (reached - wanted) / max(1.0 - wanted, 1e-6)
             price[:, k] *= _RAISE if spare < 0 else 1.0 if spare < _CLOSE else _LOWER
             if tier.interactive:
                 price[played.attained[:, k] < floor, k] *= _RAISE

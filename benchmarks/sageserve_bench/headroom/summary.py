@@ -39,7 +39,21 @@ def summary(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
         names = {row.get(kind) for row in rows}
         found[kind] = names.pop() if len(names) == 1 else None
         found[f"{kind}_service"] = _service([row.get(f"{kind}_service") for row in rows])
+    for key in ("knobs", "frozen"):
+        found[key] = _means([row.get(key) for row in rows])
     found["hindsight_service"] = _service([row.get("hindsight_service") for row in rows])
+    return found
+
+
+def _means(rows: Sequence[dict[str, float | None] | None]) -> dict[str, float | None] | None:
+    """Return means by key; None where a row lacks it."""
+    known = [row for row in rows if row]
+    if not known or len(known) < len(rows):
+        return None
+    found: dict[str, float | None] = {}
+    for key in known[0]:
+        values = [value for row in known if (value := row.get(key)) is not None]
+        found[key] = float(np.mean(values)) if len(values) == len(known) else None
     return found
 
 

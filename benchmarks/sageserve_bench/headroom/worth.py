@@ -1,17 +1,23 @@
 """What each knob is worth: the best plan found, with one knob put back to its neutral value.
 
-The plan then costs something else and misses more. Misses are charged at the prices that the search
-ended with, which are what the last points of service cost to buy back, so that both sides are
-compared at the same service. Nothing else in the plan adapts: a search with the knob frozen
-(``--freeze``) gives what is left when it does.
+At first nothing else adapts. The plan then costs something else and misses more; misses are charged
+at the prices that the search ended with, which are what the last points of service cost to buy
+back, so that both sides are compared at the same service. Then a search without the knob goes on
+from there until the plan attains again (`frozen`).
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
 import numpy as np
 
 from sageserve_bench.headroom.plan import Plan, neutral_of
-from sageserve_bench.headroom.playing import Day, Floats, Played, value
+from sageserve_bench.headroom.playing import Day, value
+from sageserve_bench.headroom.search import Best, Search
+from sageserve_bench.targets import Targets
 from sageserve_env.scenario import Scenario
 
 KNOBS = {
@@ -23,30 +29,75 @@ HARDWARE = "hardware"
 _MANY = 1000
 
 
-def worth(day: Day, plan: Plan, played: Played, price: Floats) -> dict[str, float]:
+def knobs_of(scenario: Scenario) -> tuple[str, ...]:
+    """Return the knobs beside scaling that a scenario has."""
+    return (*KNOBS, *((HARDWARE,) if len(scenario.gpus) > 1 else ()))
+
+
+def worth(day: Day, best: Best) -> dict[str, float]:
     """Return by how much the bill rises at equal service without each knob, as a share.
 
     Args:
         day: The day.
-        plan: The best plan.
-        played: What it comes to.
-        price: Of a miss by model and tier, [M, K].
+        best: The best plan.
     """
-    before = value(played, price)
+    before, bill = value(best.played, best.price), float(best.played.usd.sum())
     found = {}
-    for word, names in KNOBS.items():
-        changed = plan.copy()
-        for name in set(names) & set(changed.arrays):
-            changed.arrays[name][:] = neutral_of(name, day.scenario, plan.names)
-        found[word] = (value(day.play(changed), price) - before) / float(played.usd.sum())
-    if len(day.scenario.gpus) > 1:
+    for knob in knobs_of(day.scenario):
+        with without(day, best.plan, knob) as (other, plan):
+            found[knob] = (value(other.play(plan), best.price) - before) / bill
+    return found
+
+
+def frozen(
+    day: Day,
+    best: Best,
+    knob: str,
+    targets: Targets,
+    plays: int,
+    file: Path | None = None,
+    told: Callable[[str], None] = lambda line: None,
+) -> float | None:
+    """Return by how much the bill rises when all but one knob adapt, as a share.
+
+    Args:
+        day: The day.
+        best: The best plan with all knobs.
+        knob: What is put back to its neutral value.
+        targets: What has to be attained.
+        plays: Plays of the day in which the plan adapts.
+        file: Where the search is kept.
+        told: Is given a line now and then.
+
+    Returns:
+        The share; None if no plan without the knob attains.
+    """
+    with without(day, best.plan, knob) as (other, plan):
+        start = (plan, other.play(plan))
+        search = Search(
+            other, [start], targets=targets, price=best.price, frozen=(knob,), told=told
+        )
+        found = search.run(plays, file)
+    return None if found is None else found.cost_usd / best.cost_usd - 1.0
+
+
+@contextmanager
+def without(day: Day, plan: Plan, knob: str) -> Iterator[tuple[Day, Plan]]:
+    """Give the day and the plan with a knob at its neutral value.
+
+    Without a choice of hardware every model has as many VMs of its neutral type as it wants.
+    """
+    if knob == HARDWARE:
         alone = Day(one_type(day.scenario), day.seed)
         try:
-            changed = on_one_type(plan, day)
-            found[HARDWARE] = (value(alone.play(changed), price) - before) / float(played.usd.sum())
+            yield alone, on_one_type(plan, day)
         finally:
             alone.close()
-    return found
+        return
+    changed = plan.copy()
+    for name in set(KNOBS[knob]) & set(changed.arrays):
+        changed.arrays[name][:] = neutral_of(name, day.scenario, plan.names)
+    yield day, changed
 
 
 def one_type(scenario: Scenario) -> Scenario:
