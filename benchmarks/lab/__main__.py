@@ -17,6 +17,7 @@ from lab.headline import CHART, PICTURE, chart, top
 from lab.headline import picture as write_picture
 from lab.leaderboard import leaderboard
 from lab.markers import Makers, refresh
+from lab.policy_tables import policy_tables
 from lab.publishing import publish as take_in
 from sageserve_bench.published import DEFAULT_FOLDER, read_published
 from sageserve_env import knobs
@@ -26,7 +27,12 @@ from sageserve_env.observe import features
 app = typer.Typer(
     help=__doc__, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False
 )
-PACKAGE = {"knobs": knobs.table, "features": features.table, "support": support_grid}
+PACKAGE = {
+    "knobs": knobs.table,
+    "features": features.table,
+    "policies": policy_tables,
+    "support": support_grid,
+}
 TUNED = DEFAULT_FOLDER / "tuned"
 
 

@@ -145,11 +145,6 @@ class Registry(Sequence[str], Generic[Entry]):
         """Return the name of a code."""
         return list(self._entries)[code]
 
-    def table(self) -> str:
-        """Return the entries as a Markdown table."""
-        rows = [f"| `{e.name}` | {e.summary} |" for e in self._entries.values()]
-        return "\n".join((f"| {self.what} | what it does |", "|---|---|", *rows))
-
 
 ROUTERS: Registry[Router] = Registry("router")
 DISCIPLINES: Registry[Discipline] = Registry("discipline")

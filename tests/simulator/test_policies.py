@@ -118,9 +118,3 @@ def test_names_are_taken_once() -> None:
 def test_a_name_with_a_file_that_is_not_there() -> None:
     with pytest.raises(ScenarioError, match=r"there is no file .none\.py."):
         scenario(routing={"router": "none.py:greedy"})
-
-
-def test_the_table_of_the_documentation_has_every_name() -> None:
-    for registry in (policies.ROUTERS, policies.DISCIPLINES, policies.BALANCERS):
-        for name in registry:
-            assert f"| `{name}` | " in registry.table()
