@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from sageserve_env.policies import (
     BALANCERS,
@@ -40,6 +40,6 @@ def _named(features: Mapping[str, str]) -> list[tuple[str, ...]]:
     return [(f"`{name}`", meaning) for name, meaning in features.items()]
 
 
-def _table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+def _table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
     lines = [head, tuple("---" for _ in head), *rows]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
