@@ -77,9 +77,10 @@ def _fits(s: State, v: int, i: int) -> bool:
         need = request.target + 1 + vm.n_running
     elif c.late_reserve == 1:
         need = request.target + 1
-    if c.prefix_tokens > 0 and request.prefilled == 0:
-        need -= shared_tokens(s, v, i)
-    return bool(vm.kv_used + need <= vm.kv_capacity)
+    fits = vm.kv_used + need <= vm.kv_capacity
+    if not fits and c.prefix_tokens > 0 and request.prefilled == 0:
+        fits = vm.kv_used + need - shared_tokens(s, v, i) <= vm.kv_capacity
+    return bool(fits)
 
 
 @hot

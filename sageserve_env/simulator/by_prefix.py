@@ -9,9 +9,9 @@ from __future__ import annotations
 from sageserve_env.simulator._jit import jit
 from sageserve_env.simulator.codes import INFINITY, NONE, PREFIX_S
 from sageserve_env.simulator.latency import prefill_s
-from sageserve_env.simulator.prefix import common_node
+from sageserve_env.simulator.prefix import ROOT, all_listed, listed
 from sageserve_env.simulator.prefix_use import cached_tokens
-from sageserve_env.simulator.scoring import be_current, from_order_bits
+from sageserve_env.simulator.scoring import be_current, best_member, from_order_bits
 from sageserve_env.simulator.state import State
 
 
@@ -49,36 +49,60 @@ def prefix_score(s: State, i: int, e: int, place: int) -> float:
 
 
 @jit
-def best_for(s: State, i: int, e: int, now_s: float) -> int:
-    """Place of the member of endpoint ``e`` with the least score for request ``i``.
+def _most_saved_s(s: State, i: int, node: int) -> float:
+    """Prefill seconds that the prompt of request ``i`` up to ``node`` saves at most anywhere."""
+    request = s.request[i]
+    tokens = min(int(s.trie[node].depth) * s.config[0].prefix_tokens, int(request.target) - 1)
+    types, most_s = s.start_s.shape[1], 0.0
+    for g in range(types):
+        most_s = max(most_s, _saved_s(s, request.model * types + g, tokens))
+    return most_s
 
-    Most of a prompt is held by one instance, if by any: it is scored first. The others hold no more
-    than the nodes that several do, so what they could save at most is little.
+
+@jit
+def best_for(s: State, i: int, e: int, now_s: float) -> tuple[int, float]:
+    """Place of the member of endpoint ``e`` with the least score for request ``i``, and that score.
+
+    From the end of the prompt back to its start, the instances that hold it so far are scored while
+    they are few. The others hold no more than the node that was reached: none of them is looked at
+    where that cannot make up for the best score found.
     """
     be_current(s, e, now_s)
-    request = s.request[i]
-    weight = s.weight[request.model, PREFIX_S]
-    block = s.config[0].prefix_tokens
-    own = common_node(s, int(request.node), 1)
-    shared = common_node(s, own, 2)
-    best, least, single = NONE, INFINITY, NONE
-    if own != shared:
-        v = int(s.trie[own].holder_sum)
-        if s.vm[v].endpoint == e and s.vm[v].member_pos != NONE:
-            best = single = int(s.vm[v].member_pos)
-            least = _score_below(s, i, e, single, own)
-    tokens = min(int(s.trie[shared].depth) * block, int(request.target) - 1)
-    last, most_s = NONE, 0.0
+    weight = s.weight[s.request[i].model, PREFIX_S]
+    node = int(s.request[i].node)
+    best, least = NONE, INFINITY
+    if weight < 0.0:
+        first = best_member(s, e)
+        floor = from_order_bits(s.score[e, first])
+        scored = 0
+        while node != ROOT and all_listed(s, node):
+            if s.trie[node].holders > scored:
+                scored = int(s.trie[node].holders)
+                for k in range(scored):
+                    vm = s.vm[listed(s, node, k)]
+                    if vm.endpoint == e and vm.member_pos != NONE:
+                        place = int(vm.member_pos)
+                        total = _score_below(s, i, e, place, node)
+                        if total < least or (total == least and place < best):
+                            best, least = place, total
+                if best != NONE:
+                    above = int(s.trie[node].parent)
+                    if floor + weight * _most_saved_s(s, i, above) > least:
+                        return best, least
+            node = int(s.trie[node].parent)
+        if node == ROOT:
+            if floor < least or (floor == least and first < best):
+                return first, floor
+            return best, least
+        saved = weight * _most_saved_s(s, i, node)
+        if floor + saved > least:
+            return best, least
+    else:
+        saved = -INFINITY
     for place in range(s.endpoint[e].n_members):
-        if place == single:
-            continue
-        total = from_order_bits(s.score[e, place])
-        profile = int(s.vm[s.member[e, place]].profile)
-        if profile != last:
-            last, most_s = profile, _saved_s(s, profile, tokens)
-        if total + min(0.0, weight * most_s) > least:  # it cannot be better whatever it holds
-            continue
-        total = _score_below(s, i, e, place, shared)
-        if total < least or (total == least and place < best):
-            best, least = place, total
-    return best
+        lower = from_order_bits(s.score[e, place]) + saved
+        if lower < least or (lower == least and place < best):
+            total = _score_below(s, i, e, place, node)
+            if total < least or (total == least and place < best):
+                best, least = place, total
+    return best, least

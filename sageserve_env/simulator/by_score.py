@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sageserve_env.simulator._jit import jit
-from sageserve_env.simulator.by_prefix import best_for, prefix_score, weighs_prefix
+from sageserve_env.simulator.by_prefix import best_for, weighs_prefix
 from sageserve_env.simulator.codes import INFINITY, NONE
 from sageserve_env.simulator.pictures import known_score, pictured, place_for
 from sageserve_env.simulator.scoring import best_now, from_order_bits, region_cost
@@ -20,8 +20,8 @@ def by_score(s: State, i: int, batch: int, now_s: float) -> int:
         for r in range(s.round_trip.shape[0]):
             e = place_for(s, i, r, batch, now_s)
             if e != NONE:
-                place = best_for(s, i, e, now_s)
-                total = prefix_score(s, i, e, place) + region_cost(s, m, o, r)
+                place, total = best_for(s, i, e, now_s)
+                total += region_cost(s, m, o, r)
                 if total < least:
                     best, least = int(s.member[e, place]), total
         return best
@@ -49,7 +49,8 @@ def by_score(s: State, i: int, batch: int, now_s: float) -> int:
 def region_by_score(s: State, i: int, batch: int, now_s: float) -> int:
     """Endpoint with the least score, as far as the gateway knows; the first of equals, or NONE.
 
-    A region that it knows live scores as its best instance, another as its mean one.
+    A region that it knows live scores as its best instance, which is noted in the clock; another as
+    its mean one.
     """
     request = s.request[i]
     m, o = request.model, request.region
@@ -59,11 +60,14 @@ def region_by_score(s: State, i: int, batch: int, now_s: float) -> int:
         if e != NONE:
             if pictured(s, o, e):
                 total = known_score(s, o, m, e)
+                place = NONE
             elif weighs_prefix(s, i):
-                total = prefix_score(s, i, e, best_for(s, i, e, now_s))
+                place, total = best_for(s, i, e, now_s)
             else:
-                total = from_order_bits(s.score[e, best_now(s, e, now_s)])
+                place = best_now(s, e, now_s)
+                total = from_order_bits(s.score[e, place])
             total += region_cost(s, m, o, r)
             if total < least:
                 best, least = e, total
+                s.clock[0].chosen = place
     return best

@@ -9,7 +9,8 @@ entry of a path only, and ``up`` leads from there to the start.
 
 ``cache`` CACHE [V], ``entry`` ENTRY [V, C] and ``bucket`` int32 [V, B] (heads of the chains of a
 hash table over nodes, B a power of two) are arrays of the state; ``trie`` TRIE [nodes] has parent
-and depth of every node. Rules: docs/sources.md, "Prefixes and sessions".
+and depth of every node, and who holds some of it: how many instances, and while they are few also
+which. Rules: docs/sources.md, "Prefixes and sessions".
 """
 
 from __future__ import annotations
@@ -26,6 +27,9 @@ from sageserve_env.simulator.state import CACHE, ENTRY, TRIE
 Array = np.ndarray[Any, Any]
 
 ROOT = 0
+LISTED = 3
+_VM_BITS = 21
+_VM_MASK = (1 << _VM_BITS) - 1
 _HASH = 0x9E3779B1
 
 
@@ -88,10 +92,12 @@ def find(s: Any, v: int, node: int) -> int:
 def deepest(s: Any, v: int, node: int) -> int:
     """Entry of the deepest node on the path to ``node`` that instance ``v`` holds; or NONE."""
     while node != ROOT:
-        k = find(s, v, node)
-        if k != NONE:
-            return k
-        node = int(s.trie[node].parent)
+        trie = s.trie[node]
+        if trie.holders > 0:
+            k = find(s, v, node)
+            if k != NONE:
+                return k
+        node = int(trie.parent)
     return NONE
 
 
@@ -170,6 +176,40 @@ def unpin(s: Any, v: int, k: int) -> int:
 
 
 @jit
+def listed(s: Any, node: int, place: int) -> int:
+    """One of the listed holders of a node."""
+    return int((s.trie[node].listed >> (_VM_BITS * place)) & _VM_MASK)
+
+
+@jit
+def all_listed(s: Any, node: int) -> bool:
+    """Whether the list of a node's holders is complete."""
+    return bool(s.trie[node].n_listed == s.trie[node].holders)
+
+
+@jit
+def _list_holder(s: Any, v: int, node: int) -> None:
+    trie = s.trie[node]
+    trie.holders += 1
+    if trie.n_listed < LISTED:
+        trie.listed |= int(v) << (_VM_BITS * trie.n_listed)
+        trie.n_listed += 1
+
+
+@jit
+def _forget_holder(s: Any, v: int, node: int) -> None:
+    trie = s.trie[node]
+    trie.holders -= 1
+    for place in range(trie.n_listed):
+        if listed(s, node, place) == v:
+            trie.n_listed -= 1
+            last = listed(s, node, trie.n_listed)
+            trie.listed += (last - int(v)) << (_VM_BITS * place)
+            trie.listed &= (1 << (_VM_BITS * trie.n_listed)) - 1
+            return
+
+
+@jit
 def _new_entry(s: Any, v: int, node: int, held: int) -> int:
     """Make a pinned entry of a node that instance ``v`` does not hold."""
     cache = s.cache[v]
@@ -183,8 +223,7 @@ def _new_entry(s: Any, v: int, node: int, held: int) -> int:
     entry.node = node
     entry.held = held
     entry.pins = 1
-    s.trie[node].holders += 1
-    s.trie[node].holder_sum += v
+    _list_holder(s, v, node)
     place = _bucket_of(s, node)
     entry.chain = s.bucket[v, place]
     s.bucket[v, place] = k
@@ -226,20 +265,6 @@ def extend(s: Any, v: int, node: int, k: int, depth: int) -> int:
     if child != NONE:
         s.entry[v, child].up = k
     return last
-
-
-@jit
-def _forget_holder(s: Any, v: int, node: int) -> None:
-    s.trie[node].holders -= 1
-    s.trie[node].holder_sum -= v
-
-
-@jit
-def common_node(s: Any, node: int, holders: int) -> int:
-    """Deepest node on the path to ``node`` that at least so many instances hold; or the root."""
-    while node != ROOT and s.trie[node].holders < holders:
-        node = int(s.trie[node].parent)
-    return node
 
 
 @jit

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from sageserve_env.simulator.codes import NONE
-from sageserve_env.simulator.prefix import find
+from sageserve_env.simulator.prefix import find, listed
 from sageserve_env.simulator.state import Array, State
 
 
@@ -24,16 +24,20 @@ def _path(s: State, node: int) -> list[int]:
 
 
 def check_holders(s: State) -> None:
-    """Raise ``AssertionError`` unless every node knows how many hold it, and the only one."""
-    holders = np.zeros(len(s.trie), dtype=np.int64)
-    holder_sum = np.zeros(len(s.trie), dtype=np.int64)
+    """Raise ``AssertionError`` unless every node knows how many hold it, and some of these."""
+    holders: dict[int, set[int]] = {}
     for v in range(len(s.cache)):
         entry = s.entry[v, : int(s.cache[v]["n_touched"])]
-        node = entry["node"][entry["held"] > 0]
-        holders[node] += 1
-        holder_sum[node] += v
-    _require((holders == s.trie["holders"]).all(), "holders of nodes are counted")
-    _require((holder_sum == s.trie["holder_sum"]).all(), "and added up")
+        for node in entry["node"][entry["held"] > 0]:
+            holders.setdefault(int(node), set()).add(v)
+    count = np.zeros(len(s.trie), dtype=np.int64)
+    for node, vms in holders.items():
+        count[node] = len(vms)
+        listing = [listed(s, node, k) for k in range(int(s.trie[node]["n_listed"]))]
+        _require(len(set(listing)) == len(listing), "a holder is listed once")
+        _require(vms.issuperset(listing), "those that are listed are holders")
+    _require((count == s.trie["holders"]).all(), "holders of nodes are counted")
+    _require((s.trie["n_listed"] <= count).all(), "no others are listed")
 
 
 def cache_tokens(s: State, v: int, users: Array) -> int:

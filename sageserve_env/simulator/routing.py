@@ -44,9 +44,12 @@ def _instance_of(s: State, i: int, e: int, now_s: float) -> int:
     """Instance for request ``i`` inside endpoint ``e``, which its own region knows live."""
     if s.config[0].scored == 0:
         return choose_instance(s, e)
-    if weighs_prefix(s, i):
-        return int(s.member[e, best_for(s, i, e, now_s)])
-    return int(s.member[e, best_now(s, e, now_s)])
+    place = int(s.clock[0].chosen)
+    if place == NONE and weighs_prefix(s, i):
+        place, _ = best_for(s, i, e, now_s)
+    elif place == NONE:
+        place = best_now(s, e, now_s)
+    return int(s.member[e, place])
 
 
 @jit
@@ -91,6 +94,7 @@ def arrive_in_region(s: State, i: int, now_s: float) -> None:
     scale-out although another region may accept it.
     """
     e = s.request[i].endpoint
+    s.clock[0].chosen = NONE
     if s.endpoint[e].n_members > 0:
         route_into(s, i, _instance_of(s, i, e, now_s), now_s)
     else:

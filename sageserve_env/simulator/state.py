@@ -90,6 +90,7 @@ CLOCK = _record(
     ("next_turn_s", "f8"),  # of a session; inf while nobody thinks
     ("n_thinking", "i8"),
     ("next_picture_s", "f8"),  # regions tell each other how they stand
+    ("chosen", "i8"),  # place in the endpoint that a region was chosen for; NONE: not looked for
     ("free_head", "i8"),  # request slots that were given back
     ("n_free", "i8"),
     ("n_touched", "i8"),  # slots that were ever used: the first so many
@@ -292,9 +293,9 @@ _F8, _I8, _I4 = np.dtype(np.float64), np.dtype(np.int64), np.dtype(np.int32)
 TRIE = _record(
     ("parent", "i4"),
     ("depth", "i4"),  # blocks from the start of the prompt to the end of the node
-    ("holder_sum", "i8"),  # of the VMs that hold some of it: the VM itself where it is one
-    ("holders", "i4"),  # how many these are
-    ("spare", "i4"),  # wide fields stand at multiples of their size
+    ("listed", "i8"),  # up to three VMs that hold some of it, 21 bits each (``prefix.listed``)
+    ("holders", "i4"),  # VMs that hold some of it
+    ("n_listed", "i4"),  # how many of them are listed
 )
 
 CACHE = _record(
