@@ -352,6 +352,8 @@ def _complete(s: State, v: int, i: int, now_s: float) -> None:
     """Book a completed request and free its memory."""
     vm = s.vm[v]
     request = s.request[i]
+    if s.config[0].closed == 1 and request.turn != NONE:
+        prefetch(s.turn, request.turn, 0)
     vm.kv_used -= request.prompt + request.output
     if s.config[0].prefix_tokens > 0:
         leave_prefix(s, v, i)

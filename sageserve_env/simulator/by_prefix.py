@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from sageserve_env.simulator._jit import jit
 from sageserve_env.simulator.codes import INFINITY, NONE, PREFIX_S
+from sageserve_env.simulator.holders import all_listed, listed, may_hold
 from sageserve_env.simulator.latency import prefill_s
-from sageserve_env.simulator.prefix import ROOT, all_listed, listed
+from sageserve_env.simulator.prefix import ROOT
 from sageserve_env.simulator.prefix_use import cached_tokens
 from sageserve_env.simulator.scoring import be_current, best_member, from_order_bits
 from sageserve_env.simulator.state import State
@@ -63,45 +64,56 @@ def _most_saved_s(s: State, i: int, node: int) -> float:
 def best_for(s: State, i: int, e: int, now_s: float) -> tuple[int, float]:
     """Place of the member of endpoint ``e`` with the least score for request ``i``, and that score.
 
-    From the end of the prompt back to its start, the instances that hold it so far are scored while
-    they are few. The others hold no more than the node that was reached: none of them is looked at
-    where that cannot make up for the best score found.
+    From the end of the prompt back to its start, the instances that hold it so far are scored. The
+    others hold no more than the node that was reached: none of them is looked at where that cannot
+    make up for the best score found.
     """
     be_current(s, e, now_s)
     weight = s.weight[s.request[i].model, PREFIX_S]
     node = int(s.request[i].node)
+    if weight > 0.0:
+        return _better_of_all(s, i, e, node, -INFINITY, NONE, INFINITY)
+    first = best_member(s, e)
+    floor = from_order_bits(s.score[e, first])
     best, least = NONE, INFINITY
-    if weight < 0.0:
-        first = best_member(s, e)
-        floor = from_order_bits(s.score[e, first])
-        scored = 0
-        while node != ROOT and all_listed(s, node):
-            if s.trie[node].holders > scored:
-                scored = int(s.trie[node].holders)
-                for k in range(scored):
+    scored = 0
+    while node != ROOT:
+        holders = int(s.trie[node].holders)
+        if holders > scored:
+            scored = holders
+            saved = weight * _most_saved_s(s, i, node)
+            if floor + saved > least:
+                return best, least
+            if all_listed(s, node):
+                for k in range(holders):
                     vm = s.vm[listed(s, node, k)]
                     if vm.endpoint == e and vm.member_pos != NONE:
                         place = int(vm.member_pos)
                         total = _score_below(s, i, e, place, node)
                         if total < least or (total == least and place < best):
                             best, least = place, total
-                if best != NONE:
-                    above = int(s.trie[node].parent)
-                    if floor + weight * _most_saved_s(s, i, above) > least:
-                        return best, least
-            node = int(s.trie[node].parent)
-        if node == ROOT:
-            if floor < least or (floor == least and first < best):
-                return first, floor
-            return best, least
-        saved = weight * _most_saved_s(s, i, node)
-        if floor + saved > least:
-            return best, least
-    else:
-        saved = -INFINITY
+            else:
+                best, least = _better_of_all(s, i, e, node, saved, best, least)
+        node = int(s.trie[node].parent)
+    if floor < least or (floor == least and first < best):
+        return first, floor
+    return best, least
+
+
+@jit
+def _better_of_all(
+    s: State, i: int, e: int, node: int, saved: float, best: int, least: float
+) -> tuple[int, float]:
+    """Member of endpoint ``e`` that scores less than ``best`` does, ``least``; or these.
+
+    Where members can score no less than their own score and ``saved``, those that hold nothing of
+    ``node`` are left out; ``saved`` of minus infinity: all are scored.
+    """
     for place in range(s.endpoint[e].n_members):
         lower = from_order_bits(s.score[e, place]) + saved
         if lower < least or (lower == least and place < best):
+            if saved > -INFINITY and not may_hold(s, int(s.member[e, place]), node):
+                continue
             total = _score_below(s, i, e, place, node)
             if total < least or (total == least and place < best):
                 best, least = place, total

@@ -9,8 +9,8 @@ entry of a path only, and ``up`` leads from there to the start.
 
 ``cache`` CACHE [V], ``entry`` ENTRY [V, C] and ``bucket`` int32 [V, B] (heads of the chains of a
 hash table over nodes, B a power of two) are arrays of the state; ``trie`` TRIE [nodes] has parent
-and depth of every node, and who holds some of it: how many instances, and while they are few also
-which. Rules: docs/sources.md, "Prefixes and sessions".
+and depth of every node, and who holds some of it (`holders`). Rules: docs/sources.md, "Prefixes and
+sessions".
 """
 
 from __future__ import annotations
@@ -19,17 +19,15 @@ from typing import Any
 
 import numpy as np
 
-from sageserve_env.simulator._handle import Handle
+from sageserve_env.simulator._handle import Handle, prefetch
 from sageserve_env.simulator._jit import jit
 from sageserve_env.simulator.codes import NONE
+from sageserve_env.simulator.holders import crowd_array, forget_holder, list_holder
 from sageserve_env.simulator.state import CACHE, ENTRY, TRIE
 
 Array = np.ndarray[Any, Any]
 
 ROOT = 0
-LISTED = 3
-_VM_BITS = 21
-_VM_MASK = (1 << _VM_BITS) - 1
 _HASH = 0x9E3779B1
 
 
@@ -40,12 +38,14 @@ class Caches(Handle):
     cache: Array  # CACHE [V]
     entry: Array  # ENTRY [V, C]
     bucket: Array  # i4 [V, B]
+    crowd: Array  # i8 [rows, words]
 
     FIELDS = (
         ("trie", TRIE, 1),
         ("cache", CACHE, 1),
         ("entry", ENTRY, 2),
         ("bucket", np.dtype(np.int32), 2),
+        ("crowd", np.dtype(np.int64), 2),
     )
 
 
@@ -56,13 +56,15 @@ def cache_arrays(instances: int, entries: int) -> dict[str, Array]:
         instances: V.
         entries: Most entries of an instance, C: no entry holds less than a block.
     """
-    buckets = 1 << max(1, 2 * entries - 1).bit_length() if entries else 0
+    # Most entries hold several blocks, so that there are far fewer; short tables stay near.
+    buckets = 1 << max(1, entries // 4 - 1).bit_length() if entries else 0
     cache = np.zeros(instances, dtype=CACHE)
     cache["oldest"] = cache["newest"] = cache["free_head"] = NONE
     return {
         "cache": cache,
         "entry": np.zeros((instances, entries), dtype=ENTRY),
         "bucket": np.full((instances, buckets), NONE, dtype=np.int32),
+        "crowd": crowd_array(instances if entries else 0),
     }
 
 
@@ -176,40 +178,6 @@ def unpin(s: Any, v: int, k: int) -> int:
 
 
 @jit
-def listed(s: Any, node: int, place: int) -> int:
-    """One of the listed holders of a node."""
-    return int((s.trie[node].listed >> (_VM_BITS * place)) & _VM_MASK)
-
-
-@jit
-def all_listed(s: Any, node: int) -> bool:
-    """Whether the list of a node's holders is complete."""
-    return bool(s.trie[node].n_listed == s.trie[node].holders)
-
-
-@jit
-def _list_holder(s: Any, v: int, node: int) -> None:
-    trie = s.trie[node]
-    trie.holders += 1
-    if trie.n_listed < LISTED:
-        trie.listed |= int(v) << (_VM_BITS * trie.n_listed)
-        trie.n_listed += 1
-
-
-@jit
-def _forget_holder(s: Any, v: int, node: int) -> None:
-    trie = s.trie[node]
-    trie.holders -= 1
-    for place in range(trie.n_listed):
-        if listed(s, node, place) == v:
-            trie.n_listed -= 1
-            last = listed(s, node, trie.n_listed)
-            trie.listed += (last - int(v)) << (_VM_BITS * place)
-            trie.listed &= (1 << (_VM_BITS * trie.n_listed)) - 1
-            return
-
-
-@jit
 def _new_entry(s: Any, v: int, node: int, held: int) -> int:
     """Make a pinned entry of a node that instance ``v`` does not hold."""
     cache = s.cache[v]
@@ -223,7 +191,7 @@ def _new_entry(s: Any, v: int, node: int, held: int) -> int:
     entry.node = node
     entry.held = held
     entry.pins = 1
-    _list_holder(s, v, node)
+    list_holder(s, v, node)
     place = _bucket_of(s, node)
     entry.chain = s.bucket[v, place]
     s.bucket[v, place] = k
@@ -271,7 +239,7 @@ def extend(s: Any, v: int, node: int, k: int, depth: int) -> int:
 def _drop_entry(s: Any, v: int, k: int) -> None:
     """Remove an entry that holds nothing any more."""
     _leave_list(s, v, k)
-    _forget_holder(s, v, int(s.entry[v, k].node))
+    forget_holder(s, v, int(s.entry[v, k].node))
     place = _bucket_of(s, s.entry[v, k].node)
     at = int(s.bucket[v, place])
     if at == k:
@@ -297,6 +265,8 @@ def evict(s: Any, v: int, most: int) -> None:
         cache.evictable -= out
         if entry.held == 0:
             _drop_entry(s, v, k)
+            if cache.oldest != NONE:  # what the next call will read
+                prefetch(s.trie, s.entry[v, cache.oldest].node, 0)
 
 
 @jit
@@ -309,7 +279,7 @@ def clear(s: Any, v: int) -> None:
         s.bucket[v, place] = NONE
     for k in range(cache.n_touched):
         if s.entry[v, k].held > 0:
-            _forget_holder(s, v, int(s.entry[v, k].node))
+            forget_holder(s, v, int(s.entry[v, k].node))
         s.entry[v, k].held = 0
     cache.oldest = NONE
     cache.newest = NONE

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from sageserve_env.simulator.codes import NONE
-from sageserve_env.simulator.prefix import find, listed
+from sageserve_env.simulator.holders import CROWD, LISTED, listed, may_hold
+from sageserve_env.simulator.prefix import find
 from sageserve_env.simulator.state import Array, State
 
 
@@ -33,6 +34,10 @@ def check_holders(s: State) -> None:
     count = np.zeros(len(s.trie), dtype=np.int64)
     for node, vms in holders.items():
         count[node] = len(vms)
+        if s.trie[node]["n_listed"] == CROWD:
+            row = {v for v in range(len(s.cache)) if may_hold(s, v, node)}
+            _require(row == vms and len(row) > LISTED, "the row of a node is that of its holders")
+            continue
         listing = [listed(s, node, k) for k in range(int(s.trie[node]["n_listed"]))]
         _require(len(set(listing)) == len(listing), "a holder is listed once")
         _require(vms.issuperset(listing), "those that are listed are holders")

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from sageserve_env._config import ScenarioError
+from sageserve_env.simulator._handle import prefetch
 from sageserve_env.simulator._jit import jit
 from sageserve_env.simulator.codes import INFINITY, NONE
 from sageserve_env.simulator.state import TURN, Array, State
@@ -70,9 +71,10 @@ def close_sessions(source: TraceSource, prefixes: bool) -> ClosedSessions:
 
 
 @jit
-def _before(s: State, a: int, b: int) -> bool:
-    one, other = s.thinking[a], s.thinking[b]
-    return bool(one.time_s < other.time_s or (one.time_s == other.time_s and one.turn < other.turn))
+def _before(s: State, k: int, time_s: float, turn: int) -> bool:
+    """Whether entry ``k`` of the heap comes before a turn at some time."""
+    item = s.thinking[k]
+    return bool(item.time_s < time_s or (item.time_s == time_s and item.turn < turn))
 
 
 @jit
@@ -84,14 +86,7 @@ def _move(s: State, source: int, target: int) -> None:
     b.region = a.region
     b.tier = a.tier
     b.preference = a.preference
-
-
-@jit
-def _swap(s: State, a: int, b: int) -> None:
-    spare = s.thinking.shape[0] - 1  # beyond every entry
-    _move(s, a, spare)
-    _move(s, b, a)
-    _move(s, spare, b)
+    b.node = a.node
 
 
 @jit
@@ -100,18 +95,21 @@ def think(s: State, i: int, answered_s: float) -> None:
     request, clock = s.request[i], s.clock[0]
     if request.turn == NONE:
         return
+    turn = s.turn[request.turn]
+    time_s = answered_s + turn.think_s
     k = int(clock.n_thinking)
     clock.n_thinking += 1
+    while k > 0 and not _before(s, (k - 1) // 2, time_s, request.turn):
+        _move(s, (k - 1) // 2, k)
+        k = (k - 1) // 2
     item = s.thinking[k]
-    item.time_s = answered_s + s.turn[request.turn].think_s
+    item.time_s = time_s
     item.turn = request.turn
     item.model = request.model
     item.region = request.region
     item.tier = request.tier
     item.preference = request.preference
-    while k > 0 and _before(s, k, (k - 1) // 2):
-        _swap(s, k, (k - 1) // 2)
-        k = (k - 1) // 2
+    item.node = turn.node
     clock.next_turn_s = s.thinking[0].time_s
     clock.next_other_s = min(clock.next_other_s, clock.next_turn_s)
 
@@ -122,16 +120,25 @@ def pop_turn(s: State) -> int:
     clock = s.clock[0]
     clock.n_thinking -= 1
     n = int(clock.n_thinking)
-    if n > 0:
-        _swap(s, 0, n)
+    popped = s.thinking.shape[0] - 1  # beyond every entry
+    _move(s, 0, popped)
+    if n == 0:
+        clock.next_turn_s = INFINITY
+        return popped
+    last = s.thinking[n]
     k = 0
     while 2 * k + 1 < n:
         least = 2 * k + 1
-        if least + 1 < n and _before(s, least + 1, least):
+        other = s.thinking[least]
+        if least + 1 < n and _before(s, least + 1, other.time_s, other.turn):
             least += 1
-        if not _before(s, least, k):
+        if not _before(s, least, last.time_s, last.turn):
             break
-        _swap(s, k, least)
+        _move(s, least, k)
         k = least
-    clock.next_turn_s = INFINITY if n == 0 else s.thinking[0].time_s
-    return n
+    _move(s, n, k)
+    first = s.thinking[0]
+    clock.next_turn_s = first.time_s
+    prefetch(s.turn, first.turn, 0)  # what the next call will lead to
+    prefetch(s.trie, first.node, 0)
+    return popped

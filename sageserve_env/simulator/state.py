@@ -293,9 +293,9 @@ _F8, _I8, _I4 = np.dtype(np.float64), np.dtype(np.int64), np.dtype(np.int32)
 TRIE = _record(
     ("parent", "i4"),
     ("depth", "i4"),  # blocks from the start of the prompt to the end of the node
-    ("listed", "i8"),  # up to three VMs that hold some of it, 21 bits each (``prefix.listed``)
-    ("holders", "i4"),  # VMs that hold some of it
-    ("n_listed", "i4"),  # how many of them are listed
+    ("listed", "i8"),  # up to three VMs that hold some of it; or its row of ``crowd`` (``holders``)
+    ("holders", "i4"),  # how many VMs hold some of it
+    ("n_listed", "i4"),  # how many of them are listed; NONE: it has a row
 )
 
 CACHE = _record(
@@ -333,7 +333,7 @@ THINKING = _record(
     ("region", "i2"),
     ("tier", "i2"),
     ("preference", "i2"),
-    ("spare", "i4"),
+    ("node", "i4"),  # of the turn
 )
 
 
@@ -398,6 +398,7 @@ class State(Handle):
     cache: Array  # CACHE [V]
     entry: Array  # ENTRY [V, C]
     bucket: Array  # i4 [V, B]: heads of chains of entries, by a hash of their nodes
+    crowd: Array  # i8 [rows, words]: bit sets of VMs that hold nodes which many hold (``holders``)
     turn: Array  # TURN [turns or 0]
     thinking: Array  # THINKING [sessions or 0]: binary heap by time
     arrival_s: Array  # f8 [N]: the current piece of the trace, read by the kernel
@@ -467,6 +468,7 @@ class State(Handle):
         ("cache", CACHE, 1),
         ("entry", ENTRY, 2),
         ("bucket", _I4, 2),
+        ("crowd", _I8, 2),
         ("turn", TURN, 1),
         ("thinking", THINKING, 1),
         ("arrival_s", _F8, 1),
