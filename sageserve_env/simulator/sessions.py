@@ -120,7 +120,7 @@ def pop_turn(s: State) -> int:
     clock = s.clock[0]
     clock.n_thinking -= 1
     n = int(clock.n_thinking)
-    popped = s.thinking.shape[0] - 1  # beyond every entry
+    popped = int(s.thinking.shape[0]) - 1  # beyond every entry
     _move(s, 0, popped)
     if n == 0:
         clock.next_turn_s = INFINITY
