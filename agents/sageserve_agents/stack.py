@@ -152,14 +152,14 @@ def batch_left_s(view: ClusterView) -> Floats:
     return left
 
 
-def batch_ceiling(endpoints: Endpoints, view: ClusterView, calm: float) -> Floats:
+def batch_ceiling(endpoints: Endpoints, view: ClusterView, calm: float | Floats) -> Floats:
     """Return the utilisation below which endpoints take batch work, [E].
 
-    ``calm`` while there is time, so that the work runs in valleys; it rises evenly to
-    `_URGENT_CEILING` in the last `reserve_s` before the work has to be done.
+    ``calm``, a number or one by model [M], while there is time, so that the work runs in valleys;
+    it rises evenly to `_URGENT_CEILING` in the last `reserve_s` before the work has to be done.
     """
     urgency = np.clip(1.0 - batch_left_s(view) / reserve_s(endpoints.scenario), 0.0, 1.0)  # [M]
-    ceiling: Floats = calm + max(_URGENT_CEILING - calm, 0.0) * urgency
+    ceiling: Floats = calm + np.maximum(_URGENT_CEILING - calm, 0.0) * urgency
     return ceiling[endpoints.model]
 
 

@@ -9,7 +9,7 @@ calibrated on all seeds.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -54,10 +54,7 @@ def explore(agent: str, prober: Prober, knob: ServiceKnob, count: int, margin: f
     position = position_of(knob, first.value)
     least = equal_cost(first.best, rate, margin)
     best = first.spec
-    for number in range(count):
-        names = list(space)
-        option = names[number % len(names)]
-        value = _draw(space[option], rng, kept.get(option))
+    for option, value in _changes(space, rng, count):
         setting = {**kept, option: value, knob.option: knob.at(position)}
         try:
             probe = prober(with_options(agent, setting))
@@ -85,11 +82,24 @@ def _pace(calibration: Calibration) -> float:
     return min(max(slope, 0.0), 0.25)
 
 
-def _draw(values: Range | Choice, rng: np.random.Generator, present: Any) -> Any:
-    """Return a value of an option, another than the present one where there is a choice."""
-    if isinstance(values, Choice):
-        others = [v for v in values.values if v != present]
-        return others[int(rng.integers(len(others)))]
+def _changes(
+    space: Mapping[str, Range | Choice], rng: np.random.Generator, count: int
+) -> Iterator[tuple[str, Any]]:
+    """Yield so many options with a value, in turns; every choice is had before one comes again."""
+    names, left = list(space), dict[str, list[Any]]()
+    for number in range(count):
+        option = names[number % len(names)]
+        values = space[option]
+        if isinstance(values, Choice):
+            if not left.get(option):
+                left[option] = [values.values[i] for i in rng.permutation(len(values.values))]
+            yield option, left[option].pop()
+        else:
+            yield option, _draw(values, rng)
+
+
+def _draw(values: Range, rng: np.random.Generator) -> float | int:
+    """Return a value of a range, to three digits."""
     if values.kind == "log":
         drawn = float(np.exp(rng.uniform(np.log(values.low), np.log(values.high))))
     else:

@@ -17,6 +17,7 @@ from sageserve_agents.planner.options import TrustOptions
 from sageserve_agents.planner.refine import Refinement, refine
 from sageserve_agents.planner.schedule import HourlySchedule
 from sageserve_agents.planner.staffing import apportion
+from sageserve_agents.planner.valleys import filled, level_of
 from sageserve_agents.stack import batch_ceiling
 from sageserve_env.view import Floats
 from tests.agents.toy import (
@@ -194,6 +195,37 @@ def test_the_end_of_the_episode_is_the_last_deadline_of_batch_work() -> None:
         batch_ceiling(endpoints, seen(t), 0.7)[0] for t in (0.0, 79_200.0, 82_800.0, 86_400.0)
     ]
     assert ceilings == pytest.approx([0.7, 0.7, 1.1, 1.5])
+
+
+def test_batch_work_fills_the_valleys_up_to_a_level() -> None:
+    load = np.array([5.0, 1.0, 3.0, 9.0])
+    assert level_of(load, 0.0) == 1.0
+    assert level_of(load, 2.0) == 3.0  # 2 on the second
+    assert level_of(load, 4.0) == 4.0  # 3 and 1
+    assert level_of(load, 14.0) == pytest.approx(23.0 / 3.0)
+    assert level_of(load, 22.0) == 10.0  # all of them
+    levels, planned = filled(load[:, None], np.array([400.0]), np.array([350.0]), 100.0)
+    assert levels == [4.0]  # the fourth bin is past the deadline
+    assert planned[:, 0].tolist() == [0.0, 3.0, 1.0, 0.0]
+    assert not filled(load[:, None], np.zeros(1), np.array([350.0]), 100.0)[1].any()
+
+
+def test_a_planner_waits_for_valleys() -> None:
+    scenario = scenario_of("trap-base", horizon_s=86_400.0)
+    agent: Any = make_agent("ilp", valleys=True)
+    agent.reset(scenario, 0, history_from(scenario, constant(scenario, 100.0), 1))
+    view = make_view(
+        scenario,
+        horizon_s=86_400.0,
+        niw_backlog_tokens=np.array([3600.0 * 50.0]),
+        niw_deadline_s=np.array([10_800.0]),
+    )
+    demand = agent.batch_demand(view, [(0.0, 3600.0), (14_400.0, 18_000.0)])
+    assert demand[0, 0, :, 2].sum() == pytest.approx(50.0)  # the load is flat: as if spread evenly
+    assert demand[1, 0, :, 2].sum() == 0.0  # past the deadline
+    quiet, busy = view, dataclasses.replace(view, prompt_rate=view.prompt_rate + 1e6)
+    assert agent.niw_release(quiet)[0] == pytest.approx(0.8)
+    assert agent.niw_release(busy)[0] == pytest.approx(0.4)
 
 
 def test_square_root_staffing_by_hand() -> None:

@@ -51,7 +51,7 @@ class SolverOptions(Options):
     gap: float = option(1e-3, low=0)
     threads: int = option(1, low=1)
     by_model: bool = False
-    node_limit: int = option(2000, low=1)
+    node_limit: int = option(200, low=1)
 
 
 def _highs_class() -> type[Any]:

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Sequence
 from typing import TypeVar
 
 import numpy as np
 
 from sageserve_agents.demand import Clock, DemandTracker
+from sageserve_agents.planner import requirements as need
+from sageserve_agents.planner import valleys
 from sageserve_agents.planner.forecast import Forecaster, make_forecaster
 from sageserve_agents.planner.options import ForecastOptions
 from sageserve_agents.rule import RuleAgent, wake
+from sageserve_agents.stack import batch_ceiling
 from sageserve_env.actions import ClusterAction
 from sageserve_env.view import ClusterView, Floats, Ints
 
@@ -20,6 +24,7 @@ OptionsT = TypeVar("OptionsT", bound=ForecastOptions)
 # last bit between processors with and without AVX-512, and of two plans that cost the same that bit
 # would choose one.
 _RATE_DIGITS = 3
+_FIVE_MINUTES = 1  # index into view.WINDOWS_S
 
 
 class ForecastingAgent(RuleAgent[OptionsT]):
@@ -40,6 +45,7 @@ class ForecastingAgent(RuleAgent[OptionsT]):
         self.trust = self.options.trust_by_model(len(self.scenario.models))
         self.forecaster: Forecaster | None = None
         self.planned: Ints | None = None
+        self._level: Floats | None = None  # interactive load above which batch work waits, [M]
 
     @property
     def lead_s(self) -> float:
@@ -104,6 +110,35 @@ class ForecastingAgent(RuleAgent[OptionsT]):
         tokens = self.forecaster.predict(bins, self.options.quantile)
         rates: Floats = tokens * self.endpoints.interactive / self.options.bin_s
         return np.round(rates, _RATE_DIGITS)
+
+    # -- batch work -----------------------------------------------------------------------------
+
+    def batch_demand(self, view: ClusterView, spans_s: Sequence[tuple[float, float]]) -> Floats:
+        """Return batch prompt tokens per second to plan for in spans of time, [T, M, R, K]."""
+        o, tracker = self.options, self.tracker
+        even = need.niw_demand(self.endpoints, view, tracker, o.niw_buffer)
+        if not o.valleys or self.endpoints.interactive.all():
+            return np.repeat(even[None], len(spans_s), axis=0)
+        left_s = np.minimum(need.batch_time_s(self.endpoints, view), valleys.MOST_AHEAD_S)
+        rates = self.forecast(view, view.time_s + float(left_s.max())).sum(axis=(2, 3))
+        backlog = view.niw_backlog_tokens
+        self._level, planned = valleys.filled(rates, backlog, left_s, o.bin_s)
+        means = []
+        for start_s, end_s in spans_s:
+            part = planned[self.bins_between(start_s, end_s)]
+            forced = part.mean(axis=0) if len(part) else np.zeros(len(backlog))
+            means.append(need.niw_demand(self.endpoints, view, tracker, o.niw_buffer, forced))
+        return np.stack(means)
+
+    def niw_release(self, view: ClusterView) -> Floats | None:
+        """Return ceilings for batch work, [E]: lower where the load is above the level."""
+        if self._level is None:
+            return super().niw_release(view)
+        load = view.prompt_rate[_FIVE_MINUTES][..., self.endpoints.interactive].sum(axis=(1, 2))
+        calm = self.stack.calm_ceiling
+        low = min(calm, valleys.CROWDED_CEILING)
+        by_model = np.where(load > self._level, low, calm)
+        return batch_ceiling(self.endpoints, view, by_model)
 
     def bins_between(self, start_s: float, end_s: float) -> slice:
         """Return which bins of `forecast` cover ``[start_s, end_s)``."""

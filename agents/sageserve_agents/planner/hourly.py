@@ -9,7 +9,6 @@ import numpy as np
 
 from sageserve_agents.demand import HOUR_S
 from sageserve_agents.options import option
-from sageserve_agents.planner import requirements as need
 from sageserve_agents.planner.options import PlannerOptions
 from sageserve_agents.planner.planning import PlanningAgent
 from sageserve_agents.planner.schedule import HourlySchedule
@@ -72,7 +71,7 @@ class HourlyPlanner(PlanningAgent[HourlyT]):
         rates = self.forecast(view, end_s)[self.bins_between(start_s, end_s)]
         peak = np.quantile(rates, self.options.level, axis=0)
         self.expected = rates.mean(axis=0).sum(axis=(1, 2))
-        demand = peak + need.niw_demand(self.endpoints, view, self.tracker, self.options.niw_buffer)
+        demand = peak + self.batch_demand(view, [(start_s, end_s)])[0]
         demand = self.staff(view, demand)[None]
         plan = self.solve(self.problem(view, demand, np.array([end_s - start_s])))
         if plan is None:

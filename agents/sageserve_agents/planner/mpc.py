@@ -11,8 +11,12 @@ from numpy.typing import NDArray
 
 from sageserve_agents.options import When, option
 from sageserve_agents.parameters import Range, ServiceKnob, Tunable
-from sageserve_agents.planner import requirements as need
-from sageserve_agents.planner.options import FORECASTERS_TRIED, UNCERTAIN, PlannerOptions
+from sageserve_agents.planner.options import (
+    FORECASTERS_TRIED,
+    UNCERTAIN,
+    VALLEYS_TRIED,
+    PlannerOptions,
+)
 from sageserve_agents.planner.planning import PlanningAgent
 from sageserve_agents.planner.refine import Refinement, refine
 from sageserve_env.view import ClusterView, Floats, Ints
@@ -67,6 +71,7 @@ class Mpc(PlanningAgent[MpcOptions]):
         "rho": Range(0.6, 2.5),
         "beyond": Range(1.0, 3.0),
         "forecaster": FORECASTERS_TRIED,
+        "valleys": VALLEYS_TRIED,
         "niw_buffer": Range(0.0, 1.0),
     }
     service_knob = ServiceKnob("rho", stingy=3.0, generous=0.3, log=True)
@@ -87,7 +92,8 @@ class Mpc(PlanningAgent[MpcOptions]):
         rates = self.forecast(view, view.time_s + float(widths.sum()) * o.bin_s)
         starts = np.concatenate([[0], np.cumsum(widths)])
         demand = np.stack([rates[a:b].max(axis=0) for a, b in pairwise(starts)])
-        demand = demand + need.niw_demand(self.endpoints, view, self.tracker, o.niw_buffer)
+        edges = view.time_s + starts * o.bin_s
+        demand = demand + self.batch_demand(view, list(pairwise(edges.tolist())))
         periods: Floats = widths.astype(np.float64) * o.bin_s
         begin_s = (starts[:-1] + 0.5)[:, None, None, None] * o.bin_s  # half a bin of grace
         leads_s = self.leads_s[:, None, :]

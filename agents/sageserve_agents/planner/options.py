@@ -14,6 +14,7 @@ from sageserve_agents.stack import StackOptions
 from sageserve_env.view import Floats
 
 STAFFING = ("margin", "sqrt")
+VALLEYS_TRIED = Choice((False, True))
 FORECASTERS_TRIED = Choice(("seasonal-naive", "ridge"))  # what a tuner may choose from
 
 
@@ -36,6 +37,8 @@ class ForecastOptions(StackOptions):
         rho: Share of theta that is planned; above 1 where the staffing already has the safety
             (defaults: tuned on validation seeds 1000-1001 of ``o365-day`` to about 95 %).
         niw_buffer: Share of the last hour's NIW that is planned for (A: 10 %).
+        valleys: Batch work is planned in the valleys of the forecast up to its deadline and hardly
+            taken elsewhere; otherwise it is spread evenly.
         lead_s: A plan is made this long before it is needed; None takes the scale-out delay.
         niw_ceiling: As in `StackOptions`; above the paper's 0.6, at which an endpoint that is
             loaded as planned never takes any.
@@ -47,6 +50,7 @@ class ForecastOptions(StackOptions):
     beta: float = option(1.5, low=0)
     rho: float = option(1.05, above=0)
     niw_buffer: float = option(0.1, low=0)
+    valleys: bool = False
     lead_s: float | None = option(None, low=0)
     niw_ceiling: float | None = option(0.8, low=0)
 

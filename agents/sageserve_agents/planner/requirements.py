@@ -18,8 +18,23 @@ _LEAST_SPREAD_S = 0.5 * HOUR_S  # (A) and over no less than this, so that late w
 _NIW_LOOK_BACK_S = HOUR_S  # the buffer is a share of the last hour's NIW
 
 
+def batch_time_s(endpoints: Endpoints, view: ClusterView) -> Floats:
+    """Return seconds in which the batch work that is held is planned to be done, by model, [M].
+
+    That is up to its earliest deadline less a reserve, and half an hour at least, so that late work
+    is no spike.
+    """
+    reserve = reserve_s(endpoints.scenario)
+    left: Floats = np.maximum(batch_left_s(view) - reserve, min(_LEAST_SPREAD_S, reserve))
+    return left
+
+
 def niw_demand(
-    endpoints: Endpoints, view: ClusterView, tracker: DemandTracker, buffer_share: float
+    endpoints: Endpoints,
+    view: ClusterView,
+    tracker: DemandTracker,
+    buffer_share: float,
+    forced: Floats | None = None,
 ) -> Floats:
     """Return the non-interactive prompt tokens per second to plan for, [M, R, K].
 
@@ -27,14 +42,14 @@ def niw_demand(
     of a model is spread evenly over the time to its earliest deadline less a reserve
     (`sageserve_agents.stack.reserve_s`), by origin as in the last hour, so that it weighs little
     when fresh and everything when it is due. The end of the episode counts as a deadline.
+    ``forced``, prompt tokens per second by model [M], takes the place of the even spread.
     """
     batch = ~endpoints.interactive
     arrived = tracker.recent(_NIW_LOOK_BACK_S) * batch
     result = buffer_share * arrived
     if batch.any():
-        reserve = reserve_s(endpoints.scenario)
-        left_s = np.maximum(batch_left_s(view) - reserve, min(_LEAST_SPREAD_S, reserve))
-        forced = view.niw_backlog_tokens / left_s  # [M]
+        if forced is None:
+            forced = view.niw_backlog_tokens / batch_time_s(endpoints, view)  # [M]
         share = arrived + 1e-9 * batch  # even where nothing arrived
         share = share / share.sum(axis=(1, 2), keepdims=True)
         result = result + forced[:, None, None] * share

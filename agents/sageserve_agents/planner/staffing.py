@@ -9,9 +9,13 @@ import numpy as np
 
 from sageserve_agents.options import option
 from sageserve_agents.parameters import Range, ServiceKnob, Tunable
-from sageserve_agents.planner import requirements as need
 from sageserve_agents.planner.forecasting import ForecastingAgent
-from sageserve_agents.planner.options import FORECASTERS_TRIED, UNCERTAIN, TrustOptions
+from sageserve_agents.planner.options import (
+    FORECASTERS_TRIED,
+    UNCERTAIN,
+    VALLEYS_TRIED,
+    TrustOptions,
+)
 from sageserve_agents.rule import wake
 from sageserve_env.view import ClusterView, Floats, Ints
 
@@ -46,6 +50,7 @@ class Staffing(ForecastingAgent[StaffingOptions]):
         "rho": Range(0.6, 2.5),
         "hold_s": Range(300.0, 3600.0, "log"),
         "forecaster": FORECASTERS_TRIED,
+        "valleys": VALLEYS_TRIED,
         "niw_buffer": Range(0.0, 1.0),
     }
     service_knob = ServiceKnob("rho", stingy=3.0, generous=0.3, log=True)
@@ -64,7 +69,7 @@ class Staffing(ForecastingAgent[StaffingOptions]):
         o = self.options
         self._next_s = view.time_s + o.period_s
         rates = self.forecast(view, view.time_s + self.lead_s + o.period_s)
-        niw = need.niw_demand(self.endpoints, view, self.tracker, o.niw_buffer)
+        niw = self.batch_demand(view, [(view.time_s, view.time_s + o.period_s)])[0]
         leads = self.leads_s.max(axis=1)
         ends = [self.bins_between(0.0, view.time_s + lead + o.period_s).stop for lead in leads]
         peaks = [rates[:end, m].max(axis=0) for m, end in enumerate(ends)]
