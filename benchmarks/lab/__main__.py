@@ -15,6 +15,7 @@ from lab.experiments.page import tables as experiment_tables
 from lab.experiments.paper import EXPERIMENTS
 from lab.headline import CHART, PICTURE, chart, top
 from lab.headline import picture as write_picture
+from lab.headroom_tables import headroom_tables
 from lab.leaderboard import leaderboard
 from lab.markers import Makers, refresh
 from lab.policy_tables import policy_tables
@@ -42,6 +43,7 @@ def makers(results: Path) -> Makers:
         "leaderboard": leaderboard(read_published(results)),
         "top": top(read_published(results)),
         "experiment": lambda name: experiment_tables(read_experiment(results / "paper" / name)),
+        "headroom": headroom_tables(results / "headroom"),
         "assumptions": assumptions,
         "package": lambda name: PACKAGE[name](),
     }

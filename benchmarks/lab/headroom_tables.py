@@ -1,0 +1,115 @@
+"""Tables of published headroom: one file of `sageserve headroom --json` per scenario."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from sageserve_bench.errors import UserError
+
+ROWS = (
+    ("least_fleet", "least fleet"),
+    ("static", "static fleet"),
+    ("rule", "best rule"),
+    ("planner", "best planner"),
+    ("perfect", "planner with a perfect forecast"),
+    ("learned", "learned"),
+    ("hindsight", "search with hindsight"),
+    ("bound", "relaxation"),
+)
+CONDITIONS = (
+    ("least fleet / best", 0.10, False),
+    ("headroom", 0.15, True),
+    ("of it decisions", 0.06, True),
+    ("static / best", 0.40, True),
+)
+
+
+def headroom_tables(folder: Path) -> Callable[[str], str]:
+    """Return what makes the tables of a scenario from the files in a folder.
+
+    ``conditions`` is the table of all scenarios.
+    """
+
+    def make(name: str) -> str:
+        if name == "conditions":
+            found = [_read(path) for path in sorted(folder.glob("*.json"))]
+            return conditions(found) if found else "No headroom is published yet."
+        path = folder / f"{name}.json"
+        if not path.is_file():
+            raise UserError(f"headroom {name}: {path.name} is not published")
+        return figures(_read(path))
+
+    return make
+
+
+def figures(report: Mapping[str, Any]) -> str:
+    """Return the table of a scenario: dollars with intervals and service attained."""
+    lines = [
+        "| | agent | dollars | IW-F % | IW-N % | NIW % | worst model % |",
+        "|---|---|---:|---:|---:|---:|---:|",
+    ]
+    for key, title in ROWS:
+        usd = report.get(f"{key}_usd")
+        if usd is None:
+            continue
+        service = report.get(f"{key}_service") or {}
+        shares = [service.get(f"slo_{t}") for t in ("iwf", "iwn", "niw", "worst_model")]
+        spec = f"`{report[key]}`" if report.get(key) else ""
+        low, high = report["intervals"][f"{key}_usd"]
+        bill = f"{usd:,.0f}" if high - low < 1.0 else f"{usd:,.0f} ({low:,.0f} to {high:,.0f})"
+        cells = ("" if share is None else f"{100 * share:.2f}" for share in shares)
+        lines.append(f"| {title} | {spec} | {bill} | {' | '.join(cells)} |")
+    seeds = ", ".join(str(row["seed"]) for row in report["seeds"])
+    plays = report["seeds"][0]["hindsight_plays"]
+    told = f"Days {seeds}; {plays} plays of each in the search. `{report['command']}`"
+    return "\n".join([*lines, "", told])
+
+
+def conditions(reports: list[Mapping[str, Any]]) -> str:
+    """Return what each scenario shows of the conditions, with 95 % intervals where there are."""
+    knobs = sorted({knob for one in reports for knob in one.get("frozen") or {}})
+    titles = [
+        *(f"{title} {'≥' if least else '≤'} {limit:.0%}" for title, limit, least in CONDITIONS),
+        *(f"without {knob} ≥ 2%" for knob in knobs),
+    ]
+    lines = ["| scenario | " + " | ".join(titles) + " |", "|---" * (len(titles) + 1) + "|"]
+    for one in reports:
+        best = min(
+            one[f"{kind}_usd"]
+            for kind in ("rule", "planner", "learned")
+            if one.get(f"{kind}_usd") is not None
+        )
+        values = [
+            _share(one["least_fleet_usd"] / best, 0.10, least=False),
+            _share(one["headroom"], 0.15, interval=one["intervals"].get("headroom")),
+            _share(one["headroom_decision"], 0.06, one["intervals"].get("headroom_decision")),
+            _share(one["static_usd"] / best - 1.0, 0.40),
+        ]
+        frozen = one.get("frozen") or {}
+        values += [_share(frozen.get(knob), 0.02) for knob in knobs]
+        lines.append(f"| `{one['scenario']}` | " + " | ".join(values) + " |")
+    return "\n".join(lines)
+
+
+def _share(
+    value: float | None,
+    limit: float,
+    interval: list[float] | None = None,
+    *,
+    least: bool = True,
+) -> str:
+    """Return a share in per cent, in bold where it meets its limit."""
+    if value is None:
+        return "-"
+    shown = f"{100 * value:.1f}"
+    if (value >= limit) == least:
+        shown = f"**{shown}**"
+    return shown + (f" ({100 * interval[0]:.1f} to {100 * interval[1]:.1f})" if interval else "")
+
+
+def _read(path: Path) -> Mapping[str, Any]:
+    found: Mapping[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return found

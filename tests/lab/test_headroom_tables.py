@@ -1,0 +1,44 @@
+"""Tables of published headroom."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lab.headroom_tables import headroom_tables
+from sageserve_bench.errors import UserError
+
+REPORT: dict[str, Any] = {
+    "scenario": "mine",
+    "command": "sageserve headroom mine",
+    "least_fleet_usd": 5.0,
+    "static_usd": 180.0,
+    "rule": "kpa",
+    "rule_usd": 130.0,
+    "rule_service": {"slo_iwf": 0.95, "slo_iwn": 1.0},
+    "planner": "ilp",
+    "planner_usd": 120.0,
+    "hindsight_usd": 100.0,
+    "headroom": 0.2,
+    "headroom_decision": 0.05,
+    "frozen": {"batch": 0.03, "routing": 0.001},
+    "seeds": [{"seed": 2000, "hindsight_plays": 9}],
+}
+REPORT["intervals"] = {key: [v, v] for key, v in REPORT.items() if key.endswith("_usd")}
+REPORT["intervals"] |= {"rule_usd": [120.0, 140.0], "headroom": [0.1, 0.3]}
+
+
+def test_tables_of_headroom_by_hand(tmp_path: Path) -> None:
+    make = headroom_tables(tmp_path)
+    assert make("conditions") == "No headroom is published yet."
+    with pytest.raises(UserError, match="not published"):
+        make("mine")
+    (tmp_path / "mine.json").write_text(json.dumps(REPORT))
+    table = make("mine")
+    assert "| best rule | `kpa` | 130 (120 to 140) | 95.00 | 100.00 |  |  |" in table
+    assert "Days 2000; 9 plays" in table and "learned" not in table
+    row = make("conditions").splitlines()[2]
+    assert row == "| `mine` | **4.2** | **20.0** (10.0 to 30.0) | 5.0 | **50.0** | **3.0** | 0.1 |"
