@@ -1,10 +1,10 @@
 """What an instance sustains of sessions: theta with the hit rate of its prefix cache.
 
 A probe of single requests has nothing to reuse. So a reference hour of the generator, whose seed no
-episode has, is served in order by a few caches of an instance's size (least work, without time),
-and theta is measured for what is left to compute of each prompt, then counted in whole prompts. Our
-assumptions (A): the hit rate is that of `CACHES` instances, and what is cached costs
-neither attention nor memory.
+episode has, is served in order by a few caches of an instance's size, without time: by least work
+where the scenario's router weighs what is cached, else in turn. Theta is measured for what is left
+to compute of each prompt, then counted in whole prompts. Our assumptions (A): the hit rate is that
+of `CACHES` instances, and what is cached costs neither attention nor memory.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sageserve_env.capacity import measure_theta
+from sageserve_env.policies import ROUTERS
 from sageserve_env.scenario import Scenario
 from sageserve_env.simulator.prefix_in_turn import serve_in_turn
 from sageserve_traces.sessions import make_sessions
@@ -63,6 +64,8 @@ def _computed(
         tokens = int(scenario.kv_capacity_tokens[m][scenario.compatible[m]].min())
         capacity = max(1, tokens // batching.prefix_block_tokens)
         node = trace.prefix_node[mine]
-        cached, _ = serve_in_turn(trace.prefixes, node, prompt, CACHES, capacity, "least_work")
+        weights = ROUTERS.spec(scenario.routing.router).weights
+        router = "least_work" if weights.get("prefix_s") else "round_robin"
+        cached, _ = serve_in_turn(trace.prefixes, node, prompt, CACHES, capacity, router)
     late = slice(len(prompt) // 2, None)
     return prompt[late], trace.output_tokens[mine][late], cached[late]

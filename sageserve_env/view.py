@@ -109,6 +109,9 @@ class ClusterView:
     tpot_attainment: Annotated[Floats, "E", "share of completions in time per token, 5 min"] = (
         field(default_factory=_row)
     )
+    prefix_hit_rate: Annotated[Floats, "E", "share of prompt tokens found cached, 5 min"] = field(
+        default_factory=_row
+    )  # of requests admitted for the first time; 0 if none, or without prefix caches
     elapsed: Annotated[float, "", "share of the horizon that has passed"] = 0.0
     #: Arrays of features that were registered with a source of their own, by name.
     extra: Mapping[str, Floats] = field(default_factory=dict)

@@ -105,6 +105,7 @@ class RuleAgent(ABC, Generic[OptionsT]):
         return ClusterAction(
             instances,
             router=self.router,
+            router_weights=self.stack.router_weights,
             niw_release=self.niw_release(view),
             discipline=self.options.chosen("discipline"),
             admission=self.stack.admission,

@@ -18,6 +18,7 @@ from sageserve_agents.endpoints import Endpoints
 from sageserve_agents.misses import Misses
 from sageserve_agents.options import Options, discipline_option, option
 from sageserve_agents.parameters import Choice, Tunable
+from sageserve_agents.weights import changed_weights, read_weights
 from sageserve_env.policies import ROUTERS
 from sageserve_env.scenario import Scenario
 from sageserve_env.view import ClusterView, Floats
@@ -34,7 +35,7 @@ STACK_TUNABLE: Tunable = {
     "admission": Choice((None, 1.0, 3.0, 10.0, 30.0)),
     "feedback": Choice((0.0, 3.0, 6.0)),
     "discipline": Choice((None, "edf", "triage")),
-    "router": Choice((None, "jsq", "least_wait", "least_wait_kv")),
+    "router": Choice((None, "jsq", "least_wait", "least_wait_kv", "prefix_affinity")),
 }
 
 _RESERVE_SHARE = (
@@ -53,6 +54,8 @@ class StackOptions(Options):
         stack: What applies where the following are None: ``scenario`` takes the scenario's own,
             ``paper`` what the paper's agents used.
         router: Router of the requests.
+        router_weights: Changes of its weights, as ``prefix_s:-2/gpt-oss-120b.running:0.1``: of a
+            feature for all models, or for one.
         discipline: Order of waiting requests.
         niw_ceiling: Utilisation below which endpoints take batch work that is not urgent; None for
             the scenario's ``pull_below``. In the last part of the time to the earliest deadline it
@@ -66,10 +69,17 @@ class StackOptions(Options):
 
     stack: str = option("scenario", choices=STACKS)
     router: str | None = option(None, choices=ROUTERS)
+    router_weights: str | None = option(None)
     discipline: str | None = discipline_option(None)
     niw_ceiling: float | None = option(None, low=0)
     admission: float | None = option(None, above=0)
     feedback: float = option(0.0, low=0, high=100)
+
+    def __post_init__(self) -> None:
+        """Check every value."""
+        super().__post_init__()
+        if self.router_weights is not None:
+            read_weights(self.router_weights)
 
     def chosen(self, name: str) -> Any:
         """Return an option, that of the stack where it is None; None is the scenario's."""
@@ -87,6 +97,7 @@ class Stack:
     Attributes:
         misses: Shares of misses per model.
         pressure: Factor on the load of each model, float64 [M].
+        router_weights: Weights of the router, [M, F], or None for its own.
     """
 
     def __init__(self, options: StackOptions, endpoints: Endpoints) -> None:
@@ -97,6 +108,10 @@ class Stack:
         self.misses = Misses(models)
         self.pressure: Floats = np.ones(models)
         self.admission = _limits(scenario, options.admission)
+        changes = options.router_weights
+        self.router_weights: Floats | None = None
+        if changes is not None:
+            self.router_weights = changed_weights(changes, scenario, options.chosen("router"))
         self._allowed = 1.0 - max((t.target for t in scenario.tiers if t.interactive), default=1.0)
 
     def observe(self, view: ClusterView) -> None:

@@ -203,6 +203,11 @@ def _paced(scenario: Scenario) -> bool:
     return any(tier.tpot_s is not None for tier in scenario.tiers)
 
 
+def _caches(scenario: Scenario) -> bool:
+    """Whether instances keep the prefixes of prompts."""
+    return scenario.batching.prefix_cache != "none"
+
+
 #: The rows, in the order of their entries within an axis.
 FEATURES: list[Feature] = [
     Feature("target", "endpoint, VM type", "target", over("share"), COUNT_LIMIT),
@@ -220,6 +225,7 @@ FEATURES: list[Feature] = [
     Feature("attainment", "endpoint", "slo_attainment", over()),
     Feature("tpot_p95", "endpoint", "tpot_p95_ratio", ratio(), when=_paced),
     Feature("tpot_attainment", "endpoint", "tpot_attainment", over(), when=_paced),
+    Feature("prefix_hits", "endpoint", "prefix_hit_rate", over(), when=_caches),
     Feature("niw_release", "endpoint", "niw_release", over()),
     Feature("requests", "origin, window", "request_rate", log(100.0), tiers="interactive"),
     Feature("batch_requests", "origin, window", "request_rate", log(100.0), tiers="batch"),
@@ -277,7 +283,7 @@ def table() -> str:
                     summed = "" if f.tiers == "all" else f"; {f.tiers} tiers"
                     bounds = f"{f.low:g} to {f.high:g}"
                     what = f"{f.text} (`{f.source}`{summed})"
-                    what += "" if f.when is None else ", where the scenario has such a promise"
+                    what += "" if f.when is None else ", only in scenarios to which it applies"
                     row = (f"`{block}`", axis_name, f"`{f.name}`", what, f.scale.text, bounds)
                     lines.append("| " + " | ".join(row) + " |")
     return "\n".join(lines) + "\n"

@@ -18,6 +18,7 @@ from sageserve_env.policies import (  # isort: skip
     least_wait_kv as least_wait_kv,
     prefix_affinity as prefix_affinity,
     jsq as jsq,
+    session_affinity as session_affinity,
     fcfs as fcfs,
     edf as edf,
     pf as pf,

@@ -167,6 +167,7 @@ def build_state(scenario: Scenario, theta: NDArray[np.float64], seed: int, minut
         tpot=np.zeros((k, BUCKETS), dtype=np.int32),
         window=np.zeros((e, WINDOW_MINUTES, RATIO_BUCKETS), dtype=np.int64),
         tpot_window=np.zeros((e, WINDOW_MINUTES, RATIO_BUCKETS), dtype=np.int64),
+        hit_window=np.zeros((e, WINDOW_MINUTES, 2), dtype=np.int64),
         window_minute=np.zeros(e, dtype=np.int64),
         demand=np.zeros((minutes, m, r, k, 3)),
         vm_seconds=np.zeros((e, g, 3)),

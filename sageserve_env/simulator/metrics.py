@@ -62,6 +62,8 @@ def turn_window(s: State, e: int, now_s: float) -> int:
             for i in range(RATIO_BUCKETS):
                 s.window[e, row, i] = 0
                 s.tpot_window[e, row, i] = 0
+            s.hit_window[e, row, 0] = 0
+            s.hit_window[e, row, 1] = 0
         s.window_minute[e] = minute
     return minute % WINDOW_MINUTES
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from sageserve_env.simulator._jit import jit
 from sageserve_env.simulator.codes import NONE
+from sageserve_env.simulator.metrics import turn_window
 from sageserve_env.simulator.prefix import (
     deepest,
     depth_of,
@@ -75,8 +76,9 @@ def take_prefix(s: State, v: int, i: int) -> None:
         request.cached = cached
         s.clock[0].found_tokens += cached
         s.clock[0].asked_tokens += request.prompt
-        s.endpoint[vm.endpoint].found_tokens += cached
-        s.endpoint[vm.endpoint].asked_tokens += request.prompt
+        row = turn_window(s, vm.endpoint, s.clock[0].now_s)
+        s.hit_window[vm.endpoint, row, 0] += cached
+        s.hit_window[vm.endpoint, row, 1] += request.prompt
         if s.config[0].keep_records == 1:
             s.record[request.id, 4] = cached
 

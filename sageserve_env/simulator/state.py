@@ -207,8 +207,6 @@ ENDPOINT = _record(
     ("ring_second", "i8"),
     ("seen", "f8"),  # utilisation as last published, where metrics are stale
     ("release", "f8"),  # NIW pull ceiling
-    ("found_tokens", "i8"),  # prompt tokens cached when requests were first admitted here
-    ("asked_tokens", "i8"),  # prompt tokens of these requests
     ("model", "i8"),
     ("region", "i8"),
     ("pool", "i8"),
@@ -389,6 +387,9 @@ class State(Handle):
     tpot: Array  # i4 [K, B]: mean time per output token after the first
     window: Array  # i8 [E, 5, 64]: TTFT over objective, last five minutes
     tpot_window: Array  # i8 [E, 5, 64]: the same of the time per output token
+    hit_window: (
+        Array  # i8 [E, 5, 2]: prompt tokens found in prefix caches, and all of these prompts
+    )
     window_minute: Array  # i8 [E]
     demand: Array  # f8 [T, M, R, K, 3]: requests, prompt tokens; output tokens at completion
     vm_seconds: Array  # f8 [E, G, 3]: pending, active, draining
@@ -459,6 +460,7 @@ class State(Handle):
         ("tpot", _I4, 2),
         ("window", _I8, 3),
         ("tpot_window", _I8, 3),
+        ("hit_window", _I8, 3),
         ("window_minute", _I8, 1),
         ("demand", _F8, 5),
         ("vm_seconds", _F8, 3),

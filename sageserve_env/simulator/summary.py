@@ -159,6 +159,9 @@ def episode_metrics(sim: Simulator) -> dict[str, float | int]:
         ttft, e2e = s.ttft[:, :, k].sum(axis=(0, 1)), s.e2e[:, :, k].sum(axis=(0, 1))
         for q in (50, 95, 99):
             metrics[f"ttft_p{q}_{key}"] = percentile(ttft, q / 100)
+        first = int(ttft.sum())  # tokens
+        summed_s = float(s.count["ttft_s"][:, :, k].sum())
+        metrics[f"ttft_mean_{key}"] = summed_s / first if first else NOTHING_DUE
         metrics[f"e2e_p95_{key}"] = percentile(e2e, 0.95)
         metrics[f"tpot_p95_{key}"] = percentile(s.tpot[k], 0.95)
     metrics |= _left_by_tier(sim)

@@ -275,6 +275,8 @@ def _service(s: State, raw: Raw, now_s: float) -> None:
         last = int(s.window_minute[e])
         raw.ttft_p95_ratio[e] = _tail(s.window, e, minute, last)
         raw.slo_attainment[e] = _in_time(s.window, e, minute, last)
+        if s.config[0].prefix_tokens > 0:
+            raw.prefix_hit_rate[e] = _hit_rate(s, e, minute, last)
         if s.config[0].tpot == 1:
             raw.tpot_p95_ratio[e] = _tail(s.tpot_window, e, minute, last)
             raw.tpot_attainment[e] = _in_time(s.tpot_window, e, minute, last)
@@ -299,6 +301,17 @@ def _in_time(window: Array, e: int, minute: int, last: int) -> float:
                 if i < RATIO_BUCKETS // 2:
                     good += window[e, row, i]
     return good / total if total > 0 else 1.0
+
+
+@jit
+def _hit_rate(s: State, e: int, minute: int, last: int) -> float:
+    """Share of the prompt tokens in an endpoint's window that were cached, 0 if it is empty."""
+    found, asked = 0, 0
+    for row in range(WINDOW_MINUTES):
+        if _fresh(row, minute, last):
+            found += s.hit_window[e, row, 0]
+            asked += s.hit_window[e, row, 1]
+    return found / asked if asked > 0 else 0.0
 
 
 @jit

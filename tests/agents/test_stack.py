@@ -12,7 +12,10 @@ from sageserve_agents import calibrated, make_agent
 from sageserve_agents.misses import Misses
 from sageserve_agents.registry import BUILT_IN, agent_class, is_calibrated
 from sageserve_agents.stack import StackOptions, batch_ceiling, reserve_s
+from sageserve_agents.weights import changed_weights, write_weights
 from sageserve_env import list_scenarios, load_scenario
+from sageserve_env.entries import default_router_weights
+from sageserve_env.policies.features import ROUTER_FEATURES
 from tests.agents.shipped import make_or_skip
 from tests.agents.toy import empty_history, make_view, scenario_of
 
@@ -40,6 +43,50 @@ def test_every_agent_can_decide_everything(name: str) -> None:
         reach = 0.5 if name.startswith("residual") else 0.0  # a network corrects it
         assert action.niw_release == pytest.approx(0.5, abs=reach)
     action.validate(scenario)
+
+
+def test_weights_of_the_router_are_an_option() -> None:
+    scenario = scenario_of("sessions-day")
+    chat, agent = range(2)  # llama-3.1-8b, gpt-oss-120b
+    made: Any = make_agent(
+        "static:calibrated=no;router_weights=prefix_s:-2/gpt-oss-120b.running:0.5"
+    )
+    made.reset(scenario, 0, empty_history(scenario))
+    action = made.act(make_view(scenario))
+    own = default_router_weights(scenario, "prefix_affinity")
+    features = list(ROUTER_FEATURES)
+    prefix, running = features.index("prefix_s"), features.index("running")
+    assert action.router_weights[:, prefix].tolist() == [-2.0, -2.0]
+    assert action.router_weights[chat, running] == own[chat, running]
+    assert action.router_weights[agent, running] == 0.5
+    action.validate(scenario)
+    text = write_weights(action.router_weights, scenario, ("prefix_s", "running"))
+    again = changed_weights(text, scenario, None)
+    assert again == pytest.approx(action.router_weights)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("prefx_s:1", "unknown router_weights: feature 'prefx_s'; did you mean 'prefix_s'"),
+        ("prefix_s", "expected feature:weight or model.feature:weight, got 'prefix_s'"),
+        ("prefix_s:a", "expected feature:weight"),
+    ],
+)
+def test_unusable_weights_say_what_is_wrong(text: str, said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        make_agent("static", router_weights=text)
+
+
+def test_weights_need_a_router_that_weighs_and_a_model_of_the_scenario() -> None:
+    scenario = scenario_of("trap-base")
+    for options, said in (
+        ({"router": "threshold", "router_weights": "queue_s:1"}, "weighs nothing"),
+        ({"router": "jsq", "router_weights": "gpt.queue_s:1"}, "unknown router_weights: model"),
+    ):
+        agent: Any = make_agent("static", **options)
+        with pytest.raises(ValueError, match=said):
+            agent.reset(scenario, 0, empty_history(scenario))
 
 
 @pytest.mark.parametrize("name", ["reactive", "hpa", "ilp"])

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from sageserve_env.actions import ClusterAction
 from sageserve_env.catalogue import LatencyProfile
+from sageserve_env.observe.features import FEATURES
 from sageserve_env.options import BatchingConfig
 from sageserve_env.simulator.by_prefix import best_for, prefix_score
 from sageserve_env.simulator.simulator import Simulator
@@ -422,3 +423,24 @@ def test_no_cache_is_the_default() -> None:
     sim.reset(trace([(0.0, 10, 1)], sim.scenario))
     assert sim.state.entry.size == sim.state.bucket.size == 0
     assert "prefix_hit_rate" not in sim.episode_metrics()
+
+
+def test_the_view_has_the_hit_rate_of_the_last_five_minutes() -> None:
+    of = scenario(batching={"prefix_cache": "lru", "prefix_block_tokens": 100})
+    rows = [(0.0, 250, 3), (10.0, 450, 3)]
+    sim = Simulator(of, np.full((1, 1), 1000.0))
+    sim.reset(with_paths(rows, [[1, 2], [1, 2, 3, 4]], of))
+    sim.advance(20.0)
+    assert sim.view().prefix_hit_rate == pytest.approx([200 / 700])
+    key = next(k for k in sim.episode_metrics() if k.startswith("ttft_mean_"))
+    assert sim.episode_metrics()[key] == pytest.approx(0.35)
+    sim.advance(400.0)
+    assert sim.view().prefix_hit_rate.tolist() == [0.0]
+    assert feature_names(of).count("prefix_hits") == 1
+    assert "prefix_hits" not in feature_names(scenario())
+
+
+def feature_names(of: Any) -> list[str]:
+    """Return the names of the features of an endpoint that a scenario has."""
+    rows = [f for f in FEATURES if f.axis == "endpoint"]
+    return [f.name for f in rows if f.when is None or f.when(of)]
