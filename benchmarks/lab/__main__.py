@@ -168,6 +168,20 @@ def experiment(
 
 
 @app.command()
+def routers(
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder.")] = DEFAULT_FOLDER
+    / "routers",
+    days: Annotated[int, typer.Option(min=2, help="Simulated days of each search.")] = 160,
+    fleet: Annotated[list[str] | None, typer.Option(help="Which; all if left out.")] = None,
+    hours: Annotated[float, typer.Option(help="Length of a day.")] = 24.0,
+) -> None:
+    """Compare routers on sessions-day with a fixed fleet: presets, tuned and learned weights."""
+    from lab.routers import FLEETS, compare_routers
+
+    compare_routers(output, days, typer.echo, fleets=fleet or list(FLEETS), hours=hours)
+
+
+@app.command()
 def fits(
     folder: Annotated[
         Path | None, typer.Argument(help="Measured latency tables; default as sageserve fidelity.")

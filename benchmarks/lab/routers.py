@@ -1,0 +1,254 @@
+"""What routing by prefix caches is worth on `sessions-day`, and what learned weights add.
+
+A fixed fleet serves a day under routers that differ in nothing but their weights:
+
+- ``least_wait``, ``prefix_affinity`` and ``session_affinity`` as they come;
+- ``tuned``: the best weights of what is cached and of load that all models share, found by a search
+  from `prefix_affinity`: a prefix- and load-aware router set by hand;
+- ``learned``: weights of six features per model, found with the same number of simulated days.
+
+Searches see validation seeds only and minimise the mean TTFT of all requests; one whose first token
+has not come by the end counts with the longest wait there is then. Rows are of test seeds.
+"""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sageserve_agents.weights import changed_weights
+from sageserve_env import ClusterAction, load_scenario
+from sageserve_env.scenario import Scenario
+from sageserve_env.session_capacity import session_theta
+from sageserve_env.simulator.simulator import Simulator
+from sageserve_traces import TraceSource, make_trace
+
+SCENARIO = "sessions-day"
+TRAIN_SEEDS, TEST_SEEDS = (1000, 1001), (2000, 2001, 2002)
+ROUTERS = ("least_wait", "prefix_affinity", "session_affinity")
+#: Instances of every endpoint by VM type, where the model runs on it.
+FLEETS: dict[str, dict[str, int]] = {
+    "3 x h100x2": {"h100x2": 3},
+    "2 x h100x2": {"h100x2": 2},
+    "mixed": {"h100x2": 1, "h100x1": 1, "b200x1": 1},
+}
+MOST_PER_ENDPOINT = 5  # instances, where the least fleet that attains is looked for
+
+#: Weights that a search may set: lowest, highest, and whether the logarithm is searched.
+SHARED = {"prefix_s": (-4.0, 0.0, False), "running": (1e-3, 1.0, True), "kv": (1e-2, 20.0, True)}
+OWN = {
+    **SHARED,
+    "queue_s": (0.1, 4.0, True),
+    "pending_tokens": (1e-7, 1e-3, True),
+    "penalty_s": (0.1, 10.0, True),
+}
+
+
+@dataclass(frozen=True)
+class Day:
+    """How a router served one day."""
+
+    metrics: Mapping[str, float | int]
+    mean_ttft_s: float
+    attains: bool
+
+
+def _targets(scenario: Scenario, instances: Mapping[str, int]) -> np.ndarray[Any, Any]:
+    """Return the instances of every endpoint, [E, G]."""
+    row = np.array([instances.get(gpu, 0) for gpu in scenario.gpus])
+    return np.where(scenario.usable, row, 0)
+
+
+@lru_cache(maxsize=8)
+def _trace(seed: int, hours: float) -> TraceSource:
+    scenario = load_scenario(SCENARIO)
+    return make_trace(
+        scenario.workload.trace,
+        seed=seed,
+        scale=scenario.workload.scale,
+        horizon_s=3600.0 * hours,
+        history_days=0.0,
+    )
+
+
+@lru_cache(maxsize=1)
+def _theta() -> np.ndarray[Any, Any]:
+    return session_theta(load_scenario(SCENARIO))
+
+
+def serve(
+    router: str, weights: str, instances: Mapping[str, int], seed: int, hours: float = 24.0
+) -> Day:
+    """Serve a day with a fixed fleet.
+
+    Args:
+        router: Router.
+        weights: Changes of its weights (`sageserve_agents.weights`).
+        instances: Instances of every endpoint by VM type.
+        seed: Of the trace.
+        hours: Length.
+    """
+    base = load_scenario(SCENARIO)
+    scenario = base.replace(
+        routing={"router": router},
+        horizon_s=3600.0 * hours,
+        initial_instances=0,
+        lifecycle={"boot_s": 0.1, "load_gb_per_s": 1e6},  # the fleet is there from the start
+    )
+    simulator = Simulator(scenario, _theta(), records=True)
+    trace = _trace(seed, hours)
+    simulator.reset(trace, seed)
+    simulator.apply(
+        ClusterAction(
+            _targets(scenario, instances),
+            router=router,
+            router_weights=changed_weights(weights, scenario, router),
+        )
+    )
+    simulator.advance(3600.0 * hours)
+    metrics = simulator.episode_metrics()
+    ttft = simulator.records()["ttft_s"][: int(metrics["requests"])]
+    ttft = np.where(np.isnan(ttft), float(metrics["oldest_unfinished_s"]), ttft)
+    due = ((t.target, metrics[f"slo_{t.name.lower().replace('-', '')}"]) for t in scenario.tiers)
+    return Day(metrics, float(ttft.mean()), all(not got < target for target, got in due))
+
+
+def search(
+    names: Mapping[str, tuple[float, float, bool]],
+    models: Sequence[str | None],
+    instances: Mapping[str, int],
+    days: int,
+    told: Callable[[str], None],
+    *,
+    hours: float = 24.0,
+    sampler_seed: int = 0,
+) -> str:
+    """Return the weights of `prefix_affinity` with the least mean TTFT on the training seeds.
+
+    Args:
+        names: Features that may be weighed, with their limits.
+        models: Models that have weights of their own; ``(None,)``: all models share them.
+        instances: The fleet.
+        days: Simulated days that may be spent.
+        told: Called with a line when a better setting was found.
+        hours: Length of a day.
+        sampler_seed: Of the sampler (optuna's TPE).
+    """
+    import optuna
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    sampler = optuna.samplers.TPESampler(seed=sampler_seed, multivariate=True, n_startup_trials=10)
+    study = optuna.create_study(sampler=sampler)
+    best: list[tuple[float, str]] = []
+
+    def objective(trial: Any) -> float:
+        parts = []
+        for model in models:
+            for feature, (low, high, log) in names.items():
+                key = feature if model is None else f"{model}.{feature}"
+                parts.append(f"{key}:{trial.suggest_float(key, low, high, log=log):.6g}")
+        text = "/".join(parts)
+        runs = [serve("prefix_affinity", text, instances, seed, hours) for seed in TRAIN_SEEDS]
+        value = math.log(float(np.mean([run.mean_ttft_s for run in runs])))
+        if not best or value < best[-1][0]:
+            best.append((value, text))
+            told(f"{math.exp(value):.3f} s {text}")
+        return value
+
+    usual = {"prefix_s": -1.0, "running": 0.01, "kv": 0.01, "queue_s": 1.0}
+    usual |= {"pending_tokens": 1e-7, "penalty_s": 1.0}
+    keys = [(f if m is None else f"{m}.{f}", f) for m in models for f in names]
+    for running in (0.01, 0.1):  # the preset, and one with more weight on load
+        study.enqueue_trial({key: {**usual, "running": running}[f] for key, f in keys})
+    study.optimize(objective, n_trials=days // len(TRAIN_SEEDS))
+    return best[-1][1]
+
+
+def rows_of(
+    label: str, fleet: str, router: str, weights: str, hours: float
+) -> list[dict[str, Any]]:
+    """Return a row per test seed."""
+    rows = []
+    for seed in TEST_SEEDS:
+        day = serve(router, weights, FLEETS[fleet], seed, hours)
+        m = day.metrics
+        rows.append(
+            {
+                "fleet": fleet,
+                "router": label,
+                "seed": seed,
+                "ttft_mean_s": round(day.mean_ttft_s, 4),
+                "ttft_mean_iwf_s": round(float(m["ttft_mean_iwf"]), 4),
+                "ttft_mean_iwn_s": round(float(m["ttft_mean_iwn"]), 4),
+                "ttft_p99_iwn_s": round(float(m["ttft_p99_iwn"]), 3),
+                "prefix_hit_rate": round(float(m["prefix_hit_rate"]), 4),
+                "slo_iwf": round(float(m["slo_iwf"]), 4),
+                "slo_iwn": round(float(m["slo_iwn"]), 4),
+                "cost_usd": round(float(m["cost_usd"]), 1),
+                "weights": weights,
+            }
+        )
+    return rows
+
+
+def least_fleets(arms: Mapping[str, tuple[str, str]], hours: float) -> list[dict[str, Any]]:
+    """Return for each router the least fleet of h100x2 that attains on all test seeds.
+
+    Every endpoint has the same number; the bill is a mean over the seeds. Where not even the
+    largest fleet attains, its bill stands in the row, as a bound.
+    """
+    rows = []
+    for label, (router, weights) in arms.items():
+        for n in range(1, MOST_PER_ENDPOINT + 1):
+            days = [serve(router, weights, {"h100x2": n}, seed, hours) for seed in TEST_SEEDS]
+            attains = all(day.attains for day in days)
+            if attains or n == MOST_PER_ENDPOINT:
+                bill = float(np.mean([float(day.metrics["cost_usd"]) for day in days]))
+                row = {"router": label, "per_endpoint": n, "attains": attains}
+                rows.append({**row, "cost_usd": round(bill, 1), "weights": weights})
+                break
+    return rows
+
+
+def compare_routers(
+    folder: Path,
+    days: int,
+    told: Callable[[str], None],
+    *,
+    fleets: Sequence[str] = tuple(FLEETS),
+    hours: float = 24.0,
+) -> None:
+    """Search, compare, and write ``ttft.csv`` and ``equal_service.csv``."""
+    models = load_scenario(SCENARIO).models
+    rows, arms = [], {}
+    for fleet in fleets:
+        told(f"{fleet}: shared weights")
+        tuned = search(SHARED, (None,), FLEETS[fleet], days, told, hours=hours)
+        told(f"{fleet}: weights per model")
+        learned = search(OWN, models, FLEETS[fleet], days, told, hours=hours)
+        arms = {name: (name, "") for name in ROUTERS}
+        arms |= {
+            "tuned": ("prefix_affinity", tuned),
+            "learned": ("prefix_affinity", learned),
+        }
+        for label, (router, weights) in arms.items():
+            rows += rows_of(label, fleet, router, weights, hours)
+            told(f"{fleet} {label}: {[row['ttft_mean_s'] for row in rows[-len(TEST_SEEDS) :]]}")
+        _write(folder / "ttft.csv", rows)
+        if fleet == "2 x h100x2":
+            _write(folder / "equal_service.csv", least_fleets(arms, hours))
+
+
+def _write(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
