@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import itertools
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from sageserve_traces import load_trace
 from sageserve_traces.catalogue import make_trace
 from sageserve_traces.session_law import AGENT, CHAT
 from sageserve_traces.sessions import make_sessions
@@ -54,3 +56,21 @@ def test_the_past_is_of_the_size_of_the_day() -> None:
     past = trace.history(3600.0)
     assert past.requests.shape[0] == 48
     assert past.requests.sum() / 2 == pytest.approx(len(trace), rel=0.35)
+
+
+@pytest.mark.parametrize("suffix", [".parquet", ".csv"])
+def test_a_native_file_keeps_what_is_shared(tmp_path: Path, suffix: str) -> None:
+    trace = make_sessions(5, 600.0, history_days=0.0)
+    path = tmp_path / f"hour{suffix}"
+    (trace.to_csv if suffix == ".csv" else trace.to_parquet)(path)
+    read = load_trace(path, models=trace.models, regions=trace.regions)
+    assert trace.prefixes is not None and read.prefixes is not None
+    assert trace.prefix_node is not None and read.prefix_node is not None
+    ids, again = (t.prefixes.blocks_of(t.prefix_node) for t in (trace, read))
+    assert again.offsets.tolist() == ids.offsets.tolist()
+    # The same ids up to their numbers: each of one stands for one of the other.
+    pairs = np.unique(np.stack([ids.ids, again.ids]), axis=1)
+    assert len(np.unique(pairs[0])) == len(np.unique(pairs[1])) == pairs.shape[1]
+    np.testing.assert_allclose(read.think_s, trace.think_s)
+    pairs = np.unique(np.stack([trace.session, read.session]), axis=1)
+    assert len(np.unique(pairs[0])) == len(np.unique(pairs[1])) == pairs.shape[1]

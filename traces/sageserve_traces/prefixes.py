@@ -60,6 +60,24 @@ class PrefixTrie:
         """Return the number of nodes, the root included."""
         return len(self.parent)
 
+    def blocks_of(self, node: npt.NDArray[np.int32]) -> Blocks:
+        """Return ids of the blocks of prompts; each block of the trie has its own, from 0."""
+        base = self.depth[self.parent]  # where a node begins in its prompt, in blocks
+        first = np.cumsum(self.depth - base) - (self.depth - base)  # id of its first block
+        offsets = np.append(0, np.cumsum(self.depth[node], dtype=np.int64))
+        ids = np.empty(int(offsets[-1]), dtype=np.int64)
+        at, begin = node.astype(np.int64), offsets[:-1]
+        while len(at):  # all prompts a node up at a time
+            below = at != ROOT
+            at, begin = at[below], begin[below]
+            length = (self.depth - base)[at]
+            within = np.arange(int(length.sum())) - np.repeat(np.cumsum(length) - length, length)
+            ids[np.repeat(begin + base[at], length) + within] = (
+                np.repeat(first[at], length) + within
+            )
+            at = self.parent[at].astype(np.int64)
+        return Blocks(ids, offsets)
+
 
 def check_nodes(
     name: str,

@@ -74,7 +74,16 @@ SCHEMA = Schema(
 )
 
 
-def _table(chunk: RequestTrace, with_id: bool) -> Any:
+def _optional(source: TraceSource) -> list[str]:
+    """Return the optional columns that a source has."""
+    names = ("request_id", "session", "think_s")
+    found = [name for name in names if getattr(source, name, None) is not None]
+    if getattr(source, "prefix_node", None) is not None:
+        found.append("block_ids")
+    return found
+
+
+def _table(chunk: RequestTrace, optional: list[str]) -> Any:
     import pyarrow as pa
 
     columns: dict[str, Any] = {"arrival_s": pa.array(chunk.arrival_s)}
@@ -87,9 +96,36 @@ def _table(chunk: RequestTrace, with_id: bool) -> Any:
         columns[column] = pa.DictionaryArray.from_arrays(indices, pa.array(names, pa.string()))
     columns["prompt_tokens"] = pa.array(chunk.prompt_tokens)
     columns["output_tokens"] = pa.array(chunk.output_tokens)
-    if with_id:
+    if "request_id" in optional:
         columns["request_id"] = pa.array(chunk.request_id)
+    for column, kind in (("session", np.int64), ("think_s", np.float64)):
+        if column in optional:
+            values = getattr(chunk, column)
+            columns[column] = pa.array(np.zeros(0, kind) if values is None else values)
+    if "block_ids" in optional:
+        columns["block_ids"] = _blocks(chunk)
     return pa.table(columns)
+
+
+def _blocks(chunk: RequestTrace) -> Any:
+    """Return the block ids of each prompt as a column of lists."""
+    import pyarrow as pa
+
+    if chunk.prefixes is None or chunk.prefix_node is None:
+        return pa.array([], pa.list_(pa.int64()))
+    blocks = chunk.prefixes.blocks_of(chunk.prefix_node)
+    return pa.ListArray.from_arrays(pa.array(blocks.offsets.astype(np.int32)), pa.array(blocks.ids))
+
+
+def _plain_column(column: Any) -> Any:
+    """Return a column as a CSV file has it: names as text, block ids with spaces between."""
+    import pyarrow as pa
+
+    if pa.types.is_dictionary(column.type):
+        return column.cast(pa.string())
+    if pa.types.is_list(column.type):
+        return pa.array([" ".join(map(str, cell)) for cell in column.to_pylist()], pa.string())
+    return column
 
 
 def _metadata(source: TraceSource) -> dict[str, Any]:
@@ -104,15 +140,15 @@ def write_parquet(source: TraceSource, path: str | Path) -> int:
 
     from ..trace import RequestTrace
 
-    with_id = getattr(source, "request_id", None) is not None
-    schema = _table(RequestTrace.empty(source), with_id).schema
+    optional = _optional(source)
+    schema = _table(RequestTrace.empty(source), optional).schema
     text = json.dumps(_metadata(source))
     schema = schema.with_metadata({"sageserve_trace": text})
     total = 0
     with atomic_path(path) as temporary, pq.ParquetWriter(temporary, schema) as writer:
         for chunk in source.chunks():
             total += len(chunk)
-            writer.write_table(_table(chunk, with_id).replace_schema_metadata(schema.metadata))
+            writer.write_table(_table(chunk, optional).replace_schema_metadata(schema.metadata))
     return total
 
 
@@ -134,8 +170,8 @@ def write_csv(source: TraceSource, path: str | Path) -> int:
 
     from ..trace import RequestTrace
 
-    with_id = getattr(source, "request_id", None) is not None
-    names = _table(RequestTrace.empty(source), with_id).column_names
+    optional = _optional(source)
+    names = _table(RequestTrace.empty(source), optional).column_names
     opener: Any = gzip.open if str(path).endswith(".gz") else open
     plain_names = _plain(source)
     options = pa_csv.WriteOptions(  # "needed" would quote every name
@@ -146,14 +182,9 @@ def write_csv(source: TraceSource, path: str | Path) -> int:
         handle.write((",".join(names) + "\n").encode())
         for chunk in source.chunks():
             total += len(chunk)
-            table = _table(chunk, with_id)
+            table = _table(chunk, optional)
             plain = pa.table(
-                {
-                    name: column.cast(pa.string())
-                    if pa.types.is_dictionary(column.type)
-                    else column
-                    for name, column in zip(names, table.columns, strict=True)
-                }
+                {name: _plain_column(c) for name, c in zip(names, table.columns, strict=True)}
             )
             pa_csv.write_csv(plain, handle, options)
     return total
