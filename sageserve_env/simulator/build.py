@@ -340,7 +340,7 @@ def _endpoints(scenario: Scenario) -> Array:
         endpoint[i]["pool"] = pools.index(item.pool)
         endpoint[i]["batch"] = int(item.pool != "interactive")
         endpoint[i]["best"] = codes.NONE
-        endpoint[i]["lowest"] = LARGEST
+        endpoint[i]["best_until_s"] = np.inf
         endpoint[i]["next_boundary_s"] = np.inf
         endpoint[i]["release"] = scenario.niw.pull_below
     return endpoint

@@ -26,15 +26,20 @@ def by_score(s: State, i: int, batch: int, now_s: float) -> int:
                     best, least = int(s.member[e, place]), total
         return best
     # No region that costs more than the instance at home in full can have a better one.
-    limit = INFINITY
-    if s.config[0].never_negative == 1:
-        home = place_for(s, i, o, batch, now_s)
-        if home != NONE:
-            place = best_now(s, home, now_s)
-            limit = from_order_bits(s.score[home, place]) + region_cost(s, m, o, o)
+    never_negative = s.config[0].never_negative == 1
+    home, limit = NONE, INFINITY
+    e = place_for(s, i, o, batch, now_s)
+    if e != NONE:
+        place = best_now(s, e, now_s)
+        home = int(s.member[e, place])
+        limit = from_order_bits(s.score[e, place]) + region_cost(s, m, o, o)
     for r in range(s.round_trip.shape[0]):
+        if r == o:
+            if limit < least:
+                best, least = home, limit
+            continue
         cost = region_cost(s, m, o, r)
-        if cost > limit:
+        if never_negative and (cost > limit or cost >= least):
             continue
         e = place_for(s, i, r, batch, now_s)
         if e != NONE:

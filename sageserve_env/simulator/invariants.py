@@ -196,7 +196,10 @@ def _fleet(sim: Simulator) -> None:
             _require(endpoint["next_boundary_s"] <= min(due, default=np.inf), "none is missed")
             lower = [least_score(s, int(v)) for v in members]
             _require((s.lower[e, :n] == lower).all(), "bounds within runs are current")
-            _require(int(endpoint["lowest"]) <= min(lower, default=LARGEST), "none is missed")
+            if n and endpoint["best"] != codes.NONE:
+                rivals = s.lower[e, :n] <= s.score[e, int(endpoint["best"])]
+                first = np.array(due)[rivals].min(initial=np.inf)
+                _require(endpoint["best_until_s"] <= first, "no rival is missed")
         if s.config[0]["scored"] == 1:
             keys = [order_bits(score(s, int(v))) for v in members]
             _require((s.score[e, :n] == keys).all(), "scores are current")

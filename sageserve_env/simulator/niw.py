@@ -14,7 +14,7 @@ from sageserve_env.simulator._jit import jit
 from sageserve_env.simulator.balancing import choose_instance
 from sageserve_env.simulator.codes import INFINITY, NONE
 from sageserve_env.simulator.routing import route, route_into
-from sageserve_env.simulator.signals import seen_utilisation
+from sageserve_env.simulator.signals import seen_below
 from sageserve_env.simulator.slots import append_held, first_held, pop_held
 from sageserve_env.simulator.state import State
 
@@ -38,11 +38,10 @@ def _pull(s: State, e: int, now_s: float) -> None:
     m = endpoint.model
     pulled = 0
     while s.model[m].n_held > 0 and pulled < 2 * endpoint.n_members:
-        used = seen_utilisation(s, e, now_s)
         allowed = 0
-        if used < endpoint.release - c.pull_gap:
+        if seen_below(s, e, endpoint.release - c.pull_gap, now_s):
             allowed = 2 * endpoint.n_members
-        elif used < endpoint.release:
+        elif seen_below(s, e, endpoint.release, now_s):
             allowed = endpoint.n_members
         if pulled >= allowed:
             return

@@ -70,17 +70,24 @@ def score_of(s: State, v: int, queued_tokens: int) -> float:
 
 
 @hot
+def _has_boundary(s: State, v: int) -> bool:
+    """Whether the queue of VM ``v`` shortens within its run, before the run's end."""
+    vm = s.vm[v]
+    return bool(vm.run_prompts > 0 and vm.run_booked + 1 < vm.run_iterations + vm.run_tail)
+
+
+@hot
 def least_score(s: State, v: int) -> int:
     """Least that VM ``v`` can score within its run, as `order_bits`; LARGEST where none changes.
 
     That is its score with all but the last chunk of a long prompt done.
     """
     vm = s.vm[v]
-    early = vm.run_iterations + vm.run_tail - 1 - vm.run_booked
-    if vm.run_prompts == 0 or early <= 0:
+    if not _has_boundary(s, v):
         return LARGEST
     if s.config[0].never_negative == 0:
         return -LARGEST
+    early = vm.run_iterations + vm.run_tail - 1 - vm.run_booked
     return order_bits(score_of(s, v, vm.queued_tokens - early * s.request[vm.pre_head].chunk))
 
 
@@ -99,7 +106,7 @@ def next_boundary_s(s: State, v: int) -> float:
     the run and is booked there.
     """
     vm = s.vm[v]
-    if vm.run_prompts == 0 or vm.run_booked + 1 >= vm.run_iterations + vm.run_tail:
+    if not _has_boundary(s, v):
         return INFINITY
     return float(vm.run_start_s + run_time_s(vm.run_base_s, vm.run_growth_s, vm.run_booked + 1))
 
@@ -160,13 +167,6 @@ def settle(s: State, v: int, kv_before: int, queued_before: int) -> None:
     s.jsq[e, place] = vm.pending_tokens << VM_BITS | v
     if s.config[0].scored == 0:
         return
-    if s.config[0].timely == 1:
-        boundary_s = next_boundary_s(s, v)
-        s.boundary[e, place] = time_bits(boundary_s)
-        endpoint.next_boundary_s = min(endpoint.next_boundary_s, boundary_s)
-        lower = least_score(s, v)
-        s.lower[e, place] = lower
-        endpoint.lowest = min(endpoint.lowest, lower)
     key = order_bits(score(s, v))
     before = s.score[e, place]
     s.score[e, place] = key
@@ -178,10 +178,27 @@ def settle(s: State, v: int, kv_before: int, queued_before: int) -> None:
         least = s.score[e, best]
         if key < least or (key == least and place < best):
             endpoint.best = place
+    if s.config[0].timely == 1 and (_has_boundary(s, v) or s.lower[e, place] != LARGEST):
+        _note_boundary(s, v)
+
+
+@jit
+def _note_boundary(s: State, v: int) -> None:
+    """Note when the queue of member ``v`` shortens next and how little it can score then."""
+    vm = s.vm[v]
+    e, place = vm.endpoint, vm.member_pos
+    endpoint = s.endpoint[e]
+    boundary_s = next_boundary_s(s, v)
+    lower = least_score(s, v)
+    s.boundary[e, place] = time_bits(boundary_s)
+    s.lower[e, place] = lower
+    endpoint.next_boundary_s = min(endpoint.next_boundary_s, boundary_s)
+    if endpoint.best != NONE and lower <= s.score[e, endpoint.best]:
+        endpoint.best_until_s = min(endpoint.best_until_s, boundary_s)
 
 
 @hot
-def best_member(s: State, e: int) -> int:
+def _best_member(s: State, e: int) -> int:
     """Place of the member of endpoint ``e`` with the least score, the first of equals."""
     best = int(s.endpoint[e].best)
     if best != NONE:
@@ -201,33 +218,41 @@ def best_member(s: State, e: int) -> int:
 def best_now(s: State, e: int, now_s: float) -> int:
     """Place of the member of endpoint ``e`` with the least score at this moment.
 
-    Only members that could score less than the best one that is known are brought up to date.
+    The one that was found last stays the best until a score changes, or until the queue of a member
+    shortens that could then score less.
     """
-    place = best_member(s, e)
-    if s.config[0].timely == 1 and s.endpoint[e].lowest <= s.score[e, place]:
-        return _best_of_due(s, e, now_s)
-    return place
+    endpoint = s.endpoint[e]
+    if endpoint.best != NONE and (s.config[0].timely == 0 or endpoint.best_until_s > now_s):
+        return int(endpoint.best)
+    return _find_best(s, e, now_s)
 
 
 @jit
-def _best_of_due(s: State, e: int, now_s: float) -> int:
+def _find_best(s: State, e: int, now_s: float) -> int:
     """Bring members up to date, the most promising first, until no other can be the best."""
+    if s.config[0].timely == 0:
+        return _best_member(s, e)
     n = (s.endpoint[e].n_members + 7) & ~7
     now = time_bits(now_s)
     while True:
-        place = best_member(s, e)
-        lowest, candidate = s.lower[e, 0], LARGEST
+        place = _best_member(s, e)
+        limit = s.score[e, place]
+        never = time_bits(INFINITY)
+        until = never
         for j in range(n):
-            lower = s.lower[e, j]
-            lowest = min(lowest, lower)
-            candidate = min(candidate, lower if s.boundary[e, j] <= now else LARGEST)
-        if candidate > s.score[e, place]:
-            s.endpoint[e].lowest = lowest
+            boundary, lower = s.boundary[e, j], s.lower[e, j]  # both read: no branch
+            until = min(until, boundary if lower <= limit else never)
+        if until > now:
+            s.endpoint[e].best_until_s = from_time_bits(until)
             return place
+        candidate = LARGEST
+        for j in range(n):
+            boundary, lower = s.boundary[e, j], s.lower[e, j]
+            candidate = min(candidate, lower if boundary <= now else LARGEST)
         due = n
         for j in range(n):
-            first = s.lower[e, j] == candidate and s.boundary[e, j] <= now
-            due = min(due, j if first else n)
+            boundary, lower = s.boundary[e, j], s.lower[e, j]
+            due = min(due, j if (lower == candidate) & (boundary <= now) else n)
         _book_chunks(s, s.member[e, due], now_s)
 
 
@@ -287,6 +312,6 @@ def refresh_scores(s: State) -> None:
     for e in range(s.endpoint.shape[0]):
         s.endpoint[e].best = NONE
         s.endpoint[e].next_boundary_s = INFINITY
-        s.endpoint[e].lowest = LARGEST
+        s.endpoint[e].best_until_s = INFINITY
     for v in range(s.vm.shape[0]):
         settle(s, v, s.vm[v].kv_used, s.vm[v].queued_tokens)

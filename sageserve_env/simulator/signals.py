@@ -54,3 +54,21 @@ def seen_utilisation(s: State, e: int, now_s: float) -> float:
     if s.config[0].stale_s > 0.0 and s.endpoint[e].n_members > 0:
         return float(s.endpoint[e].seen)
     return utilisation(s, e, now_s)
+
+
+@jit
+def seen_below(s: State, e: int, bound: float, now_s: float) -> bool:
+    """Whether the utilisation of endpoint ``e`` as published is below ``bound``.
+
+    Queues are brought up to date only where that decides: until then they are too long.
+    """
+    endpoint = s.endpoint[e]
+    c = s.config[0]
+    if endpoint.n_members == 0 or c.utilisation == KV or c.stale_s > 0.0:
+        return bool(seen_utilisation(s, e, now_s) < bound)
+    if endpoint.kv_used / endpoint.kv_capacity >= bound:
+        return False
+    turn_ring(s, e, now_s)
+    if (endpoint.ring_tokens + endpoint.queued_tokens) / (60.0 * endpoint.theta) < bound:
+        return True
+    return bool(utilisation(s, e, now_s) < bound)

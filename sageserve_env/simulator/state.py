@@ -213,7 +213,7 @@ ENDPOINT = _record(
     ("n_members", "i8"),  # accepting instances
     ("round_robin", "i8"),
     ("next_boundary_s", "f8"),  # no member's queue is booked late before it
-    ("lowest", "i8"),  # no member's ``lower`` is below it
+    ("best_until_s", "f8"),  # no queue shortens before it so that another could be the best
     ("best", "i8"),  # member with the least score; NONE: look again
     ("batch", "i8"),  # 1: pulls non-interactive work
 )
