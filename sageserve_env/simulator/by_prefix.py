@@ -12,7 +12,7 @@ from sageserve_env.simulator.holders import all_listed, listed, may_hold
 from sageserve_env.simulator.latency import prefill_s
 from sageserve_env.simulator.prefix import ROOT
 from sageserve_env.simulator.prefix_use import cached_tokens
-from sageserve_env.simulator.scoring import be_current, best_member, from_order_bits
+from sageserve_env.simulator.scoring import be_current, best_now, from_order_bits
 from sageserve_env.simulator.state import State
 
 
@@ -73,7 +73,7 @@ def best_for(s: State, i: int, e: int, now_s: float) -> tuple[int, float]:
     node = int(s.request[i].node)
     if weight > 0.0:
         return _better_of_all(s, i, e, node, -INFINITY, NONE, INFINITY)
-    first = best_member(s, e)
+    first = best_now(s, e, now_s)
     floor = from_order_bits(s.score[e, first])
     best, least = NONE, INFINITY
     scored = 0
