@@ -171,7 +171,7 @@ def experiment(
 def routers(
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder.")] = DEFAULT_FOLDER
     / "routers",
-    days: Annotated[int, typer.Option(min=2, help="Simulated days of each search.")] = 160,
+    days: Annotated[int, typer.Option(min=0, help="Simulated days of each search.")] = 80,
     fleet: Annotated[list[str] | None, typer.Option(help="Which; all if left out.")] = None,
     hours: Annotated[float, typer.Option(help="Length of a day.")] = 24.0,
 ) -> None:

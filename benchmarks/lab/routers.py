@@ -35,6 +35,7 @@ TRAIN_SEEDS, TEST_SEEDS = (1000, 1001), (2000, 2001, 2002)
 ROUTERS = ("least_wait", "prefix_affinity", "session_affinity")
 #: Instances of every endpoint by VM type, where the model runs on it.
 FLEETS: dict[str, dict[str, int]] = {
+    "5 x h100x2": {"h100x2": 5},
     "3 x h100x2": {"h100x2": 3},
     "2 x h100x2": {"h100x2": 2},
     "mixed": {"h100x2": 1, "h100x1": 1, "b200x1": 1},
@@ -225,19 +226,26 @@ def compare_routers(
     fleets: Sequence[str] = tuple(FLEETS),
     hours: float = 24.0,
 ) -> None:
-    """Search, compare, and write ``ttft.csv`` and ``equal_service.csv``."""
+    """Search, compare, and write ``ttft.csv`` and ``equal_service.csv``.
+
+    Args:
+        folder: Where the files go.
+        days: Simulated days of each search; 0: presets only.
+        told: Called with lines of progress.
+        fleets: Names of `FLEETS`.
+        hours: Length of a day.
+    """
     models = load_scenario(SCENARIO).models
-    rows, arms = [], {}
+    rows = []
     for fleet in fleets:
-        told(f"{fleet}: shared weights")
-        tuned = search(SHARED, (None,), FLEETS[fleet], days, told, hours=hours)
-        told(f"{fleet}: weights per model")
-        learned = search(OWN, models, FLEETS[fleet], days, told, hours=hours)
         arms = {name: (name, "") for name in ROUTERS}
-        arms |= {
-            "tuned": ("prefix_affinity", tuned),
-            "learned": ("prefix_affinity", learned),
-        }
+        if days:
+            told(f"{fleet}: shared weights")
+            tuned = search(SHARED, (None,), FLEETS[fleet], days, told, hours=hours)
+            told(f"{fleet}: weights per model")
+            learned = search(OWN, models, FLEETS[fleet], days, told, hours=hours)
+            arms["tuned"] = ("prefix_affinity", tuned)
+            arms["learned"] = ("prefix_affinity", learned)
         for label, (router, weights) in arms.items():
             rows += rows_of(label, fleet, router, weights, hours)
             told(f"{fleet} {label}: {[row['ttft_mean_s'] for row in rows[-len(TEST_SEEDS) :]]}")

@@ -1,7 +1,7 @@
 """Instances scored for one request: what they have cached of its prompt counts.
 
 Inside a region the dispatcher knows exactly which instance holds what. Of a region that a gateway
-knows by a picture it knows no blocks, so that nothing is taken off there.
+knows by a picture it knows what it has sent there itself (`prefix_memory`).
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from sageserve_env.simulator.codes import INFINITY, NONE, PREFIX_S
 from sageserve_env.simulator.holders import all_listed, listed, may_hold
 from sageserve_env.simulator.latency import prefill_s
 from sageserve_env.simulator.prefix import ROOT
+from sageserve_env.simulator.prefix_memory import remembered
 from sageserve_env.simulator.prefix_use import cached_tokens
 from sageserve_env.simulator.scoring import be_current, best_now, from_order_bits
 from sageserve_env.simulator.state import State
@@ -47,6 +48,22 @@ def _score_below(s: State, i: int, e: int, place: int, node: int) -> float:
 def prefix_score(s: State, i: int, e: int, place: int) -> float:
     """Score of a member of endpoint ``e`` for request ``i``, up to date with `be_current`."""
     return _score_below(s, i, e, place, int(s.request[i].node))
+
+
+@jit
+def elsewhere_s(s: State, i: int, region: int, most_s: float) -> float:
+    """Weighted prefill seconds that a region of which only a picture is known saves request ``i``.
+
+    They are those of the slowest VM type, for what the gateway has sent there itself, or 0 where
+    even the whole prompt would make up for no more than ``most_s``.
+    """
+    weight = s.weight[s.request[i].model, PREFIX_S]
+    whole = int(s.request[i].node)
+    if weight * _most_saved_s(s, i, whole) > most_s:
+        return 0.0
+    node = remembered(s, i, region)
+    tokens = min(int(s.trie[node].depth) * s.config[0].prefix_tokens, int(s.request[i].target) - 1)
+    return float(weight * _saved_s(s, int(s.model[s.request[i].model].reference), tokens))
 
 
 @jit
@@ -93,6 +110,10 @@ def best_for(s: State, i: int, e: int, now_s: float) -> tuple[int, float]:
                         if total < least or (total == least and place < best):
                             best, least = place, total
             else:
+                if may_hold(s, int(s.member[e, first]), node):  # if so, mostly the best
+                    total = _score_below(s, i, e, first, node)
+                    if total < least or (total == least and first < best):
+                        best, least = first, total
                 best, least = _better_of_all(s, i, e, node, saved, best, least)
         node = int(s.trie[node].parent)
     if floor < least or (floor == least and first < best):

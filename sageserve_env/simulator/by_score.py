@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sageserve_env.simulator._jit import jit
-from sageserve_env.simulator.by_prefix import best_for, weighs_prefix
+from sageserve_env.simulator.by_prefix import best_for, elsewhere_s, weighs_prefix
 from sageserve_env.simulator.codes import INFINITY, NONE
 from sageserve_env.simulator.pictures import known_score, pictured, place_for
 from sageserve_env.simulator.scoring import best_now, from_order_bits, region_cost
@@ -55,23 +55,34 @@ def region_by_score(s: State, i: int, batch: int, now_s: float) -> int:
     """Endpoint with the least score, as far as the gateway knows; the first of equals, or NONE.
 
     A region that it knows live scores as its best instance, which is noted in the clock; another as
-    its mean one.
+    its mean one, less what the gateway has sent there of the prompt.
     """
     request = s.request[i]
     m, o = request.model, request.region
     best, least = NONE, INFINITY
+    weighs = weighs_prefix(s, i)
+    home, home_place, home_total = NONE, NONE, INFINITY
+    if weighs:
+        home = place_for(s, i, o, batch, now_s)
+        if home != NONE and not pictured(s, o, home):
+            home_place, home_total = best_for(s, i, home, now_s)
+            home_total += region_cost(s, m, o, o)
     for r in range(s.round_trip.shape[0]):
         e = place_for(s, i, r, batch, now_s)
         if e != NONE:
+            place = NONE
             if pictured(s, o, e):
-                total = known_score(s, o, m, e)
-                place = NONE
-            elif weighs_prefix(s, i):
+                total = known_score(s, o, m, e) + region_cost(s, m, o, r)
+                if weighs:
+                    total += elsewhere_s(s, i, r, home_total - total)
+            elif weighs and e == home:
+                place, total = home_place, home_total
+            elif weighs:
                 place, total = best_for(s, i, e, now_s)
+                total += region_cost(s, m, o, r)
             else:
                 place = best_now(s, e, now_s)
-                total = from_order_bits(s.score[e, place])
-            total += region_cost(s, m, o, r)
+                total = from_order_bits(s.score[e, place]) + region_cost(s, m, o, r)
             if total < least:
                 best, least = e, total
                 s.clock[0].chosen = place

@@ -11,6 +11,7 @@ from sageserve_env.simulator.by_shares import by_shares
 from sageserve_env.simulator.by_threshold import by_threshold
 from sageserve_env.simulator.codes import NONE, SHARES
 from sageserve_env.simulator.pictures import pictured, take_pictures
+from sageserve_env.simulator.prefix_memory import remember
 from sageserve_env.simulator.scoring import best_now
 from sageserve_env.simulator.signals import turn_ring
 from sageserve_env.simulator.slots import append_global, append_transit, pop_global
@@ -76,6 +77,7 @@ def route(s: State, i: int, now_s: float) -> None:
         return
     if pictured(s, request.region, e):
         s.sent[request.region, e] += request.target
+        remember(s, i, s.endpoint[e].region)
     if c.routing_delay_s > 0.0:
         request.endpoint = e
         request.key = now_s + c.routing_delay_s

@@ -294,6 +294,7 @@ TRIE = _record(
     ("listed", "i8"),  # up to three VMs that hold some of it; or its row of ``crowd`` (``holders``)
     ("holders", "i4"),  # how many VMs hold some of it
     ("n_listed", "i4"),  # how many of them are listed; NONE: it has a row
+    ("sent", "i8"),  # bit of origin x regions + region: sent there (``prefix_memory``)
 )
 
 CACHE = _record(

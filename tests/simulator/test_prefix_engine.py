@@ -444,3 +444,31 @@ def feature_names(of: Any) -> list[str]:
     """Return the names of the features of an endpoint that a scenario has."""
     rows = [f for f in FEATURES if f.axis == "endpoint"]
     return [f.name for f in rows if f.when is None or f.when(of)]
+
+
+def test_a_gateway_finds_back_to_where_it_has_sent_the_turn_before() -> None:
+    # Prefill 0.1 s + 1 ms a token, theta 1000; the way east costs 0.1 s. At 1.0 a long prompt goes
+    # to the west, where the first turn would wait 2 s: it goes east. At 10.0 the west has 0.06 s of
+    # work, less than the way, but of the second turn the east saves 0.2 s. That is worth the way;
+    # a prompt of other blocks is not.
+    def regions(prefix_s: float, path: list[int]) -> list[int]:
+        of = scenario(
+            regions=("west", "east"),
+            round_trip_s=0.1,
+            batching={"prefix_cache": "lru", "prefix_block_tokens": 100},
+            routing={
+                "router": "prefix_affinity",
+                "region_age_s": 5.0,
+                "weights": {"prefix_s": prefix_s},
+            },
+        )
+        rows = [(1.0, 2000, 1), (1.01, 250, 3), (10.0, 60, 1), (10.01, 350, 3)]
+        sim = Simulator(of, np.full((1, 1), 1000.0), records=True)
+        sim.reset(with_paths(rows, [[], [1, 2], [], path], of))
+        sim.advance(1000.0)
+        sim.check_invariants()
+        return [int(r) for r in sim.records()["served_region"]]
+
+    assert regions(-1.0, [1, 2, 3]) == [0, 1, 0, 1]
+    assert regions(-1.0, [7, 8, 9]) == [0, 1, 0, 0]
+    assert regions(-1e-9, [1, 2, 3]) == [0, 1, 0, 0]
