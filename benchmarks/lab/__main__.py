@@ -182,6 +182,21 @@ def routers(
 
 
 @app.command()
+def sessions(
+    manifest: Annotated[Path, typer.Argument(help="Published parameters of agent sessions.")],
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Picture.")] = None,
+) -> None:
+    """Draw generated agent sessions against the published parameters."""
+    from lab.session_plot import PICTURE as SESSIONS
+    from lab.session_plot import largest_gaps
+    from lab.session_plot import picture as draw_sessions
+
+    draw_sessions(manifest, output or SESSIONS)
+    for name, gap in largest_gaps(manifest).items():
+        typer.echo(f"{name}: at most {100 * gap:.1f} points apart")
+
+
+@app.command()
 def fits(
     folder: Annotated[
         Path | None, typer.Argument(help="Measured latency tables; default as sageserve fidelity.")

@@ -40,10 +40,8 @@ FLEETS: dict[str, dict[str, int]] = {
     "mixed": {"h100x2": 1, "h100x1": 1, "b200x1": 1},
 }
 SEARCHED = ("3 x h100x2", "mixed")
-LEAST_PER_ENDPOINT, MOST_PER_ENDPOINT = (
-    2,
-    5,
-)  # instances, where the least fleet that attains is looked for
+#: Instances of each endpoint among which the least fleet that attains is looked for.
+LEAST_PER_ENDPOINT, MOST_PER_ENDPOINT = 2, 5
 
 #: Weights that a search may set: lowest, highest, and whether the logarithm is searched.
 SHARED = {"prefix_s": (-4.0, 0.0, False), "running": (1e-3, 1.0, True), "kv": (1e-2, 20.0, True)}
