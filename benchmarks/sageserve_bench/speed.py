@@ -50,6 +50,7 @@ FIGURES = (
     Figure("full_day_peak_mb", "peak memory of that day, MB", 500, False, cases.full_day),
     Figure("engine_requests_per_s", "requests a second, whole day", 1.2e6, True, engine.full_size),
     Figure("scaling_ratio_10x", "time of 10x the requests over 1x", 11, False, engine.scaling),
+    Figure("prefix_on_over_off", "prefix caches, time on over off", 1.2, False, engine.features),
     Figure("growth_on_over_off", "KV growth, time on over off", 1.5, False, engine.features),
     Figure("faults_on_over_off", "faults, time on over off", 1.2, False, engine.features),
     Figure("records_on_over_off", "records, time on over off", 1.2, False, engine.features),

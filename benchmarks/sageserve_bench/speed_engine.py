@@ -32,8 +32,10 @@ HOUR_S = 3600.0
 REPEATS = 5
 #: Figure's ending -> hour (UTC) at which the hour of traffic starts.
 HOURS = {"": 17.0, "_night": 4.0}
-#: A feature -> what switches it on; each is measured as time per request on over off.
+#: A feature -> what switches it on; each is measured as time per request on over off. Nothing is
+#: shared in this trace: prefix caches cost their books only.
 FEATURES: dict[str, dict[str, Any]] = {
+    "prefix": {"batching": {"prefix_cache": "lru"}},
     "growth": {"batching": {"kv_policy": "growth"}},
     "faults": {"faults": {"crash_per_hour": 0.01, "slow_share": 0.05}},
     "records": {},
