@@ -38,6 +38,7 @@ PER_ENDPOINT = (
     "running",
     "ttft_p95_ratio",
     "slo_attainment",
+    "prefix_hit_rate",
 )
 FLEET = ("target", "active", "pending", "draining", "unmet")
 BILLED = ("active", "pending", "draining")

@@ -34,6 +34,7 @@ LEVELS = (
 """Shares of requests at which a latency distribution is drawn."""
 
 DRAWN = ("active", "pending", "draining", "target", "utilisation", "slo_attainment")
+CACHED = "prefix_hit_rate"  # drawn where there are prefix caches
 PEAKS = ("queued_prompt_tokens",)
 
 
@@ -137,7 +138,7 @@ def time_lines(
             _short(np.add.reduceat(column, starts) / _sizes(starts, len(column)))
             for column in np.asarray(series[name], dtype=np.float64).T
         ]
-        for name in DRAWN
+        for name in (*DRAWN, *((CACHED,) if np.any(series.get(CACHED, 0.0)) else ()))
     } | {
         name: [
             _short(np.maximum.reduceat(column, starts))

@@ -187,7 +187,7 @@
     const rows = run.series[name];
     const picked = endpointsOf(run);
     if (picked.length === 1) return rows[picked[0]];
-    const shared = ["utilisation", "slo_attainment"].includes(name);
+    const shared = ["utilisation", "slo_attainment", "prefix_hit_rate"].includes(name);
     const weight = run.series.active;
     return run.hours.map((_, t) => {
       let total = 0, sum = 0;
@@ -219,6 +219,8 @@
       line("load", "utilisation", "y3", "#0072b2"),
       line("tokens queued", "queued_prompt_tokens", "y2", "#d55e00"),
       line("% attained", "slo_attainment", "y", "#009e73", 100),
+      ...(run.series.prefix_hit_rate
+        ? [line("% of prompt tokens cached", "prefix_hit_rate", "y5", "#cc79a7", 100)] : []),
     ];
     // Both runs are drawn on the same scale, so that they can be compared by eye.
     const shown = runs.filter((r) => r);
@@ -252,6 +254,9 @@
       yaxis2: axis("queued tokens", { domain: [0.26, 0.44],
         range: top("queued_prompt_tokens"), ...small }),
       yaxis3: axis("load", { domain: [0.5, 0.68], range: top("utilisation"), ...small }),
+      // Prefix caches share the panel of the load, on a scale of their own at the right.
+      ...(run.series.prefix_hit_rate ? { yaxis5: axis("cached %", { overlaying: "y3",
+        side: "right", range: [0, 101], showgrid: false, ...small }) } : {}),
       yaxis4: axis("instances", { domain: [0.74, 1], range: instances, ...small }),
     });
   }
