@@ -257,12 +257,12 @@ def default_admission(scenario: Scenario, router: str = "") -> NDArray[np.float6
 
 
 def continuous_admission(context: Context) -> Entries:
-    """Return a limit per model and tier."""
+    """Return a limit per model and tier; 0 leaves the tier's own in force."""
     s = context.scenario
-    centre = _objectives(s).ravel()
     at = places(np.ones((len(s.models), len(s.tiers)), dtype=np.bool_))
     names = tuple(f"{m}.admission[{tier}]" for m in s.models for tier in s.tier_names)
-    return Entries(LIMIT, names, at, np.zeros(len(at)), centre, np.full(len(at), np.inf))
+    centre = default_admission(s).ravel()
+    return Entries(LIMIT, names, at, _objectives(s).ravel(), centre, np.full(len(at), np.inf))
 
 
 def discrete_admission(context: Context) -> Entries:

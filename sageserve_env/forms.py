@@ -11,7 +11,9 @@ Continuous, each number from -1 to 1, 0 being the neutral value ``c`` between ``
 * ``CHANGE``: the value in force plus x c, rounded, within ``low`` and ``high``; 0 keeps what is in
   force.
 * ``LINEAR``: linear from ``low`` to c below 0, and from c to ``high`` above it.
-* ``LIMIT``: c (1 + x) / -x below 0, so 0 at -1 and c at -1/2, and no limit from 0 on.
+* ``LIMIT``: a limit that may be infinite. Where c is finite, c (1 + x) up to 0 and c / (1 - x)
+  above it, so 0 at -1 and no limit at 1. Where c is infinite, with a scale ``low``,
+  low (1 + x) / -x below 0, so 0 at -1 and ``low`` at -1/2, and no limit from 0 on.
 * ``SHARE``: softmax over a group of entries of ``4 (x + c)``.
 
 Discrete:
@@ -54,7 +56,7 @@ class Entries:
         names: What each entry means, [N].
         at: Indices into the knob's array that an entry sets, [N, P, 3]; unused axes are 0, and P
             is 1 except for ``CHOICE``.
-        low: Smallest value, [N].
+        low: Smallest value, [N]; of ``LIMIT``, the scale.
         centre: Neutral value, [N]; see the form.
         high: Largest value, [N].
         group: ``SHARE``: that many entries in a row add up to 1.

@@ -52,6 +52,16 @@ def _linear(x: float, low: float, centre: float, high: float) -> float:
 
 
 @jit
+def limit_of(x: float, scale: float, centre: float) -> float:
+    """Decode one limit: -1 is 0, 0 is ``centre`` (which may be infinite), 1 is no limit."""
+    if centre == INFINITY:
+        return scale * (1.0 + x) / -x if x < 0.0 else INFINITY
+    if x <= 0.0:
+        return centre * (1.0 + x)
+    return centre / (1.0 - x) if x < 1.0 else INFINITY
+
+
+@jit
 def _otherwise(s: State, b: Buffers, d: Decoder) -> None:
     """Put what nobody decides into force: router, discipline, fixed and neutral values."""
     set_router(s, d.otherwise[0].router)
@@ -157,7 +167,7 @@ def _continuous_value(s: State, d: Decoder, i: int) -> float:
     if entry.form == LINEAR:
         return float(_linear(x, entry.low, entry.centre, entry.high))
     if entry.form == LIMIT:
-        return float(entry.centre * (1.0 + x) / -x) if x < 0.0 else INFINITY
+        return limit_of(x, entry.low, entry.centre)
     if entry.form == SHARE:
         return math.exp(SHARE_SHARPNESS * (x + entry.centre))
     if entry.form == COUNT:

@@ -106,7 +106,8 @@ def shapes() -> Iterator[tuple[str, Content]]:
         yield f"{schema}-long-row.csv", text.encode() + b",".join([b"1"] * 20) + b"\n"
         backwards = "\n".join([header, *(",".join(row) for row in reversed(rows))])
         yield f"{schema}-unsorted.csv", backwards.encode()
-        yield f"{schema}-utf16.csv", text.encode("utf-16")
+        yield f"{schema}-utf16-no-mark.csv", text.encode("utf-16-le")
+        yield f"{schema}-utf16-cut.csv", text.encode("utf-16")[:-1]
         yield f"{schema}-latin1.csv", text.encode() + b"\xe9\xff,a,b\n"
         yield f"{schema}-nul.csv", text.replace("1", "\0", 1).encode()
         yield f"{schema}-open-quote.csv", (text + '"never closed,1,2\n').encode()
@@ -150,7 +151,7 @@ def json_lines() -> Iterator[tuple[str, Content]]:
     yield "mooncake-array.json", json.dumps(good).encode()
     yield "mooncake-pretty.json", json.dumps(good[0], indent=1).encode()
     yield "mooncake-cut.jsonl", lines()[:-7]
-    yield "mooncake-utf16.jsonl", lines().decode().encode("utf-16")
+    yield "mooncake-utf16-no-mark.jsonl", lines().decode().encode("utf-16-le")
     yield "mooncake-other.jsonl", b'{"a": 1}\n{"a": 2}\n'
 
 

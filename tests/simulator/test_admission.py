@@ -130,6 +130,20 @@ def test_it_can_be_decided_and_fixed() -> None:
     assert fixed.view().admission_s.tolist() == [[30.0] * 3]
 
 
+def test_the_zero_action_leaves_the_limits_of_the_tiers_in_force() -> None:
+    plain = make(TINY).scenario
+    own = (10.0, None, 0.0)
+    tiers = [replace(t, refuse_above_s=s) for t, s in zip(plain.tiers, own, strict=True)]
+    env = make(TINY, scenario=plain.replace(tiers=tiers), control="admission")
+    env.reset(seed=0)
+    second = plain.tiers[1].objective_s
+    for x, first, middle in ((0.0, 10, np.inf), (-0.5, 5, second), (0.5, 20, np.inf), (-1, 0, 0)):
+        env.step(np.full(3, x, np.float32))
+        assert env.view().admission_s.tolist() == [[first, middle, 0.0]]
+    env.step(np.ones(3, np.float32))
+    assert np.isinf(env.view().admission_s).all()
+
+
 def test_it_is_part_of_joint_control_and_charged_where_the_scenario_says_so() -> None:
     plain = make(TINY)
     charged = make(TINY, scenario=plain.scenario.replace(reward={"refuse_usd": 5.0}))

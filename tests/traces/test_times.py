@@ -244,3 +244,31 @@ def test_reasons_where_no_row_is_usable(tmp_path: Path) -> None:
             load_rows(path, on_error=on_error)
     with pytest.raises(TraceError, match=r"no usable row of 9 \(9 rows: model is an unknown"):
         load_rows(path, on_error="drop")
+
+
+@pytest.mark.parametrize("bad", [["9999999999"] * 2, ["8000000000", "9999999999"]])
+@pytest.mark.parametrize("row", [0, 12, 18])
+def test_two_bad_cells_do_not_sway_the_unit(bad: list[str], row: int, tmp_path: Path) -> None:
+    cells = [str(second) for second in range(20)]
+    cells[row : row + 2] = bad
+    trace, report = read(written(tmp_path, cells), on_error="drop")
+    kept = np.delete(np.arange(20), [row, row + 1])
+    assert trace.arrival_s.tolist() == (kept - kept[0]).tolist()
+    assert report.rows_dropped == 2
+
+
+@pytest.mark.parametrize(("zero", "step"), [(10**9, 1), (10**12, 1000), (2**40, 1)])
+def test_a_count_may_begin_anywhere(zero: int, step: int, tmp_path: Path) -> None:
+    cells = [str(zero + step * second) for second in range(30)]
+    assert read(written(tmp_path, cells))[0].arrival_s.tolist() == list(range(30))
+
+
+@pytest.mark.parametrize(
+    ("name", "size"), [("minute", 60), ("t (h)", 3600), ("elapsed_days", 86400), ("day", 86400)]
+)
+def test_long_units_in_a_name(name: str, size: int, tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    cells = [f"{second / size:.9f}" for second in range(0, 600, 10)]
+    path.write_text(f"{name},pin,pout\n" + "".join(f"{cell},1,1\n" for cell in cells))
+    trace, _ = load_rows(path, columns=OWN | {"arrival": name})
+    assert trace.arrival_s == pytest.approx(np.arange(0, 600, 10), abs=1e-3)

@@ -181,13 +181,15 @@ def detect_schema(header: Sequence[str], path: Path) -> Schema:
 def _no_row(checker: Checker, rows: int) -> str:
     """Return what is wrong with a file whose rows are all bad: the reasons, and the first row."""
     path = checker.table.path
-    if not rows:
+    if not checker.dropped:
         return f"{path}: no usable row"
     most = sorted(checker.dropped.items(), key=lambda item: -item[1])[:2]
     reasons = "; ".join(f"{count:,} rows: {reason}"[:200] for reason, count in most)
-    return f"{path}: no usable row of {rows:,} ({reasons}); first: " + str(
-        checker.first_reason
-    ).removeprefix(f"{path}: ")
+    total = rows + checker.table.bad_rows
+    first = str(checker.first_reason or "").removeprefix(f"{path}: ")
+    return f"{path}: no usable row of {total:,} ({reasons})" + (
+        f"; first: {first}" if first else ""
+    )
 
 
 def _renamed(columns: Mapping[str, str], path: Path) -> dict[str, str]:
@@ -280,6 +282,6 @@ def _narrow_models(models: tuple[str, ...], model: Any) -> tuple[tuple[str, ...]
 
 def _stem(path: Path) -> str:
     name = path.name
-    for suffix in (".gz", ".csv", ".jsonl", ".json", ".parquet"):
+    for suffix in (".gz", ".csv", ".tsv", ".txt", ".jsonl", ".json", ".parquet"):
         name = name.removesuffix(suffix)
     return name or "custom"

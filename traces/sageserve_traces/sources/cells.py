@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ Stamps = npt.NDArray[np.datetime64]
 
 #: An ISO 8601 time of day that carries an offset: ``2024-05-10T00:00:00Z``, ``... 02:00+02:00``.
 _WITH_ZONE = r"[Tt ]\d{2}.*(?:[Zz]|[+-]\d{2}(?::?\d{2})?)\s*$"
+_COMMA = re.compile(r"[+-]?\d+,\d+|[+-]?\d{1,3}(?:[., ]\d{3})+(?:[.,]\d+)?")
 _EARLIEST, _LATEST = np.datetime64("1678-01-01", "us"), np.datetime64("2262-01-01", "us")
 
 
@@ -36,6 +38,13 @@ def to_float(column: Any) -> FloatArray:
     except (pa.ArrowException, ValueError):
         series = pd.Series(column.to_pylist(), dtype=object)
         return np.asarray(pd.to_numeric(series, errors="coerce"), dtype=np.float64)
+
+
+def comma_advice(value: Any) -> str:
+    """Return what to do about a text that is a number in another country's form, or nothing."""
+    if isinstance(value, str) and _COMMA.fullmatch(value.strip()):
+        return "; write numbers with a decimal point and without separators of thousands"
+    return ""
 
 
 def to_texts(column: Any) -> list[str | None]:
@@ -63,6 +72,7 @@ def to_stamps(texts: list[str | None], form: str | None = None) -> tuple[Stamps,
     if form is None:
         # A comma may stand before the fraction in ISO 8601.
         series = series.str.replace(r"(:\d{2}),(\d)", r"\1.\2", regex=True)
+        series = series.str.replace(r"(:\d{2}(?:\.\d+)?) ?(?:UTC|GMT)$", r"\1Z", regex=True)
     try:
         stamps = pd.to_datetime(series, utc=True, format=form or "ISO8601", errors="coerce")
     except ValueError as error:

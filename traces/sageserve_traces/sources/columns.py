@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 import numpy.typing as npt
@@ -12,7 +12,7 @@ import numpy.typing as npt
 from ..errors import TraceError
 from ..prefixes import Blocks, read_blocks
 from ..reading import ReadOptions
-from .cells import BoolArray, FloatArray, to_float, to_ids
+from .cells import BoolArray, FloatArray, comma_advice, to_float, to_ids
 
 if TYPE_CHECKING:
     from .table import Table
@@ -86,23 +86,30 @@ class Checker:
         bad = bad & self.good
         if not bad.any():
             return
-        message = self.described(bad, column, reason + advice)
         if not self.drop:
-            raise TraceError(message)
+            self.fail(bad, column, reason, advice)
         if self.first_reason is None:
-            self.first_reason = message
+            self.first_reason = self.described(bad, column, reason, advice)
         key = f"{self.shown(column)} {reason}"
         self.dropped[key] = self.dropped.get(key, 0) + int(bad.sum())
         self.good &= ~bad
 
-    def described(self, bad: BoolArray, column: str, reason: str) -> str:
+    def fail(self, bad: BoolArray, column: str, reason: str, advice: str = "") -> NoReturn:
+        """Refuse the file for some bad rows, even where rows are dropped.
+
+        Raises:
+            TraceError: Always, with file, row and column of the first of them.
+        """
+        raise TraceError(self.described(bad, column, reason, advice))
+
+    def described(self, bad: BoolArray, column: str, reason: str, advice: str = "") -> str:
         """Return the line that names the first of some bad rows."""
         row = int(np.argmax(bad))
         value = _python(self.table.columns[column][row])
         where = f"{self.table.path}: row {row + 1}, column {self.shown(column)}"
         if value is None or value == "":
             return f"{where}: the value is missing"
-        return f"{where}: value {str(value)[:40]!r} {reason}"
+        return f"{where}: value {str(value)[:40]!r} {reason}{comma_advice(value) or advice}"
 
     def numbers(self, column: str) -> FloatArray:
         """Return a column as floats; missing, unreadable and non-finite values are refused."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import gzip
+import io
 import json
 import math
 import zlib
@@ -14,11 +15,20 @@ from pathlib import Path
 from typing import IO, Any
 
 from ..errors import TraceError
-from .text import SEPARATORS, as_utf8, body_of, decoded, header_of, separator_of
+from .text import (
+    SEPARATORS,
+    WIDE_MARKS,
+    as_utf8,
+    body_of,
+    decoded,
+    from_utf16,
+    header_of,
+    separator_of,
+)
 
 _GZIP, _PARQUET = b"\x1f\x8b", b"PAR1"
 _HEAD_BYTES = 1 << 16
-_UTF16 = (b"\xff\xfe", b"\xfe\xff")
+_SAMPLE_RECORDS = 20
 
 
 @dataclass(frozen=True)
@@ -72,15 +82,18 @@ def read_header(path: Path) -> Header:
             import pyarrow.parquet as pq
 
             return Header("parquet", tuple(pq.read_schema(path).names))
-        if head.startswith(_UTF16):
-            raise TraceError(f"{path}: is UTF-16 text; save it as UTF-8")
         if b"\x00" in head:
-            raise TraceError(f"{path}: is a binary file, not CSV, JSON lines or Parquet")
+            raise TraceError(
+                f"{path}: is a binary file, not CSV, JSON lines or Parquet; if it is text in "
+                "UTF-16, save it as UTF-8"
+            )
         body, separator = body_of(head)
         if not body.strip():
             raise TraceError(f"{path}: the file is empty")
         if body.startswith(b"{"):
-            return Header("jsonl", tuple(_record(path, 1, decoded(body.split(b"\n", 1)[0]))))
+            return Header("jsonl", _keys(path, body, whole=len(head) < _HEAD_BYTES))
+        if body.startswith((b"[{", b"[\n", b"[\r\n", b"[ ")):
+            raise TraceError(f"{path}: is a JSON array; write one object a line (JSON lines)")
         if len(head) == _HEAD_BYTES and b"\n" in body:
             body = body[: body.rindex(b"\n")]  # the last line may be cut
         separator = separator or separator_of(body)
@@ -170,6 +183,27 @@ def _read_json_lines(path: Path, header: Header, present: list[str], drop: bool)
     return Table(path, values, bad)
 
 
+def _keys(path: Path, body: bytes, *, whole: bool) -> tuple[str, ...]:
+    """Return the keys of the first records, for a single one may lack some.
+
+    Raises:
+        TraceError: If none of them is a JSON object.
+    """
+    lines = [line for line in body.split(b"\n") if line.strip()]
+    if not whole and len(lines) > 1:
+        lines.pop()  # it may be cut
+    keys: dict[str, None] = {}
+    error: TraceError | None = None
+    for number, line in enumerate(lines[:_SAMPLE_RECORDS], start=1):
+        try:
+            keys.update(dict.fromkeys(_record(path, number, decoded(line))))
+        except TraceError as wrong:
+            error = error or wrong
+    if error is not None and not keys:
+        raise error
+    return tuple(keys)
+
+
 def _record(path: Path, number: int, line: str) -> dict[str, Any]:
     try:
         record = json.loads(line)
@@ -236,11 +270,11 @@ def _opened(path: Path) -> Iterator[IO[bytes]]:
     with path.open("rb") as handle:
         zipped = handle.read(2) == _GZIP
         handle.seek(0)
-        if zipped:
-            with gzip.open(handle) as unzipped:
-                yield unzipped  # type: ignore[misc]
-        else:
-            yield handle
+        plain: Any = gzip.open(handle) if zipped else handle
+        with plain:
+            wide = plain.read(4).startswith(WIDE_MARKS)
+            plain.seek(0)
+            yield io.BytesIO(from_utf16(plain.read())) if wide else plain
 
 
 @contextmanager

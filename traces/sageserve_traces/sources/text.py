@@ -8,6 +8,14 @@ import re
 from typing import Final
 
 SEPARATORS: Final = {",": "comma", ";": "semicolon", "\t": "tab", "|": "pipe"}
+_WIDE: Final = {  # a mark of UTF-32 begins as one of UTF-16 does
+    codecs.BOM_UTF32_LE: "utf-32",
+    codecs.BOM_UTF32_BE: "utf-32",
+    codecs.BOM_UTF16_LE: "utf-16",
+    codecs.BOM_UTF16_BE: "utf-16",
+}
+#: The first bytes of a file by which `from_utf16` knows it.
+WIDE_MARKS: Final = tuple(_WIDE)
 _FALLBACK: Final = "sageserve-latin-1"
 _SAMPLE_LINES: Final = 20
 _DIRECTIVE = re.compile(rb'^"?sep=([,;\t|])"?\r?\n', re.IGNORECASE)
@@ -40,13 +48,29 @@ def as_utf8(data: bytes) -> tuple[bytes, bool]:
     return data, False
 
 
+def from_utf16(data: bytes) -> bytes:
+    """Return text in UTF-16 or UTF-32 with a byte order mark as UTF-8, and other bytes untouched.
+
+    Raises:
+        UnicodeDecodeError: If the text is damaged.
+    """
+    for mark, encoding in _WIDE.items():
+        if data.startswith(mark):
+            return data.decode(encoding).encode()
+    return data
+
+
 def body_of(data: bytes) -> tuple[bytes, str | None]:
     """Return what follows a byte order mark, blank lines and a line ``sep=;``, and its separator.
+
+    Lines that end with a carriage return alone are given line feeds.
 
     Args:
         data: The beginning of a file, or all of it.
     """
     data = data.removeprefix(b"\xef\xbb\xbf").lstrip(b"\r\n \t")
+    if b"\n" not in data:
+        data = data.replace(b"\r", b"\n")
     found = _DIRECTIVE.match(data)
     if found is None:
         return data, None

@@ -31,6 +31,7 @@ _SHORT_LENGTH_S: Final = 10.0
 _LONGEST_LENGTH_S: Final = 400 * 86_400.0
 _FEWEST: Final = 4  # rows from which gaps say something
 _MANY: Final = 20
+_FAR_FROM_MOST: Final = 1000.0  # times the length of the shortest stretch with most rows
 _NAMES = {
     "ns": "nanoseconds",
     "us": "microseconds",
@@ -40,9 +41,11 @@ _NAMES = {
     "h": "hours",
     "d": "days",
 }
+_IN_NAME_UNITS = ("ns", "us", "ms", "s", "min", "h", "d")
 _IN_NAME = re.compile(
     r"(?:^|[\W_])(?:(ns|nanos(?:ec(?:ond)?s?)?|nanoseconds?)|(us|micros(?:ec(?:ond)?s?)?|microseconds?)"
-    r"|(ms|msec|millis(?:ec(?:ond)?s?)?|milliseconds?)|(s|secs?|seconds?))[\W_]*$",
+    r"|(ms|msec|millis(?:ec(?:ond)?s?)?|milliseconds?)|(s|secs?|seconds?)|(mins?|minutes?)"
+    r"|(h|hrs?|hours?)|(days?))[\W_]*$",
     re.IGNORECASE,
 )
 
@@ -76,7 +79,10 @@ def find_unit(values: FloatArray, *, given: str | None, declared: str | None) ->
         if given in (None, name) and _is_unix(values, TIME_UNITS[name]):
             return Unit(TIME_UNITS[name], 0.0, f"Unix time in {_NAMES[name]}")
     sheet = _mostly_within(values, *_SHEET_DAYS)
-    if sheet and (given == "d" or (given is None and declared is None and _counts_days(values))):
+    if sheet and (
+        given == "d"
+        or (given is None and (declared == "d" or (declared is None and _counts_days(values))))
+    ):
         return Unit(TIME_UNITS["d"], _SHEET_UNIX_S, "day numbers of a spreadsheet")
     name = given or _relative(values, declared)
     return Unit(TIME_UNITS[name], None, f"{_NAMES[name]} from the start")
@@ -85,7 +91,7 @@ def find_unit(values: FloatArray, *, given: str | None, declared: str | None) ->
 def unit_in_name(column: str) -> str | None:
     """Return the unit that a column's name ends with, as in ``offset_ms`` or ``time (us)``."""
     found = _IN_NAME.search(column)
-    return None if found is None else ("ns", "us", "ms", "s")[(found.lastindex or 1) - 1]
+    return None if found is None else _IN_NAME_UNITS[(found.lastindex or 1) - 1]
 
 
 def implausible(length_s: float, rows: int) -> bool:
@@ -133,6 +139,7 @@ def _counts_days(values: FloatArray) -> bool:
 def _relative(values: FloatArray, declared: str | None) -> str:
     """Return the unit of numbers that count from the start."""
     name = declared or "s"
+    values = _bulk(values)
     if len(values) < _FEWEST:
         return name
     gap = _gap(values)
@@ -176,6 +183,21 @@ def _divisor(values: FloatArray) -> int:
     if not len(gaps) or (gaps != np.floor(gaps)).any() or gaps[-1] > 2**53:
         return 0
     return int(np.gcd.reduce(gaps.astype(np.int64)))
+
+
+def _bulk(values: FloatArray) -> FloatArray:
+    """Return sorted values without those far from the shortest stretch that holds most of them."""
+    n = len(values)
+    most = n // 2 + 1
+    if n < _FEWEST:
+        return values
+    widths = values[most - 1 :] - values[: n - most + 1]
+    first = int(np.argmin(widths))
+    margin = _FAR_FROM_MOST * float(widths[first])
+    if not margin > 0.0:
+        return values
+    low, high = values[first] - margin, values[first + most - 1] + margin
+    return values[(values >= low) & (values <= high)]
 
 
 def _gap(values: FloatArray) -> float:
