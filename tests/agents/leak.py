@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import fields
 from typing import Protocol
 
 import numpy as np
@@ -38,7 +39,7 @@ def first_difference(a: Iterable[ClusterAction], b: Iterable[ClusterAction]) -> 
     """Return the first step at which two runs decide differently, or None."""
     for step, (x, y) in enumerate(zip(a, b, strict=True)):
         same = x.router == y.router and x.discipline == y.discipline
-        for name in ("instances", "routing", "niw_release"):
+        for name in (field.name for field in fields(ClusterAction)):
             same = same and np.array_equal(
                 np.asarray(getattr(x, name), dtype=object),
                 np.asarray(getattr(y, name), dtype=object),
