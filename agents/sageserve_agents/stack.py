@@ -61,7 +61,7 @@ class StackOptions(Options):
             the scenario's ``pull_below``. In the last part of the time to the earliest deadline it
             rises to 1.5 (not under ``stack=paper``).
         admission: Expected wait, as a multiple of a tier's objective, above which its interactive
-            requests are refused; None refuses none.
+            requests are refused; None keeps the limits of the scenario's tiers.
         feedback: Gain of the load of each model on its own misses: the logarithm of the load that
             is provided for grows by this times what the shares of misses of the last hour and of
             the last six exceed what the service target allows. 0 never.

@@ -257,7 +257,7 @@ def test_two_bad_cells_do_not_sway_the_unit(bad: list[str], row: int, tmp_path: 
     assert report.rows_dropped == 2
 
 
-@pytest.mark.parametrize(("zero", "step"), [(10**9, 1), (10**12, 1000), (2**40, 1)])
+@pytest.mark.parametrize(("zero", "step"), [(10**9, 1), (10**12, 1000), (2**36, 1)])
 def test_a_count_may_begin_anywhere(zero: int, step: int, tmp_path: Path) -> None:
     cells = [str(zero + step * second) for second in range(30)]
     assert read(written(tmp_path, cells))[0].arrival_s.tolist() == list(range(30))
