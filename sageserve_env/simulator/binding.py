@@ -43,6 +43,8 @@ def bind(
     limit: Array,
     longest: int,
     offset_s: float,
+    subset: bool,
+    to_row: Array,
     to_arrival_s: Array,
     to_model: Array,
     to_region: Array,
@@ -50,7 +52,7 @@ def bind(
     to_prompt: Array,
     to_output: Array,
     to_order: Array,
-) -> int:
+) -> tuple[int, int]:
     """Fill the columns that the engine reads; the order of preference is that of the region.
 
     Args:
@@ -66,6 +68,8 @@ def bind(
         limit: Longest prompt of each model of the scenario.
         longest: Longest output.
         offset_s: Taken from the arrivals.
+        subset: Leave out rows with a name that the scenario lacks, instead of giving up.
+        to_row: Row of the trace of each row that is filled, [n].
         to_arrival_s: Columns for the engine, [n], up to ``to_order``.
         to_model: As above.
         to_region: As above.
@@ -75,18 +79,22 @@ def bind(
         to_order: As above.
 
     Returns:
-        How many rows were cut, or -1 if one has a name that the scenario lacks.
+        How many rows are filled, -1 if one has a name that the scenario lacks, and how many of them
+        were cut.
     """
-    cut = 0
+    kept = cut = 0
     for i in range(arrival_s.shape[0]):
         m, r, k = models[model[i]], regions[region[i]], tiers[tier[i]]
         if m < 0 or r < 0 or k < 0:
-            return -1
-        to_arrival_s[i] = arrival_s[i] - offset_s
-        to_model[i], to_region[i], to_tier[i], to_order[i] = m, r, k, r
+            if subset:
+                continue
+            return -1, 0
+        to_row[kept], to_arrival_s[kept] = i, arrival_s[i] - offset_s
+        to_model[kept], to_region[kept], to_tier[kept], to_order[kept] = m, r, k, r
         p, o = prompt[i], output[i]
         if p > limit[m] or o > longest:
             cut += 1
             p, o = min(p, limit[m]), min(o, longest)
-        to_prompt[i], to_output[i] = p, o
-    return cut
+        to_prompt[kept], to_output[kept] = p, o
+        kept += 1
+    return kept, cut

@@ -173,18 +173,26 @@ class Feed:
         if getattr(part, "preference", None) is not None or not can_bind(given):
             return None
         n = len(part)
-        bound = (np.empty(n), *(np.empty(n, np.int32) for _ in range(6)))
-        columns: Chunk = (*bound, self._nodes(part), self._turns(part))  # type: ignore[assignment]
-        limits = (self._limit, self._longest_output, self.offset_s)
-        arguments: list[Any] = [*given, *self._names.values(), *limits, *bound]
-        cut = bind(*arguments)
-        if cut < 0:
+        row = np.empty(n, np.int64)
+        filled = (np.empty(n), *(np.empty(n, np.int32) for _ in range(6)))
+        limits = (self._limit, self._longest_output, self.offset_s, self._subset)
+        arguments: list[Any] = [*given, *self._names.values(), *limits, row, *filled]
+        kept, cut = bind(*arguments)
+        if kept < 0:
             return None
-        long_prompts_s = long_outputs_s = _NO_TIMES
+        bound = [*filled, self._nodes(part), self._turns(part)]
+        prompt, output = part.prompt_tokens, part.output_tokens
+        long_prompts_s = long_outputs_s = left_out_s = _NO_TIMES
+        if kept < n:
+            row = row[:kept]
+            bound = [*(column[:kept] for column in filled), *(c[row] for c in bound[-2:])]
+            prompt, output = prompt[row], output[row]
+            left_out_s = np.delete(part.arrival_s, row) - self.offset_s
+        columns: Chunk = tuple(bound)  # type: ignore[assignment]
         if cut > 0:
-            long_prompts_s = columns[0][part.prompt_tokens > self._limit[columns[1]]]
-            long_outputs_s = columns[0][part.output_tokens > self._longest_output]
-        return columns, (long_prompts_s, long_outputs_s, _NO_TIMES)
+            long_prompts_s = columns[0][prompt > self._limit[columns[1]]]
+            long_outputs_s = columns[0][output > self._longest_output]
+        return columns, (long_prompts_s, long_outputs_s, left_out_s)
 
     def _nodes(self, part: RequestTrace) -> Array:
         """Return the node of each prompt in `prefixes`, int32; zeros where nothing is shared."""

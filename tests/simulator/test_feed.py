@@ -121,3 +121,20 @@ class _Pieces:
 def test_reading_ahead_can_be_switched_off(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SAGESERVE_READ_AHEAD", "0")
     assert not pays()
+
+
+@pytest.mark.compiled
+def test_rows_that_the_scenario_lacks_are_left_out_in_one_pass(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    tiny = load_scenario("tiny")
+    source = make_trace("pair", seed=0, horizon_s=1800.0)
+    bound = Feed(source, tiny)
+    assert bound._bound(next(source.chunks())) is not None
+    monkeypatch.setattr(feed, "can_bind", lambda columns: False)
+    by_columns = Feed(source, tiny)
+    assert read(bound) == read(by_columns)
+    for now_s in (0.0, 500.0, 1800.0):
+        assert bound.changed(now_s) == by_columns.changed(now_s)
+    assert bound.changed(1800.0).left_out > 100
+    assert bound.position() == by_columns.position()
