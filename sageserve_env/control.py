@@ -71,15 +71,16 @@ def decided(
         mode: ``continuous``, ``discrete`` or ``structured``.
         control: ``joint`` for all that has an effect, or words of `CONTROLS` joined by ``+``.
         policy: Fixed values by the name of the knob; one number stands for a whole array.
-        targets: Form of the targets in continuous actions, ``absolute`` or ``delta``.
+        targets: Form of the targets in continuous actions, ``absolute`` or ``delta``; discrete
+            entries are always changes.
 
     Raises:
         ValueError: If a word or value cannot be used, or a knob is decided and fixed.
     """
     require(mode, ACTION_MODES, "action_mode")
     require(targets, TARGET_FORMS, "targets")
-    if targets != "absolute" and mode != "continuous":
-        raise ValueError(f"targets: {targets!r} needs action_mode='continuous', got {mode!r}")
+    if targets != "absolute" and mode == "structured":
+        raise ValueError(f"targets: {targets!r}: structured actions hold the targets themselves")
     words = _words(control)
     fixed = _fixed(scenario, policy)
     router = fixed.get("router", scenario.routing.router)

@@ -412,7 +412,7 @@ def test_changes_of_targets_count_from_those_in_force() -> None:
         ({"control": "batch", "policy": {"niw_release": 0.1}}, "niw_release is decided by control"),
         ({"policy": {"router": "shares", "routing": np.ones((1, 2, 2))}}, "must sum to 1"),
         ({"targets": "relative"}, "targets: unknown value"),
-        ({"targets": "delta", "action_mode": "discrete"}, "needs action_mode='continuous'"),
+        ({"targets": "delta", "action_mode": "structured"}, "hold the targets themselves"),
         ({"clip_actions": "yes"}, "clip_actions: expected True or False"),
     ],
 )
