@@ -180,7 +180,7 @@ class Feed:
         kept, cut = bind(*arguments)
         if kept < 0:
             return None
-        bound = [*filled, self._nodes(part), self._turns(part)]
+        bound: list[Array] = [*filled, self._nodes(part), self._turns(part)]
         prompt, output = part.prompt_tokens, part.output_tokens
         long_prompts_s = long_outputs_s = left_out_s = _NO_TIMES
         if kept < n:
