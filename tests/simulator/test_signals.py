@@ -29,7 +29,7 @@ def test_queues_are_brought_up_to_date_where_they_decide(
 
 
 def test_memory_that_is_full_decides_alone() -> None:
-    sim = simulator(scenario(kv_tokens=5000), [(0.0, 4900, 1)])
+    sim = simulator(scenario(kv_tokens=5000), [(0.0, 3900, 1)])
     sim.advance(NOW_S)
-    assert not seen_below(sim.state, 0, 0.9, NOW_S)  # 4,901 of 5,000
-    assert sim.state.endpoint[0]["queued_tokens"] == 4900
+    assert not seen_below(sim.state, 0, 0.7, NOW_S)  # 3,901 of 5,000
+    assert sim.state.endpoint[0]["queued_tokens"] == 3900
