@@ -91,8 +91,7 @@ def verdict_of(
             + (", practically the same." if saved < SAME else ".")
         )
     lines += [
-        f"{a.agent} costs less ({_dollars(a.cost_per_day_usd)} a day) but misses "
-        f"{'; '.join(a.misses)}."
+        f"{a.agent} costs less ({_dollars(a.cost_per_day_usd)} a day), but {'; '.join(a.misses)}."
         for a in fair
         if not a.attains and a.cost_per_day_usd < day
     ]
@@ -115,7 +114,7 @@ def _nearest(near: AgentOutcome, wanted: str) -> list[str]:
     count = "one run" if near.runs == 1 else f"{near.runs} runs"
     return [
         f"No policy attains every service target ({wanted} %). Nearest is {near.agent} "
-        f"at {_dollars(near.cost_per_day_usd)} a day, which misses {'; '.join(near.misses)}. "
+        f"at {_dollars(near.cost_per_day_usd)} a day, but {'; '.join(near.misses)}. "
         "Try other agents (sageserve list agents) or more generous settings of these.",
         f"How sure: {count} of each policy; --seeds 5 or more tell chance from fact.",
     ]

@@ -87,6 +87,15 @@ def test_bad_input_is_one_line(
     assert line in shown and shown.count("\n") == 1
 
 
+def test_a_log_of_seconds_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "short.csv"
+    path.write_text("arrival_s,prompt_tokens,output_tokens\n0,10,5\n30,10,5\n")
+    assert cli.run(["plan-capacity", str(path)]) != 0
+    error = capsys.readouterr().err
+    assert "short.csv: lasts 31 s; give at least" in error
+    assert error.count("\n") <= 1
+
+
 def test_columns_are_found_by_their_names() -> None:
     assert guess_columns(["Created-At", "input_tokens", "OUTPUT TOKENS", "deployment"]) == {
         "arrival": "Created-At",

@@ -163,6 +163,11 @@ def plan_capacity(question: Question, told: Callable[[str], None] | None = None)
         raise UserError(f"no GPU {question.gpu!r}; there are {', '.join(devices())}")
     log = inspect_log(question.file, question.reading)
     trace, report = read_log(log, question.file)
+    if trace.duration_s < SHORT_INTERVAL_S:
+        raise UserError(
+            f"{question.file}: lasts {duration(trace.duration_s)}; give at least "
+            f"{duration(SHORT_INTERVAL_S)} of traffic, better a day or more"
+        )
     tell(f"{len(trace):,} requests in {duration(trace.duration_s)}")
     placed = [place(name, question.gpu, question.mapping) for name in trace.models]
     scenario = make_scenario(
