@@ -35,6 +35,12 @@ def played(spec: str, first_price: float = 1.0) -> RunResult:
     return run_episode(Task(spec, scenario(first_price), trace(), 3))
 
 
+def figure(result: RunResult, name: str) -> float:
+    value = result.row[name]
+    assert isinstance(value, int | float)
+    return float(value)
+
+
 def in_first_region(result: RunResult) -> float:
     return float(result.series["active"].sum(axis=0).reshape(4, 3)[:, 0].sum())
 
@@ -46,20 +52,20 @@ def test_planners_leave_a_region_that_becomes_dear(name: str) -> None:
     assert in_first_region(dear) < 0.2 * in_first_region(equal)
     # What the first fleet would have cost at the new prices, by its own decisions played again.
     again = run_episode(Task(spec, scenario(DEAR), trace(), 3), replay=equal.actions)
-    assert dear.row["cost_usd"] < 0.8 * again.row["cost_usd"]
-    assert dear.row["slo_iwf"] > equal.row["slo_iwf"] - 0.02
+    assert figure(dear, "cost_usd") < 0.8 * figure(again, "cost_usd")
+    assert figure(dear, "slo_iwf") > figure(equal, "slo_iwf") - 0.02
 
 
 def test_a_dear_region_costs_more_for_the_same_fleet() -> None:
     equal, dear = played("reactive:calibrated=no"), played("reactive:calibrated=no", DEAR)
     assert in_first_region(dear) == in_first_region(equal)
-    assert dear.row["cost_usd"] > equal.row["cost_usd"]
+    assert figure(dear, "cost_usd") > figure(equal, "cost_usd")
 
 
 @pytest.mark.parametrize("name", ["reactive", "residual-es"])
 def test_refusing_lowers_the_bill_and_misses_requests(name: str) -> None:
     plain = played(f"{name}:calibrated=no")
     strict = played(f"{name}:calibrated=no;admission=0.1")
-    assert plain.row["refused"] == 0 < strict.row["refused"]
-    assert strict.row["cost_usd"] < plain.row["cost_usd"]
-    assert strict.row["slo_iwf"] < 1.0
+    assert figure(plain, "refused") == 0 < figure(strict, "refused")
+    assert figure(strict, "cost_usd") < figure(plain, "cost_usd")
+    assert figure(strict, "slo_iwf") < 1.0

@@ -197,7 +197,8 @@ def _bulk(values: FloatArray) -> FloatArray:
     if not margin > 0.0:
         return values
     low, high = values[first] - margin, values[first + most - 1] + margin
-    return values[(values >= low) & (values <= high)]
+    near: FloatArray = values[(values >= low) & (values <= high)]
+    return near
 
 
 def _gap(values: FloatArray) -> float:
