@@ -75,6 +75,6 @@ def test_a_json_array_is_named(tmp_path: Path) -> None:
 
 def test_rows_of_another_width_are_the_reason(tmp_path: Path) -> None:
     path = tmp_path / "t.csv"
-    path.write_text("ts,pin,pout\n0,1,1,\n1,1,1,\n")
+    path.write_text("ts,pin,pout\n0,1,1,5\n1,1,1,6\n")
     with pytest.raises(TraceError, match=r"no usable row of 2 \(2 rows: wrong number of fields\)"):
         load_rows(path, columns=OWN, on_error="drop")

@@ -114,10 +114,12 @@ def load_rows(
     file = Path(path)
     drop = options.on_error == "drop"
     header = read_header(file).names
+    renamed: dict[str, str] | None
     if options.columns:
         schema, renamed = native.SCHEMA, _renamed(dict(options.columns), file)
     else:
-        schema, renamed = detect_schema(header, file), None
+        schema = detect_schema(header, file)
+        renamed = _in_other_capitals(schema, header)
     wanted = dict(schema.columns)
     if renamed is not None:
         wanted = {source: True for source in renamed}
@@ -157,13 +159,17 @@ def load_rows(
 def detect_schema(header: Sequence[str], path: Path) -> Schema:
     """Return the schema whose required columns are all in the header.
 
+    Names in other capitals are taken where no name fits as it stands.
+
     Raises:
         TraceError: If there is none; the message lists the known schemas, or says of a rate curve
             which named trace plays it.
     """
-    for schema in SCHEMAS:
-        if set(schema.required) <= set(header):
-            return schema
+    for known_as in (str, str.casefold):
+        given = {known_as(name) for name in header}
+        for schema in SCHEMAS:
+            if {known_as(name) for name in schema.required} <= given:
+                return schema
     if RATE_CURVE <= set(header):
         raise TraceError(
             f"{path}: is a rate curve ({', '.join(header)[:120]}: requests per minute), not a list "
@@ -178,11 +184,19 @@ def detect_schema(header: Sequence[str], path: Path) -> Schema:
     )
 
 
+def _in_other_capitals(schema: Schema, header: Sequence[str]) -> dict[str, str] | None:
+    """Return file column -> column of the schema, or None where they are spelt alike."""
+    if set(schema.required) <= set(header):
+        return None
+    folded = {name.casefold(): name for name in reversed(header)}
+    return {folded[n.casefold()]: n for n in schema.columns if n.casefold() in folded}
+
+
 def _no_row(checker: Checker, rows: int) -> str:
     """Return what is wrong with a file whose rows are all bad: the reasons, and the first row."""
     path = checker.table.path
     if not checker.dropped:
-        return f"{path}: no usable row"
+        return f"{path}: no usable row: the file has only a header"
     most = sorted(checker.dropped.items(), key=lambda item: -item[1])[:2]
     reasons = "; ".join(f"{count:,} rows: {reason}"[:200] for reason, count in most)
     total = rows + checker.table.bad_rows

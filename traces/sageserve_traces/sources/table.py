@@ -21,6 +21,7 @@ from .text import (
     as_utf8,
     body_of,
     decoded,
+    ends_in_separator,
     from_utf16,
     header_of,
     separator_of,
@@ -97,7 +98,10 @@ def read_header(path: Path) -> Header:
         if len(head) == _HEAD_BYTES and b"\n" in body:
             body = body[: body.rindex(b"\n")]  # the last line may be cut
         separator = separator or separator_of(body)
-        return Header("csv", header_of(body, separator), separator)
+        names = header_of(body, separator)
+        if ends_in_separator(body, separator, len(names)):
+            names = (*names, "")
+        return Header("csv", names, separator)
 
 
 def read_table(path: Path, wanted: Mapping[str, bool], *, drop: bool) -> Table:

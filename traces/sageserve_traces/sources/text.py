@@ -101,6 +101,20 @@ def header_of(head: bytes, separator: str) -> tuple[str, ...]:
     return tuple(name.strip() for name in next(csv.reader([line], delimiter=separator), []))
 
 
+def ends_in_separator(head: bytes, separator: str, columns: int) -> bool:
+    """Return whether each row ends in a separator that the header does not have.
+
+    Args:
+        head: The beginning of the table, header first.
+        separator: Between its fields.
+        columns: Names in the header.
+    """
+    lines = [line for line in decoded(head).splitlines() if line.strip()][1 : _SAMPLE_LINES + 1]
+    return bool(lines) and all(
+        line.endswith(separator) and _width(line, separator) == columns + 1 for line in lines
+    )
+
+
 def _width(line: str, separator: str) -> int:
     try:
         return len(next(csv.reader([line], delimiter=separator), []))

@@ -177,7 +177,12 @@ def _refuse_out_of_order(
         _check_clock_change(checker, column, times, rows)
     keep = _longest_rising(times)
     if 2 * np.count_nonzero(keep) < len(rows):
-        raise TraceError(f"{checker.table.path}: column {checker.shown(column)}: sort the file")
+        falls = np.flatnonzero(np.diff(times) < 0)
+        name = checker.shown(column)
+        raise TraceError(
+            f"{checker.table.path}: column {name}: times fall in {len(falls):,} of {len(rows):,} "
+            f"rows, first in row {rows[falls[0] + 1] + 1}; sort the file by {name}"
+        )
     kept = np.maximum.accumulate(np.where(keep, times, -np.inf))
     for bad, reason in (
         (~keep & (times < kept), "is earlier than a row before"),
