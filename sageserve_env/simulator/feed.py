@@ -174,7 +174,7 @@ class Feed:
             return None
         n = len(part)
         row = np.empty(n, np.int64)
-        filled = (np.empty(n), *(np.empty(n, np.int32) for _ in range(6)))
+        filled: list[Array] = [np.empty(n), *(np.empty(n, np.int32) for _ in range(6))]
         limits = (self._limit, self._longest_output, self.offset_s, self._subset)
         arguments: list[Any] = [*given, *self._names.values(), *limits, row, *filled]
         kept, cut = bind(*arguments)
@@ -185,7 +185,7 @@ class Feed:
         long_prompts_s = long_outputs_s = left_out_s = _NO_TIMES
         if kept < n:
             row = row[:kept]
-            bound = [*(column[:kept] for column in filled), *(c[row] for c in bound[-2:])]
+            bound = [*(c[:kept] for c in filled), *(c[row] for c in bound[-2:])]
             prompt, output = prompt[row], output[row]
             left_out_s = np.delete(part.arrival_s, row) - self.offset_s
         columns: Chunk = tuple(bound)  # type: ignore[assignment]
