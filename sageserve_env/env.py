@@ -30,6 +30,7 @@ from sageserve_env.kernels.scaling import scale
 from sageserve_env.kernels.step import IN_FORCE, REJECTED, look
 from sageserve_env.kernels.step import step as step_kernel
 from sageserve_env.observe import Layout, Observation, Units
+from sageserve_env.registration import DEFAULT_SCENARIO
 from sageserve_env.render import RENDER_MODES, Renderer, checked_mode, warn_of_no_mode
 from sageserve_env.rewards import Reward, Vector, make_reward
 from sageserve_env.scenario import Scenario, load_scenario
@@ -181,7 +182,7 @@ class SageServeEnv(WritableSpec, gym.Env[Observation, Any]):
 
     def __init__(
         self,
-        scenario: str | Path | Scenario = "global-day",
+        scenario: str | Path | Scenario = DEFAULT_SCENARIO,
         trace: str | Path | TraceSource | TraceSpec | None = None,
         decision_interval_s: float | None = None,
         horizon_s: float | None = None,

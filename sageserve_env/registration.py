@@ -9,14 +9,17 @@ import gymnasium as gym
 ENTRY_POINT = "sageserve_env.env:SageServeEnv"
 VECTOR_ENTRY_POINT = "sageserve_env.vector_env:SageServeVectorEnv"
 
+#: What is played where no scenario is given.
+DEFAULT_SCENARIO = "global-day"
+
 #: Changes of the targets are learned faster than targets (docs/learning.md).
 _CHANGES = {"control": "scaling", "targets": "delta"}
 
 IDS: dict[str, dict[str, Any]] = {
-    "SageServe-v1": {"scenario": "global-day"},
-    "SageServe-Discrete-v1": {"scenario": "global-day", "action_mode": "discrete"},
-    "SageServe-Scaling-v1": {"scenario": "global-day", "control": "scaling"},
-    "SageServe-Routing-v1": {"scenario": "global-day", "control": "routing"},
+    "SageServe-v1": {"scenario": DEFAULT_SCENARIO},
+    "SageServe-Discrete-v1": {"scenario": DEFAULT_SCENARIO, "action_mode": "discrete"},
+    "SageServe-Scaling-v1": {"scenario": DEFAULT_SCENARIO, "control": "scaling"},
+    "SageServe-Routing-v1": {"scenario": DEFAULT_SCENARIO, "control": "routing"},
     "SageServe-Hour-v1": {"scenario": "trap-base"},
     "SageServe-Tiny-v1": {"scenario": "tiny", **_CHANGES},
     "SageServe-Small-v1": {"scenario": "small-day", **_CHANGES},

@@ -15,6 +15,7 @@ from sageserve_bench.progress import Reporter, Silent
 from sageserve_bench.rows import Row, with_scores
 from sageserve_bench.store import Store
 from sageserve_bench.summary import write_outcome
+from sageserve_env.registration import DEFAULT_SCENARIO
 from sageserve_env.scenario import Scenario
 from sageserve_traces import ReadOptions, TraceSource
 from sageserve_traces.reading import ReadKeywords
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 def compare(
     agents: str | Sequence[str | Agent],
     *,
-    scenario: str | Path | Scenario = "global-day",
+    scenario: str | Path | Scenario = DEFAULT_SCENARIO,
     trace: str | Path | TraceSource | Sequence[str | Path | TraceSource] | None = None,
     seeds: int | Sequence[int] = 1,
     split: str = "test",

@@ -16,6 +16,7 @@ from sageserve_bench.trace_options import (
     remark,
     words_of,
 )
+from sageserve_env.registration import DEFAULT_SCENARIO
 from sageserve_traces import ReadOptions
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ def calibrate(
         str,
         typer.Option(help="Agents, separated by commas; @FILE takes those of a tuned file."),
     ],
-    scenario: Scenario = "global-day",
+    scenario: Scenario = DEFAULT_SCENARIO,
     trace: Trace = None,
     tile: Tile = None,
     rate_scale: RateScale = 1.0,

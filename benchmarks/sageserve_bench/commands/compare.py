@@ -9,6 +9,7 @@ import typer
 
 from sageserve_bench.errors import UserError
 from sageserve_bench.trace_options import RateScale, Scenario, Tile, reads_trace
+from sageserve_env.registration import DEFAULT_SCENARIO
 from sageserve_traces import ReadOptions
 
 
@@ -21,7 +22,7 @@ def compare(
             "static,ilp:forecaster=seasonal;router=threshold"
         ),
     ] = "static,reactive,ilp",
-    scenario: Scenario = "global-day",
+    scenario: Scenario = DEFAULT_SCENARIO,
     trace: Annotated[
         list[str] | None,
         typer.Option(help="Name or file; may be repeated. Default: the scenario's workload."),

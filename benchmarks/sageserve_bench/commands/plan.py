@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from sageserve_bench.trace_options import RateScale, Scenario, Tile, Trace, reads_trace, remark
+from sageserve_env.registration import DEFAULT_SCENARIO
 from sageserve_traces import ReadOptions
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ _HOUR_S = 3600.0
 
 @reads_trace
 def plan(
-    scenario: Scenario = "o365-day",
+    scenario: Scenario = DEFAULT_SCENARIO,
     trace: Trace = None,
     tile: Tile = None,
     rate_scale: RateScale = 1.0,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from sageserve_bench.trace_options import RateScale, Scenario, Tile, Trace, reads_trace, remark
+from sageserve_env.registration import DEFAULT_SCENARIO
 from sageserve_traces import ReadOptions
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 @reads_trace
 def run(
     agent: Annotated[str, typer.Argument(help="Agent, as in ilp:forecaster=seasonal-naive.")],
-    scenario: Scenario = "o365-day",
+    scenario: Scenario = DEFAULT_SCENARIO,
     trace: Trace = None,
     tile: Tile = None,
     rate_scale: RateScale = 1.0,

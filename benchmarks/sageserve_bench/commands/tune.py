@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from sageserve_bench.trace_options import RateScale, Scenario, Tile, Trace, reads_trace, words_of
+from sageserve_env.registration import DEFAULT_SCENARIO
 from sageserve_traces import ReadOptions
 
 
@@ -17,7 +18,7 @@ def tune(
     agent: Annotated[
         str, typer.Option(help="Agent; options given with it, as in ilp:beta=1, are not varied.")
     ],
-    scenario: Scenario = "global-day",
+    scenario: Scenario = DEFAULT_SCENARIO,
     trace: Trace = None,
     tile: Tile = None,
     rate_scale: RateScale = 1.0,
