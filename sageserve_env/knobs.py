@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sageserve_env import entries
+from sageserve_env._markdown import markdown_table
 from sageserve_env.forms import STEP, Entries
 from sageserve_env.policies import (
     DISCIPLINE_FEATURES,
@@ -275,15 +276,12 @@ BY_NAME: Mapping[str, Knob] = {knob.name: knob for knob in KNOBS}
 
 def table() -> str:
     """Return the knobs as a table in Markdown."""
-    lines = [
-        "| knob | `control` | axes | what | from | entries: continuous | discrete |",
-        "|---|---|---|---|---|---|---|",
-    ]
+    head = ("knob", "`control`", "axes", "what", "from", "entries: continuous", "discrete")
+    rows = []
     for knob in KNOBS:
         axes = f"[{', '.join(knob.axes)}]" if knob.axes else "one of its names"
         low = "" if knob.choices else "any" if np.isinf(knob.low) else f"{knob.low:g}"
         word = f"`{knob.control}`{knob.joint.text}"
         forms = ["yes" if form else "-" for form in (knob.continuous, knob.discrete)]
-        cells = (f"`{knob.name}`", word, axes, knob.meaning, low, *forms)
-        lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines)
+        rows.append((f"`{knob.name}`", word, axes, knob.meaning, low, *forms))
+    return markdown_table(head, rows)

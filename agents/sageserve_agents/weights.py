@@ -41,16 +41,6 @@ def read_weights(text: str) -> Changes:
     return tuple(changes)
 
 
-def write_weights(weights: Floats, scenario: Scenario, features: tuple[str, ...]) -> str:
-    """Return some columns of weights [M, F] as a text for `read_weights`."""
-    columns = [(f, list(ROUTER_FEATURES).index(f)) for f in features]
-    return "/".join(
-        f"{model}.{feature}:{weights[m, column]:.6g}"
-        for m, model in enumerate(scenario.models)
-        for feature, column in columns
-    )
-
-
 def changed_weights(text: str, scenario: Scenario, router: str | None) -> Floats:
     """Return the weights of a router with changes, float64 [M, F].
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
+from sageserve_env._markdown import markdown_table
 from sageserve_env.policies import (
     BALANCERS,
     DISCIPLINE_FEATURES,
@@ -20,11 +21,11 @@ def policy_tables() -> str:
     disciplines = [(f"`{d.name}`", d.summary, _row(d.weights)) for d in orders]
     balancers = [(f"`{name}`", BALANCERS.spec(name).summary) for name in BALANCERS]
     tables = (
-        _table(("router", "what it does", "weights"), routers),
-        _table(("feature of a router", "what it is"), _named(ROUTER_FEATURES)),
-        _table(("discipline", "what it does", "weights"), disciplines),
-        _table(("feature of a discipline", "what it is"), _named(DISCIPLINE_FEATURES)),
-        _table(("balancer", "what it takes"), balancers),
+        markdown_table(("router", "what it does", "weights"), routers),
+        markdown_table(("feature of a router", "what it is"), _named(ROUTER_FEATURES)),
+        markdown_table(("discipline", "what it does", "weights"), disciplines),
+        markdown_table(("feature of a discipline", "what it is"), _named(DISCIPLINE_FEATURES)),
+        markdown_table(("balancer", "what it takes"), balancers),
     )
     return "\n\n".join(tables)
 
@@ -38,8 +39,3 @@ def _row(weights: Mapping[str, float | str]) -> str:
 
 def _named(features: Mapping[str, str]) -> list[tuple[str, ...]]:
     return [(f"`{name}`", meaning) for name, meaning in features.items()]
-
-
-def _table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
-    lines = [head, tuple("---" for _ in head), *rows]
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)

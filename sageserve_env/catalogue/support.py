@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from sageserve_env._markdown import markdown_table
 from sageserve_env.catalogue.gpus import SLICES, slice_name
 from sageserve_env.catalogue.measured import is_estimate
 from sageserve_env.catalogue.models import MODELS
@@ -52,8 +53,7 @@ COLUMNS = (
 
 def support_table() -> str:
     """Return the table as Markdown; errors are medians of the fits, over the slices."""
-    lines = [COLUMNS, ["---"] * len(COLUMNS), *support_rows()]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
+    return markdown_table(COLUMNS, support_rows()) + "\n"
 
 
 def support_grid() -> str:
@@ -64,14 +64,14 @@ def support_grid() -> str:
             if model == facts.name:
                 said = "estimate" if engine == "-" else f"{precision} {engine}"
                 found.setdefault(facts.family, {}).setdefault(device, set()).add(said)
-    lines = [["model", *devices()], ["---"] * (1 + len(devices()))]
+    rows = []
     for family, by_device in found.items():
         cells = []
         for device in devices():
             known = by_device.get(device, set())
             cells.append(", ".join(sorted(known - {"estimate"})) or ("estimate" if known else "-"))
-        lines.append([f"`{family}`", *cells])
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+        rows.append([f"`{family}`", *cells])
+    return markdown_table(["model", *devices()], rows)
 
 
 def _numbers(values: Iterable[int]) -> str:

@@ -17,6 +17,7 @@ from typing import Literal, NamedTuple
 
 from numpy.typing import ArrayLike
 
+from sageserve_env._markdown import markdown_table
 from sageserve_env.kernels.scaling import COSINE, LINEAR, LOG, RATIO, SINE
 from sageserve_env.scenario import Scenario
 from sageserve_env.simulator.state import State
@@ -275,7 +276,7 @@ def unregister_feature(name: str) -> None:
 
 def table() -> str:
     """Return the rows as a table in Markdown."""
-    lines = ["| block | per | name | what | scale | bounds |", "|---|---|---|---|---|---|"]
+    rows = []
     for block in BLOCKS:
         for axis_name, axis in AXES.items():
             for f in FEATURES:
@@ -285,5 +286,5 @@ def table() -> str:
                     what = f"{f.text} (`{f.source}`{summed})"
                     what += "" if f.when is None else ", only in scenarios to which it applies"
                     row = (f"`{block}`", axis_name, f"`{f.name}`", what, f.scale.text, bounds)
-                    lines.append("| " + " | ".join(row) + " |")
-    return "\n".join(lines) + "\n"
+                    rows.append(row)
+    return markdown_table(("block", "per", "name", "what", "scale", "bounds"), rows) + "\n"

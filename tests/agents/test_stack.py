@@ -12,7 +12,7 @@ from sageserve_agents import calibrated, make_agent
 from sageserve_agents.misses import Misses
 from sageserve_agents.registry import BUILT_IN, agent_class, is_calibrated
 from sageserve_agents.stack import StackOptions, batch_ceiling, reserve_s
-from sageserve_agents.weights import changed_weights, write_weights
+from sageserve_agents.weights import changed_weights
 from sageserve_env import list_scenarios, load_scenario
 from sageserve_env.entries import default_router_weights
 from sageserve_env.policies.features import ROUTER_FEATURES
@@ -60,8 +60,11 @@ def test_weights_of_the_router_are_an_option() -> None:
     assert action.router_weights[chat, running] == own[chat, running]
     assert action.router_weights[agent, running] == 0.5
     action.validate(scenario)
-    text = write_weights(action.router_weights, scenario, ("prefix_s", "running"))
-    again = changed_weights(text, scenario, None)
+    each = (
+        f"{m}.prefix_s:{row[prefix]}/{m}.running:{row[running]}"
+        for m, row in zip(scenario.models, action.router_weights, strict=True)
+    )
+    again = changed_weights("/".join(each), scenario, None)
     assert again == pytest.approx(action.router_weights)
 
 
