@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -61,6 +62,16 @@ def test_an_answer(log: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
         "ilp",
     }
     assert sum("dropped" in line for line in answer["assumed"]) == 3
+
+
+def test_a_present_fleet_far_beyond_the_need_is_billed_as_it_is(
+    log: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.run(["plan-capacity", str(log), "--current", "500"]) == 0
+    shown = capsys.readouterr().out
+    used = re.search(r"Your present fleet of 500 GPUs uses ([\d.]+) GPUs on average", shown)
+    assert used is not None
+    assert 490.0 < float(used[1]) <= 500.0
 
 
 @pytest.mark.parametrize(

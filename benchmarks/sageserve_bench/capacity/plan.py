@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sageserve_agents import Agent
 from sageserve_bench.calibration import calibrate
 from sageserve_bench.capacity.fixed import Fixed
 from sageserve_bench.capacity.fleet import Placed, gpus_of, parse_map, place
@@ -189,15 +188,20 @@ def plan_capacity(question: Question, told: Callable[[str], None] | None = None)
         decision_interval_s=SHORT_INTERVAL_S if left_s <= DAY_S else INTERVAL_S,
     )
     source = make_trace(trace, start_s=history_s) if history_s else trace
-    task = Task("static", scenario, source, SEED)
     prober = Prober(scenario, [SEED], source)  # type: ignore[arg-type]
     uses = []
     for policy in policies_of(question.current):
         tell(f"finding the setting of {policy} that meets the targets")
         found = calibrate(policy, prober, max_probes=PROBES.get(policy, PROBES["reactive"]))
         uses.append(_use(found.best, scenario))
-    present = _present(question.current, task, load.mean(axis=0))
-    now = None if present is None else _use(_probe(present, task, prober), scenario)
+    now = None
+    if question.current is not None and question.current.isdigit():
+        fleet = int(question.current)
+        held = with_room(scenario, placed, load.max(axis=0), fleet)
+        fixed = Task(Fixed(fleet, load.mean(axis=0)), held, source, SEED)
+        now = _use(_probe(fixed, prober), held)
+    elif question.current is not None:
+        now = _use(prober(question.current), scenario)
     uses.sort(key=lambda use: (bool(use.misses), use.usd_per_month))
     waiting = load_of(scenario, trace, theta, waiting=True)
     return Answer(
@@ -247,19 +251,11 @@ def policies_of(current: str | None) -> list[str]:
     return ["static", current, PLANNER]
 
 
-def _present(current: str | None, task: Task, load: NDArray[np.float64]) -> str | Agent | None:
-    if current is None:
-        return None
-    return Fixed(int(current), load) if current.isdigit() else current
-
-
-def _probe(agent: str | Agent, task: Task, prober: Prober) -> Probe:
-    if isinstance(agent, str):
-        return prober(agent)
-    row: Row = run_episode(Task(agent, task.scenario, task.trace, task.seed)).row
+def _probe(task: Task, prober: Prober) -> Probe:
+    row: Row = run_episode(task).row
     means = prober.service.means([row])
     service = prober.service
-    return Probe(agent.name, means, service.margin(means), service.misses(means))
+    return Probe(str(row["agent"]), means, service.margin(means), service.misses(means))
 
 
 def _use(probe: Probe, scenario: Scenario) -> Use:

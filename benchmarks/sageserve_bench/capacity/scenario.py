@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from sageserve_bench.capacity.fleet import Placed
+from sageserve_bench.capacity.fleet import Placed, gpus_of
 from sageserve_bench.capacity.inspect import is_batch
 from sageserve_env.capacity import measure_theta
 from sageserve_env.catalogue import GPUS, GpuType
@@ -65,19 +65,24 @@ def make_scenario(
     )
 
 
-def with_room(scenario: Scenario, placed: Sequence[Placed], load: NDArray[np.float64]) -> Scenario:
+def with_room(
+    scenario: Scenario, placed: Sequence[Placed], load: NDArray[np.float64], fleet_gpus: int = 0
+) -> Scenario:
     """Return the cluster with `ROOM` times the VMs of the busiest quarter of an hour.
 
     Args:
         scenario: From `make_scenario`.
         placed: The models.
         load: Instances that each model needs in each region then, [M, R].
+        fleet_gpus: GPUs that have to find room wherever they stand.
     """
     regions = []
     for r, region in enumerate(scenario.regions):
         counts = dict.fromkeys(scenario.gpus, 0)
         for m, one in enumerate(placed):
             counts[one.vm] += int(np.ceil(ROOM * load[m, r])) + ROOM
+        for vm in counts:
+            counts[vm] = max(counts[vm], fleet_gpus // gpus_of(vm))
         regions.append(RegionConfig(region.name, counts))
     return scenario.replace(regions=tuple(regions))
 
