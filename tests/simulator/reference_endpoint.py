@@ -50,7 +50,7 @@ class Job:
 
     @property
     def present_tokens(self) -> int:
-        """Tokens that a decoding sequence has in the KV cache."""
+        """Tokens that a sequence has once it is prefilled: after a loss the emitted ones too."""
         return self.prompt_tokens + self.emitted
 
 
@@ -89,9 +89,9 @@ class Instance:
 
     def enqueue(self, job: Job, now: float) -> None:
         job.instance = self.index
-        job.to_prefill = job.prompt_tokens
+        job.to_prefill = job.present_tokens
         self.waiting.append(job)
-        self.pending_tokens += job.prompt_tokens + 1
+        self.pending_tokens += job.to_prefill + 1
         if not self.busy:
             self.start_iteration(now)
 

@@ -215,3 +215,15 @@ def cases(draw: st.DrawFn, mode: str, kv_policy: str) -> Case:
 @given(data=st.data())
 def test_kernel_equals_reference(mode: str, kv_policy: str, data: st.DataObject) -> None:
     check(data.draw(cases(mode, kv_policy)))
+
+
+@pytest.mark.compiled
+@pytest.mark.slow
+@pytest.mark.parametrize("kv_policy", ["reservation", "growth"])
+@pytest.mark.parametrize("mode", ["mixed", "prefill_first", "whole_prompt"])
+@settings(max_examples=500)
+@given(data=st.data())
+def test_kernel_equals_reference_in_many_cases(
+    mode: str, kv_policy: str, data: st.DataObject
+) -> None:
+    check(data.draw(cases(mode, kv_policy)))
