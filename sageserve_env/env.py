@@ -25,26 +25,22 @@ from sageserve_env.arguments import (
 from sageserve_env.control import decided
 from sageserve_env.entries import default_routing
 from sageserve_env.kernels.buffers import build_buffers
-from sageserve_env.kernels.decode import reactive_targets
-from sageserve_env.kernels.scaling import scale
-from sageserve_env.kernels.step import IN_FORCE, REJECTED, look
-from sageserve_env.kernels.step import step as step_kernel
+from sageserve_env.kernels.step import IN_FORCE
 from sageserve_env.observe import Layout, Observation, Units
 from sageserve_env.registration import DEFAULT_SCENARIO
 from sageserve_env.render import RENDER_MODES, Renderer, checked_mode, warn_of_no_mode
 from sageserve_env.rewards import Reward, Vector, make_reward
 from sageserve_env.scenario import Scenario, load_scenario
-from sageserve_env.simulator.codes import DONE
 from sageserve_env.simulator.feed import Feed
 from sageserve_env.simulator.simulator import Simulator
-from sageserve_env.simulator.survey import read_own
 from sageserve_env.snapshot import EnvSnapshot, rebuilt
+from sageserve_env.stepping import Stepping
 from sageserve_env.view import ClusterView
 from sageserve_env.workload import TRAIN_SEEDS, TraceSpec, Workload, Workloads
 from sageserve_traces import DemandSeries, TraceSource
 
 
-class SageServeEnv(WritableSpec, gym.Env[Observation, Any]):
+class SageServeEnv(Stepping, WritableSpec, gym.Env[Observation, Any]):
     """A multi-region, multi-model GPU cluster that serves LLM requests.
 
     ## Description
@@ -258,8 +254,8 @@ class SageServeEnv(WritableSpec, gym.Env[Observation, Any]):
         Raises:
             ValueError: If the action is not one; nothing has changed then.
         """
-        self._act(action)
-        return self._outcome()
+        self._simulate(self.begin_step(action))
+        return self.end_step()
 
     def step_cluster(
         self, action: ClusterAction
@@ -271,38 +267,12 @@ class SageServeEnv(WritableSpec, gym.Env[Observation, Any]):
         """
         self._require_episode()
         self._simulator.apply(self._mode.completed(action))
-        self._advance(IN_FORCE)
-        return self._outcome()
+        self._simulate(IN_FORCE)
+        return self.end_step()
 
-    def _act(self, action: Any) -> None:
-        self._require_episode()
-        decision = self._mode.read(
-            action, lambda: reactive_targets(self._simulator.state, self._buffers)
-        )
-        if decision is None:
-            self._advance(self._mode.form)
-        else:
-            self._simulator.apply(decision)
-            self._advance(IN_FORCE)
-
-    def _advance(self, form: int) -> None:
-        """Simulate one step; nearly all of the time is spent in kernels without the GIL."""
-        assert self._workload is not None
-        simulator, decoder = self._simulator, self._mode.decoder
-        arrays = (simulator.state, self._buffers, decoder, simulator.raw, self._scaling)
-        until_s = min((self._steps + 1) * self._interval_s, self._workload.horizon_s)
-        status = step_kernel(*arrays, form, until_s)
-        while status != DONE:
-            if status == REJECTED:
-                raise ValueError(self._mode.refusal())
-            simulator.supply(status)
-            status = step_kernel(*arrays, IN_FORCE, until_s)
-        self._see_own()
-        self._steps += 1
-        self._over = until_s >= self._workload.horizon_s
-
-    def _outcome(self) -> tuple[Observation, Any, bool, bool, dict[str, Any]]:
+    def end_step(self) -> tuple[Observation, Any, bool, bool, dict[str, Any]]:
         """Return what `step` returns, after the simulation of the step."""
+        self._close_step()
         left = self._simulator.unfinished() if self._over else None
         change = self._accounts.change(self._buffers.totals.tolist(), left)
         value = self._accounts.book(change)
@@ -358,18 +328,6 @@ class SageServeEnv(WritableSpec, gym.Env[Observation, Any]):
         self._accounts.begin(trace_seed, totals, reward)
         if not self._accounts.metric_names:
             self._accounts.metric_names = tuple(self.episode_metrics())
-
-    def _look(self) -> None:
-        """Fill survey, observation, totals and mask from the state."""
-        simulator = self._simulator
-        look(simulator.state, self._buffers, self._mode.decoder, simulator.raw, self._scaling)
-        self._see_own()
-
-    def _see_own(self) -> None:
-        """Observe the sources that were registered from outside, which Python reads."""
-        if self._simulator.raw.own:
-            read_own(self._simulator.state, self._simulator.raw)
-            scale(self._simulator.raw, self._scaling)
 
     # -- looking --------------------------------------------------------------------------------
 
@@ -486,10 +444,6 @@ class SageServeEnv(WritableSpec, gym.Env[Observation, Any]):
         """Pickle the arguments and, within an episode, a snapshot."""
         snapshot = None if self._workload is None else self.snapshot()
         return rebuilt, (type(self), self._keywords, self.spec, snapshot)
-
-    def _require_episode(self, *, over: bool = False) -> None:
-        if self._workload is None or (self._over and not over):
-            raise gym.error.ResetNeeded("call reset() before step(), and after truncated is True")
 
 
 KEYWORDS = tuple(

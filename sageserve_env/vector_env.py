@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-import time
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from typing import Any
 
 import gymnasium as gym
@@ -19,6 +17,7 @@ from sageserve_env.arguments import WritableSpec, checked_options, checked_seed,
 from sageserve_env.env import SageServeEnv
 from sageserve_env.named import Named
 from sageserve_env.observe import Observation
+from sageserve_env.team import Team
 
 Result = tuple[Any, Any, bool, bool, dict[str, Any]]
 
@@ -80,7 +79,7 @@ class SageServeVectorEnv(WritableSpec, gym.vector.VectorEnv[Observation, Any, An
         self.metadata = {**SageServeEnv.metadata, "autoreset_mode": self.autoreset_mode}
         self.max_episode_steps = max_episode_steps
         self.envs = [SageServeEnv(**keywords) for _ in range(num_envs)]
-        for env in self.envs:  # threads have enough to do without one that makes traces
+        for env in self.envs:  # the team makes traces when it has time
             env.simulator.read_ahead = False
         first = self.envs[0]
         self.num_envs = num_envs
@@ -97,9 +96,8 @@ class SageServeVectorEnv(WritableSpec, gym.vector.VectorEnv[Observation, Any, An
         self._observations = np.zeros((num_envs, first.layout.size), dtype=np.float32)
         self._ended = np.zeros(num_envs, dtype=np.bool_)
         self._steps = [0] * num_envs
-        self._spent_s = [0.0] * num_envs
         self._results: list[Result | None] = [None] * num_envs
-        self._pool: ThreadPoolExecutor | None = None
+        self._team = Team(self.envs, self.threads)
         self._share_observations()
 
     def _share_observations(self) -> None:
@@ -122,25 +120,32 @@ class SageServeVectorEnv(WritableSpec, gym.vector.VectorEnv[Observation, Any, An
         if self.autoreset_mode == AutoresetMode.DISABLED and self._ended.any():
             raise gym.error.ResetNeeded("reset what has ended with the option reset_mask")
         finals: list[dict[str, Any] | None] = [None] * self.num_envs
+        again: list[int] = []  # those that reset at the end of the step
 
-        def run(i: int) -> None:
-            env = self.envs[i]
-            if self._ended[i]:
-                observation, info = env.reset()
-                zero = np.zeros(env.reward_dim, np.float32) if env.reward.vector else 0.0
-                self._results[i] = (observation, zero, False, False, info)
-                self._steps[i] = 0
-                return
-            observation, reward, terminated, truncated, info = env.step(each[i])
+        def done(i: int) -> None:
+            observation, reward, terminated, truncated, info = self.envs[i].end_step()
             self._steps[i] += 1
             truncated = truncated or self._steps[i] == self.max_episode_steps
+            self._results[i] = (observation, reward, terminated, truncated, info)
             if truncated and self.autoreset_mode == AutoresetMode.SAME_STEP:
                 finals[i] = {"final_obs": observation, "final_info": info}
-                observation, info = env.reset()
-                self._steps[i] = 0
-            self._results[i] = (observation, reward, terminated, truncated, info)
+                again.append(i)
 
-        self._run(run)
+        def rest(i: int) -> None:
+            env = self.envs[i]
+            zero = np.zeros(env.reward_dim, np.float32) if env.reward.vector else 0.0
+            observation, info = env.reset()
+            self._results[i] = (observation, zero, False, False, info)
+            self._steps[i] = 0
+
+        def reset(i: int) -> None:
+            observation, info = self.envs[i].reset()
+            self._results[i] = (observation, *self._results[i][1:4], info)  # type: ignore[index]
+            self._steps[i] = 0
+
+        self._team.each(rest, np.flatnonzero(self._ended))
+        self._team.step(np.flatnonzero(~self._ended), each, done)
+        self._team.each(reset, again)
         results = [r for r in self._results if r is not None]
         rewards = np.array([r[1] for r in results])
         truncated = np.array([r[3] for r in results])
@@ -187,7 +192,7 @@ class SageServeVectorEnv(WritableSpec, gym.vector.VectorEnv[Observation, Any, An
                 self._steps[i] = 0
                 infos[i] = self.envs[i].reset(seed=seeds[i], options=dict(options))[1]
 
-        self._run(run)
+        self._team.each(run, range(self.num_envs))
         self._ended &= ~mask
         if mask.all():
             return self._present(), self._joined(infos)
@@ -217,35 +222,6 @@ class SageServeVectorEnv(WritableSpec, gym.vector.VectorEnv[Observation, Any, An
                 "values outside it"
             )
         return taken
-
-    def _run(self, work: Callable[[int], None]) -> None:
-        """Do ``work`` for every environment; each thread takes the next one that is left.
-
-        Those that took longest the last time go first, so that threads end at about the same time.
-        """
-        if self.threads == 1:
-            for i in range(self.num_envs):
-                work(i)
-            return
-        order = sorted(range(self.num_envs), key=self._spent_s.__getitem__, reverse=True)
-        left = iter(order)  # taking the next is atomic
-
-        def take() -> None:
-            for i in left:
-                began = time.perf_counter()
-                work(i)
-                self._spent_s[i] = time.perf_counter() - began
-
-        if self._pool is None:
-            self._pool = ThreadPoolExecutor(self.threads - 1, "sageserve")
-        others = [self._pool.submit(take) for _ in range(self.threads - 1)]
-        try:
-            take()
-        finally:
-            for other in others:
-                other.exception()  # wait for all, whatever happens in one
-        for other in others:
-            other.result()
 
     def _present(self) -> Observation:
         """Return the observations of all environments, copied."""
@@ -301,19 +277,18 @@ class SageServeVectorEnv(WritableSpec, gym.vector.VectorEnv[Observation, Any, An
 
     def close_extras(self, **kwargs: Any) -> None:
         """End the threads and close the windows."""
-        if self._pool is not None:
-            self._pool.shutdown()
-            self._pool = None
+        self._team.close()
         for env in self.envs:
             env.close()
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave the threads out."""
-        return {**self.__dict__, "_pool": None}
+        return {**self.__dict__, "_team": None}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Share the observations again."""
         self.__dict__.update(state)
+        self._team = Team(self.envs, self.threads)
         rows = self._observations.copy()
         self._share_observations()
         self._observations[:] = rows

@@ -215,10 +215,12 @@ class Handle:
     """
 
     FIELDS: tuple[tuple[str, np.dtype[Any], int], ...] = ()
+    _places: dict[str, tuple[int, np.dtype[Any], int]]
     _numba_type_: HandleType
 
     def __init_subclass__(cls) -> None:
         """Create the Numba type of the subclass."""
+        cls._places = {name: (i, *kind) for i, (name, *kind) in enumerate(cls.FIELDS)}
         cls._numba_type_ = HandleType(cls.__name__, cls.FIELDS)
 
         @typeof_impl.register(cls)
@@ -236,13 +238,11 @@ class Handle:
 
     def put(self, name: str, array: np.ndarray[Any, Any]) -> None:
         """Set one array, and its entry in the table."""
-        index = [field for field, _, _ in self.FIELDS].index(name)
-        _, dtype, ndim = self.FIELDS[index]
+        index, dtype, ndim = self._places[name]
         if array.dtype != dtype or array.ndim != ndim or not array.flags.c_contiguous:
             raise TypeError(f"{name}: expected C-contiguous {dtype} with {ndim} axes")
         setattr(self, name, array)
-        self._table[index, 0] = array.ctypes.data
-        self._table[index, 1 : 1 + ndim] = array.shape
+        self._table[index, : 1 + ndim] = array.__array_interface__["data"][0], *array.shape
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle the arrays, not their addresses."""

@@ -49,6 +49,8 @@ class Ahead:
 
     def followed(self, now_s: float, read_s: tuple[Array, Array, Array]) -> Ahead:
         """Return the same at ``now_s``, with rows that were read since."""
+        if not any(map(len, (*self.later_s, *read_s))):
+            return self
         rest = (times[np.searchsorted(times, now_s, side="right") :] for times in self.later_s)
         later = tuple(np.concatenate(pair) for pair in zip(rest, read_s, strict=True))
         return Ahead(self.up_to(now_s), later)  # type: ignore[arg-type]
@@ -136,6 +138,10 @@ class Feed:
             self._served_s = float(piece.columns[0][-1])
         return piece.columns
 
+    def read_ahead(self) -> bool:
+        """Make the next chunk now; return False where it is made or being made already."""
+        return self._pieces.make_next()
+
     def _from(self, start_s: float, skip: int) -> Producer[Piece]:
         return Producer(self._read(start_s, skip), ahead=self._read_ahead)
 
@@ -162,7 +168,7 @@ class Feed:
             if known == len(part):
                 continue
             last_s = float(part.arrival_s[-1])
-            count = int((part.arrival_s[known:] == last_s).sum())
+            count = len(part) - max(known, int(np.searchsorted(part.arrival_s, last_s)))
             bound = self._bound(part) if known == 0 else None
             columns, changed_s = bound or self._renamed(part, known)
             yield Piece(columns, changed_s, last_s, count)
@@ -197,13 +203,13 @@ class Feed:
     def _nodes(self, part: RequestTrace) -> Array:
         """Return the node of each prompt in `prefixes`, int32; zeros where nothing is shared."""
         if self.prefixes is None or part.prefix_node is None:
-            return np.zeros(len(part), dtype=np.int32)
+            return _the_same(0, len(part))
         return part.prefix_node
 
     def _turns(self, part: RequestTrace) -> Array:
         """Return the turn after each request, int32; -1 where sessions are open."""
         if self.sessions is None or part.session is None:
-            return np.full(len(part), -1, dtype=np.int32)
+            return _the_same(-1, len(part))
         return part.session.astype(np.int32)
 
     def _renamed(self, part: RequestTrace, known: int) -> tuple[Chunk, tuple[Array, Array, Array]]:
@@ -241,6 +247,17 @@ class Feed:
         columns[5] = np.minimum(columns[5], self._longest_output)
         rest = [np.array(c, dtype=np.int32) for c in columns[1:]]
         return (np.array(columns[0], dtype=np.float64), *rest), changed_s  # type: ignore[return-value]
+
+
+def _the_same(value: int, n: int) -> Array:
+    """Return ``n`` times the same number, int32, of one array that is kept; not to be written."""
+    if len(_kept.get(value, ())) < n:
+        _kept[value] = np.full(n, value, dtype=np.int32)
+        _kept[value].flags.writeable = False
+    return _kept[value][:n]
+
+
+_kept: dict[int, Array] = {}
 
 
 def _prefixes(source: TraceSource, scenario: Scenario) -> PrefixTrie | None:

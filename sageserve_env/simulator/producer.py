@@ -67,6 +67,17 @@ class Producer(Generic[T]):
             self._next = _threads().submit(next, self._items, None)
         return item
 
+    def make_next(self) -> bool:
+        """Make the next item now; return False where it is made or is being made already."""
+        if self._next is not None:
+            return False
+        self._next = Future()
+        try:
+            self._next.set_result(next(self._items, None))
+        except Exception as error:  # raised where the item would have been
+            self._next.set_exception(error)
+        return True
+
 
 def _threads() -> ThreadPoolExecutor:
     global _pool

@@ -77,6 +77,36 @@ def test_a_producer_keeps_order_and_end() -> None:
             next(made)
 
 
+def test_a_producer_makes_the_next_item_when_asked_to() -> None:
+    read: list[int] = []
+
+    def items() -> Iterator[int]:
+        for i in range(2):
+            read.append(i)
+            yield i
+        raise ValueError("no more")
+
+    made = Producer(items(), ahead=False)
+    assert made.make_next() and not made.make_next()
+    assert read == [0]
+    assert [next(made), next(made)] == [0, 1]
+    assert made.make_next()
+    with pytest.raises(ValueError, match="no more"):
+        next(made)
+
+
+@pytest.mark.compiled
+def test_chunks_read_ahead_are_the_same() -> None:
+    source = make_trace("o365", seed=3, horizon_s=3600.0, scale=0.02)
+    plain, ahead = (Feed(source, load_scenario("o365-day")) for _ in range(2))
+    for _ in range(6):
+        assert ahead.read_ahead() and not ahead.read_ahead()
+        position = ahead.position()
+        assert position == plain.position()
+        for a, b in zip(next(plain), next(ahead), strict=True):
+            np.testing.assert_array_equal(a, b)
+
+
 def test_an_error_is_raised_where_the_item_would_be() -> None:
     def items() -> Iterator[int]:
         yield 1

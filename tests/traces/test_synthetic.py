@@ -8,7 +8,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from sageserve_traces import TRAFFIC, RequestTrace, SyntheticTrace, TraceError, TraceSource, latents
+from sageserve_traces import (
+    TRAFFIC,
+    RequestTrace,
+    SyntheticTrace,
+    TraceError,
+    TraceSource,
+    latents,
+    row_kernels,
+)
 from sageserve_traces.o365 import O365
 from sageserve_traces.traffic import clipped_lognormal_moments
 
@@ -45,6 +53,17 @@ def test_golden_requests() -> None:
     assert len(trace) == GOLDEN[0]
     assert trace.arrival_s[:2] == pytest.approx(GOLDEN[1], abs=1e-9)
     assert int(trace.prompt_tokens.sum()) == GOLDEN[2]
+
+
+@pytest.mark.parametrize("n", [1, 2, 1000])
+def test_order_by_time_is_that_of_a_stable_sort(n: int) -> None:
+    rng = np.random.default_rng(n)
+    spread = rng.random(n) * 600.0
+    tied = np.round(spread / 60.0) * 59.0
+    together = 100.0 + rng.random(n) * 1e-9  # all in one bucket
+    for times in (spread, tied, together, np.full(n, np.nextafter(600.0, 0.0))):
+        expected = np.argsort(times, kind="stable")
+        np.testing.assert_array_equal(row_kernels._by_time(times, 600.0), expected)
 
 
 def test_chunking_and_starting_late_change_nothing() -> None:

@@ -61,10 +61,7 @@ def block_rows(
         *(traffic.prompt_mu, traffic.prompt_sigma, float(traffic.prompt_max)),
         *(traffic.output_mu, traffic.output_sigma, float(traffic.output_max)),
     )
-    # Stable, so that ties (gaps of CV 3 are often tiny) fall the same way on every machine; the
-    # arrivals are a sequence of sorted runs, which the merge sort takes as they are.
-    order = np.argsort(columns[0], kind="stable")
-    return dict(zip(_COLUMNS, kernels.reorder(order, *columns), strict=True))
+    return dict(zip(_COLUMNS, columns, strict=True))
 
 
 def to_tokens(log_tokens: FloatArray, most: int) -> npt.NDArray[np.int32]:
