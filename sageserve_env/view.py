@@ -49,7 +49,11 @@ class ClusterView:
     horizon_s: Annotated[float, "", "end of the episode"]
     hour_of_day: Annotated[float, "", "UTC, 0-24"]
     weekday: Annotated[float, "", "0 = Monday, fractional"]
-    theta: Annotated[Floats, "MG", "sustained prompt tokens per second of one instance (probe)"]
+    theta: Annotated[
+        Floats,
+        "MG",
+        "prompt tokens a second an instance sustains; with prefix caches at the hit rate of 5 min",
+    ]
     # fleet
     target: Annotated[Ints, "EG", "targets in force"]
     active: Annotated[Ints, "EG", "instances that accept work"]

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from sageserve_env._config import unknown_key_message
 from sageserve_env.capacity import measure_theta
 from sageserve_env.scenario import Scenario
-from sageserve_env.session_capacity import session_theta
+from sageserve_env.session_capacity import HitCurve, session_curve, session_theta
 from sageserve_traces import (
     MODELS,
     REGIONS,
@@ -212,6 +212,12 @@ class Workloads:
     def theta(self) -> NDArray[np.float64]:
         """Return theta of all episodes, [M, G], see `theta_of`."""
         return theta_of(self.scenario, self._source(0))
+
+    def hit_curve(self) -> HitCurve | None:
+        """Return theta by hit rate of prefix caches, where it is known: of generated sessions."""
+        if self._source(0).name != SESSIONS:
+            return None
+        return session_curve(self.scenario)
 
     @property
     def _generated(self) -> bool:

@@ -15,6 +15,7 @@ ROUTER_FEATURES: dict[str, str] = {
     "round_trip_s": "network round trip from the origin to its region, in seconds",
     "penalty_s": "the decision's `routing` from origin to region; the round trip where it has none",
     "prefix_s": "prefill seconds saved by what it has cached of the prompt; 0 without such a cache",
+    "prompt_s": "prefill seconds of the whole prompt on its VM type, nothing cached",
 }
 
 #: Weight farthest from 0 that a learner may give a feature: our assumption.
@@ -26,6 +27,7 @@ ROUTER_LIMITS: dict[str, float] = {
     "round_trip_s": 4.0,
     "penalty_s": 4.0,
     "prefix_s": -4.0,
+    "prompt_s": 4.0,
 }
 
 DISCIPLINE_FEATURES: dict[str, str] = {

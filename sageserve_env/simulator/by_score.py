@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sageserve_env.simulator._jit import jit
-from sageserve_env.simulator.by_prefix import best_for, elsewhere_s, weighs_prefix
+from sageserve_env.simulator.by_prefix import best_for, elsewhere, weighs_prompt
 from sageserve_env.simulator.codes import INFINITY, NONE
 from sageserve_env.simulator.pictures import known_score, pictured, place_for
 from sageserve_env.simulator.scoring import best_now, from_order_bits, region_cost
@@ -16,7 +16,7 @@ def by_score(s: State, i: int, batch: int, now_s: float) -> int:
     request = s.request[i]
     m, o = request.model, request.region
     best, least = NONE, INFINITY
-    if weighs_prefix(s, i):
+    if weighs_prompt(s, i):
         for r in range(s.round_trip.shape[0]):
             e = place_for(s, i, r, batch, now_s)
             if e != NONE:
@@ -60,7 +60,7 @@ def region_by_score(s: State, i: int, batch: int, now_s: float) -> int:
     request = s.request[i]
     m, o = request.model, request.region
     best, least = NONE, INFINITY
-    weighs = weighs_prefix(s, i)
+    weighs = weighs_prompt(s, i)
     home, home_place, home_total = NONE, NONE, INFINITY
     if weighs:
         home = place_for(s, i, o, batch, now_s)
@@ -74,7 +74,7 @@ def region_by_score(s: State, i: int, batch: int, now_s: float) -> int:
             if pictured(s, o, e):
                 total = known_score(s, o, m, e) + region_cost(s, m, o, r)
                 if weighs:
-                    total += elsewhere_s(s, i, r, home_total - total)
+                    total += elsewhere(s, i, e, home_total - total)
             elif weighs and e == home:
                 place, total = home_place, home_total
             elif weighs:

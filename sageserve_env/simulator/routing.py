@@ -5,7 +5,7 @@ from __future__ import annotations
 from sageserve_env.simulator._jit import jit
 from sageserve_env.simulator.balancing import choose_instance
 from sageserve_env.simulator.batching import enqueue
-from sageserve_env.simulator.by_prefix import best_for, weighs_prefix
+from sageserve_env.simulator.by_prefix import best_for, weighs_prompt
 from sageserve_env.simulator.by_score import by_score, region_by_score
 from sageserve_env.simulator.by_shares import by_shares
 from sageserve_env.simulator.by_threshold import by_threshold
@@ -46,7 +46,7 @@ def _instance_of(s: State, i: int, e: int, now_s: float) -> int:
     if s.config[0].scored == 0:
         return choose_instance(s, e)
     place = int(s.clock[0].chosen)
-    if place == NONE and weighs_prefix(s, i):
+    if place == NONE and weighs_prompt(s, i):
         place, _ = best_for(s, i, e, now_s)
     elif place == NONE:
         place = best_now(s, e, now_s)

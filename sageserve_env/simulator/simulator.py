@@ -39,6 +39,9 @@ from sageserve_env.simulator.survey import build_raw
 from sageserve_env.view import ClusterView
 from sageserve_traces.source import TraceSource
 
+if TYPE_CHECKING:
+    from sageserve_env.session_capacity import HitCurve
+
 
 @dataclass(frozen=True)
 class Snapshot:
@@ -78,6 +81,19 @@ class Simulator:
         self.raw = build_raw(scenario, self.theta)
         self.state: State
         self.feed: Feed
+
+    def follow_hits(self, curve: HitCurve | None) -> None:
+        """Let the theta that agents see be that of the hit rate of the last 5 minutes.
+
+        Routers and signals of the cluster keep the one that the simulator was made with.
+
+        Args:
+            curve: Theta by hit rate; None: agents see that one too.
+        """
+        if curve is None:
+            return
+        rates = curve.hit_rate[:, :, None]
+        self.raw.put("curve", np.concatenate([rates, curve.theta], axis=2))
 
     if not TYPE_CHECKING:  # a type checker would then allow any name
 

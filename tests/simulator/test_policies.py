@@ -93,10 +93,10 @@ def test_discipline_weights_of_a_decision_order_the_queue() -> None:
 def test_unusable_weights_are_refused() -> None:
     sim = simulator(scenario(), [])
     one = np.ones((1, 1), dtype=np.int64)
-    with pytest.raises(ValueError, match=r"router_weights: expected shape \(1, 7\)"):
+    with pytest.raises(ValueError, match=r"router_weights: expected shape \(1, 8\)"):
         sim.apply(ClusterAction(one, router_weights=np.zeros((2, 7))))
     with pytest.raises(ValueError, match="the router 'threshold' weighs nothing"):
-        sim.apply(ClusterAction(one, router="threshold", router_weights=np.zeros((1, 7))))
+        sim.apply(ClusterAction(one, router="threshold", router_weights=np.zeros((1, 8))))
     with pytest.raises(ScenarioError, match="did you mean 'queue_s'"):
         scenario(routing={"weights": {"queue": 1.0}})
     with pytest.raises(ScenarioError, match="weighs nothing"):

@@ -12,9 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sageserve_env.actions import ClusterAction
-from sageserve_env.catalogue import LatencyProfile
+from sageserve_env.catalogue import GpuType, LatencyProfile, Model
 from sageserve_env.observe.features import FEATURES
 from sageserve_env.options import BatchingConfig
+from sageserve_env.scenario import RegionConfig
+from sageserve_env.session_capacity import HitCurve
 from sageserve_env.simulator.by_prefix import best_for, prefix_score
 from sageserve_env.simulator.simulator import Simulator
 from sageserve_traces.prefixes import Blocks, build_trie
@@ -391,21 +393,51 @@ def test_invariants_hold_under_faults_and_scaling(seed: int) -> None:
     assert len(state[0]) == len(sim.state.cache)
 
 
-def test_the_best_instance_is_that_of_all() -> None:
+SLOW = LatencyProfile(0.2, 0.004, 0.0, 0.05, 0.01, 0.0)
+
+
+def two_types(kv_tokens: int = 10_000, **changes: Any) -> Any:
+    """Return a scenario of a region with three slow and three fast VMs."""
+    profiles = {"slow": SLOW, "fast": SIMPLE}
+    return scenario(
+        regions=(RegionConfig("here", {"slow": 3, "fast": 3}),),
+        gpus=("slow", "fast"),
+        custom_models=(Model("m", 1e9, 1.0, 100_000, profiles, float(kv_tokens)),),
+        custom_gpus=tuple(GpuType(name, 8, 80e9, 36.0, 18.0) for name in profiles),
+        **changes,
+    )
+
+
+def test_the_time_of_the_prompt_decides_between_vm_types() -> None:
+    # 100 tokens take 0.2 + 0.4 s on the slow instance and 0.1 + 0.1 s on the fast one. The first
+    # of equals is the slow one, which pays nothing for the prompt unless its time is weighed. The
+    # second prompt waits 0.1 s for the first on the fast one, less than the 0.4 s that it saves.
+    def ttft_s(**weights: float) -> list[float]:
+        of = two_types(routing={"router": "least_wait", "weights": weights})
+        sim = Simulator(of, np.full((1, 2), 1000.0), records=True)
+        sim.reset(trace([(0.0, 100, 1), (0.0, 100, 1)], of), initial=np.ones((1, 2), np.int64))
+        sim.advance(100.0)
+        sim.check_invariants()
+        return [float(t) for t in sim.records()["ttft_s"]]
+
+    assert sorted(ttft_s()) == pytest.approx([0.2, 0.6])
+    assert ttft_s(prompt_s=1.0) == pytest.approx([0.3, 0.3])
+
+
+@pytest.mark.parametrize("weights", [{}, {"prompt_s": 1.0}, {"prompt_s": 2.0, "prefix_s": 0.0}])
+def test_the_best_instance_is_that_of_all(weights: dict[str, float]) -> None:
     # The short cut over holders against the score of every member, at many arrivals.
     rng = np.random.default_rng(3)
-    of = scenario(
-        vms=6,
+    of = two_types(
         kv_tokens=1500,
-        initial_instances=6,
         batching={"prefix_cache": "lru", "prefix_block_tokens": BLOCK, "max_output_tokens": 100},
-        routing={"router": "prefix_affinity"},
+        routing={"router": "prefix_affinity", "weights": weights},
     )
     n = 150
     paths = [rng.integers(0, 2, rng.integers(1, 15)).tolist() for _ in range(n)]
     rows = [(0.1 * i, BLOCK * len(p) + 5, int(rng.integers(1, 40))) for i, p in enumerate(paths)]
-    sim = Simulator(of, np.full((1, 1), 1000.0))
-    sim.reset(with_paths(rows, paths, of))
+    sim = Simulator(of, np.array([[500.0, 1000.0]]))
+    sim.reset(with_paths(rows, paths, of), initial=np.full((1, 2), 3))
     for i in range(n):
         sim.advance(0.1 * i - 1e-6 if i else 0.0)
         probe = int(rng.integers(0, len(sim.state.trie)))
@@ -438,6 +470,23 @@ def test_the_view_has_the_hit_rate_of_the_last_five_minutes() -> None:
     assert sim.view().prefix_hit_rate.tolist() == [0.0]
     assert feature_names(of).count("prefix_hits") == 1
     assert "prefix_hits" not in feature_names(scenario())
+
+
+def test_theta_follows_the_hit_rate() -> None:
+    # 200 of 700 tokens are found: 2/7, between 0, where a token takes 1 ms, and 4/7, where it takes
+    # 0.5 ms. Without requests theta is the measured one. The load of 700 tokens counts in it too.
+    of = scenario(batching={"prefix_cache": "lru", "prefix_block_tokens": 100})
+    rows = [(0.0, 250, 3), (10.0, 450, 3)]
+    sim = Simulator(of, np.full((1, 1), 1500.0))
+    curve = HitCurve(np.array([[0.0], [4 / 7]]), np.array([[[1000.0]], [[2000.0]]]))
+    sim.follow_hits(curve)
+    sim.reset(with_paths(rows, [[1, 2], [1, 2, 3, 4]], of))
+    assert sim.view().theta.tolist() == [[1500.0]]
+    sim.advance(20.0)
+    assert sim.view().theta == pytest.approx([[1 / 0.00075]])
+    assert sim.view().utilisation == pytest.approx([700 * 0.00075 / 60])
+    sim.advance(400.0)
+    assert sim.view().theta.tolist() == [[1500.0]]
 
 
 def feature_names(of: Any) -> list[str]:
