@@ -3,12 +3,15 @@
 A fixed fleet serves a day under routers that differ in nothing but their weights:
 
 - ``least_wait``, ``prefix_affinity`` and ``session_affinity`` as they come;
-- ``tuned``: the best weights of what is cached and of load that all models share, found by a search
-  from `prefix_affinity`: a prefix- and load-aware router set by hand;
-- ``learned``: weights of six features per model, found with the same number of simulated days.
+- ``tuned``: the best weights that all models share of what is cached and of load, as prefix- and
+  load-aware routers have them in the field;
+- ``tuned_types``: the same with the prefill time of the prompt on the VM type (`prompt_s`);
+- ``learned``: weights of six features per model.
 
-Searches see validation seeds only and minimise the mean TTFT of all requests; one whose first token
-has not come by the end counts with the longest wait there is then. Rows are of test seeds.
+The three searches have the same number of simulated days, begin at the same settings and differ in
+what they may set only. They see validation seeds and the first `SEARCH_HOURS` of the days, and
+minimise the mean TTFT of all requests; one whose first token has not come by the end counts with
+the longest wait there is then. Rows are whole days of test seeds.
 """
 
 from __future__ import annotations
@@ -38,19 +41,32 @@ FLEETS: dict[str, dict[str, int]] = {
     "5 x h100x2": {"h100x2": 5},
     "3 x h100x2": {"h100x2": 3},
     "mixed": {"h100x2": 1, "h100x1": 1, "b200x1": 1},
+    "2 x h100x2, 1 x b200x1": {"h100x2": 2, "b200x1": 1},
 }
-SEARCHED = ("3 x h100x2", "mixed")
+SEARCHED = ("mixed", "2 x h100x2, 1 x b200x1", "3 x h100x2")
 #: Instances of each endpoint among which the least fleet that attains is looked for.
 LEAST_PER_ENDPOINT, MOST_PER_ENDPOINT = 2, 5
 
-#: Weights that a search may set: lowest, highest, and whether the logarithm is searched.
-SHARED = {"prefix_s": (-4.0, 0.0, False), "running": (1e-3, 1.0, True), "kv": (1e-2, 20.0, True)}
-OWN = {
-    **SHARED,
-    "queue_s": (0.1, 4.0, True),
-    "pending_tokens": (1e-7, 1e-3, True),
-    "penalty_s": (0.1, 10.0, True),
+#: Least and greatest absolute weight that a search may set, on a logarithmic scale; that of
+#: `prefix_s` is negative. The weight of a wait is 1 where all others are relative to it.
+SHARED = {
+    "prefix_s": (0.02, 4.0),
+    "running": (1e-3, 1.0),
+    "kv": (1e-2, 20.0),
+    "pending_tokens": (1e-8, 1e-4),
 }
+OWN = {**SHARED, "queue_s": (0.25, 16.0), "prompt_s": (0.02, 4.0)}
+SEARCH_HOURS = 10.0
+
+#: Where every search begins: the preset, one with less weight on what is cached, and one with more
+#: on load; then one that takes the whole time to the first token, where that can be set.
+_LEAST = {name: low for name, (low, _) in OWN.items()} | {"queue_s": 1.0}
+BEGIN = (
+    {**_LEAST, "prefix_s": 1.0, "running": 0.01},
+    {**_LEAST, "prefix_s": 0.25, "running": 0.0075},
+    {**_LEAST, "prefix_s": 0.3, "running": 0.035, "kv": 0.73},
+    {**_LEAST, "prefix_s": 1.0, "running": 0.03, "queue_s": 4.0, "prompt_s": 1.0},
+)
 
 
 @dataclass(frozen=True)
@@ -99,7 +115,7 @@ def serve(
     """
     base = load_scenario(SCENARIO)
     scenario = base.replace(
-        routing={"router": router},
+        routing={"router": router, "weights": {}},
         horizon_s=3600.0 * hours,
         initial_instances=0,
         lifecycle={"boot_s": 0.1, "load_gb_per_s": 1e6},  # the fleet is there from the start
@@ -123,13 +139,13 @@ def serve(
 
 
 def search(
-    names: Mapping[str, tuple[float, float, bool]],
+    names: Mapping[str, tuple[float, float]],
     models: Sequence[str | None],
     instances: Mapping[str, int],
     days: int,
     told: Callable[[str], None],
     *,
-    hours: float = 24.0,
+    hours: float = SEARCH_HOURS,
     sampler_seed: int = 0,
 ) -> str:
     """Return the weights of `prefix_affinity` with the least mean TTFT on the training seeds.
@@ -150,25 +166,23 @@ def search(
     study = optuna.create_study(sampler=sampler)
     best: list[tuple[float, str]] = []
 
+    keys = [(f if m is None else f"{m}.{f}", f) for m in models for f in names]
+
     def objective(trial: Any) -> float:
         parts = []
-        for model in models:
-            for feature, (low, high, log) in names.items():
-                key = feature if model is None else f"{model}.{feature}"
-                parts.append(f"{key}:{trial.suggest_float(key, low, high, log=log):.6g}")
+        for key, feature in keys:
+            weight = trial.suggest_float(key, *names[feature], log=True)
+            parts.append(f"{key}:{-weight if feature == 'prefix_s' else weight:.6g}")
         text = "/".join(parts)
         runs = [serve("prefix_affinity", text, instances, seed, hours) for seed in TRAIN_SEEDS]
-        value = math.log(float(np.mean([run.mean_ttft_s for run in runs])))
+        value = float(np.mean([math.log(run.mean_ttft_s) for run in runs]))
         if not best or value < best[-1][0]:
             best.append((value, text))
             told(f"{math.exp(value):.3f} s {text}")
         return value
 
-    usual = {"prefix_s": -1.0, "running": 0.01, "kv": 0.01, "queue_s": 1.0}
-    usual |= {"pending_tokens": 1e-7, "penalty_s": 1.0}
-    keys = [(f if m is None else f"{m}.{f}", f) for m in models for f in names]
-    for running in (0.01, 0.1):  # the preset, and one with more weight on load
-        study.enqueue_trial({key: {**usual, "running": running}[f] for key, f in keys})
+    for start in BEGIN[: None if "prompt_s" in names else -1]:
+        study.enqueue_trial({key: start[feature] for key, feature in keys})
     study.optimize(objective, n_trials=days // len(TRAIN_SEEDS))
     return best[-1][1]
 
@@ -241,12 +255,15 @@ def compare_routers(
     for fleet in fleets:
         arms = {name: (name, "") for name in ROUTERS}
         if days and fleet in SEARCHED:
-            told(f"{fleet}: shared weights")
-            tuned = search(SHARED, (None,), FLEETS[fleet], days, told, hours=hours)
-            told(f"{fleet}: weights per model")
-            learned = search(OWN, models, FLEETS[fleet], days, told, hours=hours)
-            arms["tuned"] = ("prefix_affinity", tuned)
-            arms["learned"] = ("prefix_affinity", learned)
+            for label, names, whose in (
+                ("tuned", SHARED, (None,)),
+                ("tuned_types", OWN, (None,)),
+                ("learned", OWN, models),
+            ):
+                told(f"{fleet}: {label}")
+                length = min(hours, SEARCH_HOURS)
+                found = search(names, whose, FLEETS[fleet], days, told, hours=length)
+                arms[label] = ("prefix_affinity", found)
         for label, (router, weights) in arms.items():
             rows += rows_of(label, fleet, router, weights, hours)
             told(f"{fleet} {label}: {[row['ttft_mean_s'] for row in rows[-len(TEST_SEEDS) :]]}")

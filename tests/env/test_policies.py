@@ -9,7 +9,12 @@ import numpy as np
 import pytest
 
 import sageserve_env  # noqa: F401
-from sageserve_env.policies import DISCIPLINES, ROUTER_FEATURES, ROUTERS
+from sageserve_env.policies import (
+    DISCIPLINE_FEATURES,
+    DISCIPLINES,
+    ROUTER_FEATURES,
+    ROUTERS,
+)
 from sageserve_env.scenario import load_scenario
 from tests.env.common import TINY, make
 
@@ -44,7 +49,7 @@ def test_policies_of_a_file_by_gym_make_and_scenario(tmp_path: Path) -> None:
     env.step(env.action_space.sample())
     state = env.simulator.state  # type: ignore[attr-defined]
     assert env.view().router == "greedy_of_a_test"  # type: ignore[attr-defined]
-    assert state.weight[0].tolist() == [1.0, 0.0, 9.0, 0.0, 0.0, 2.0, 0.0]
+    assert state.weight[0].tolist() == [1.0, 0.0, 9.0, 0.0, 0.0, 2.0, 0.0, 0.0]
     assert state.order[0].tolist() == [0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0]
     named = load_scenario("trap-base").replace(routing={"router": policy["router"]})
     other = make(scenario=named)
@@ -56,17 +61,18 @@ def test_policies_of_a_file_by_gym_make_and_scenario(tmp_path: Path) -> None:
 def test_weights_as_a_knob_of_a_learner() -> None:
     env = make(control="weights")
     names = env.action_names
-    assert len(names) == 14 and names[0].endswith("router_weight[queue_s]")
+    size = len(ROUTER_FEATURES) + len(DISCIPLINE_FEATURES)
+    assert len(names) == size and names[0].endswith("router_weight[queue_s]")
     env.reset(seed=0)
-    env.step(np.zeros(14, np.float32))  # zero: the row of the router itself
+    env.step(np.zeros(size, np.float32))  # zero: the row of the router itself
     state = env.simulator.state
     assert (state.weight[0] == state.router_row[ROUTERS.index("least_wait")]).all()
-    action = np.zeros(14, np.float32)
+    action = np.zeros(size, np.float32)
     action[list(ROUTER_FEATURES).index("queue_s")] = 1.0
     action[list(ROUTER_FEATURES).index("kv")] = 0.5
     action[list(ROUTER_FEATURES).index("penalty_s")] = -1.0
     env.step(action)
-    assert state.weight[0].tolist() == [4.0, state.weight[0, 1], 10.0, 0.0, 0.0, 0.0, 0.0]
+    assert state.weight[0].tolist() == [4.0, state.weight[0, 1], 10.0, 0.0, 0.0, 0.0, 0.0, 0.0]
     env.simulator.check_invariants()
 
 
