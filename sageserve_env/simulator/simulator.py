@@ -39,9 +39,6 @@ from sageserve_env.simulator.survey import build_raw
 from sageserve_env.view import ClusterView
 from sageserve_traces.source import TraceSource
 
-if TYPE_CHECKING:
-    from sageserve_env.session_capacity import HitCurve
-
 
 @dataclass(frozen=True)
 class Snapshot:
@@ -82,18 +79,16 @@ class Simulator:
         self.state: State
         self.feed: Feed
 
-    def follow_hits(self, curve: HitCurve | None) -> None:
+    def follow_hits(self, hit_rate: NDArray[np.float64], theta: NDArray[np.float64]) -> None:
         """Let the theta that agents see be that of the hit rate of the last 5 minutes.
 
         Routers and signals of the cluster keep the one that the simulator was made with.
 
         Args:
-            curve: Theta by hit rate; None: agents see that one too.
+            hit_rate: Rising hit rates of prefix caches, [K, M].
+            theta: Theta at these, [K, M, G].
         """
-        if curve is None:
-            return
-        rates = curve.hit_rate[:, :, None]
-        self.raw.put("curve", np.concatenate([rates, curve.theta], axis=2))
+        self.raw.put("curve", np.concatenate([hit_rate[:, :, None], theta], axis=2))
 
     if not TYPE_CHECKING:  # a type checker would then allow any name
 

@@ -16,7 +16,6 @@ from sageserve_env.catalogue import GpuType, LatencyProfile, Model
 from sageserve_env.observe.features import FEATURES
 from sageserve_env.options import BatchingConfig
 from sageserve_env.scenario import RegionConfig
-from sageserve_env.session_capacity import HitCurve
 from sageserve_env.simulator.by_prefix import best_for, prefix_score
 from sageserve_env.simulator.simulator import Simulator
 from sageserve_traces.prefixes import Blocks, build_trie
@@ -477,8 +476,7 @@ def test_theta_follows_the_hit_rate() -> None:
     of = scenario(batching={"prefix_cache": "lru", "prefix_block_tokens": 100})
     rows = [(0.0, 250, 3), (10.0, 450, 3)]
     sim = Simulator(of, np.full((1, 1), 1500.0))
-    curve = HitCurve(np.array([[0.0], [4 / 7]]), np.array([[[1000.0]], [[2000.0]]]))
-    sim.follow_hits(curve)
+    sim.follow_hits(np.array([[0.0], [4 / 7]]), np.array([[[1000.0]], [[2000.0]]]))
     sim.reset(with_paths(rows, [[1, 2], [1, 2, 3, 4]], of))
     assert sim.view().theta.tolist() == [[1500.0]]
     sim.advance(20.0)
