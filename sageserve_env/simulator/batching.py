@@ -392,6 +392,8 @@ def _finish_prefill(s: State, v: int, i: int, now_s: float) -> None:
 def end_run(s: State, v: int, now_s: float) -> None:
     """Book the iterations of the run of VM ``v`` that ends now."""
     vm = s.vm[v]
+    if vm.wait_head != NONE and s.request[vm.wait_head].next != NONE:  # the second in the queue
+        prefetch(s.request, s.request[vm.wait_head].next, 0)
     k = vm.run_iterations + vm.run_tail
     if vm.run_decodes == 1:
         vm.iteration += k

@@ -30,9 +30,26 @@ from sageserve_env.simulator.slots import pop_transit, take_slot
 from sageserve_env.simulator.state import State
 
 
+@jit
+def _fetch_arrivals(s: State, c: int) -> None:
+    """Ask for the columns of the requests that arrive from ``c`` on, a line of each."""
+    prefetch(s.arrival_s, c, 0)
+    prefetch(s.arrival_s, c, LINE_BYTES)
+    prefetch(s.arrival_model, c, 0)
+    prefetch(s.arrival_region, c, 0)
+    prefetch(s.arrival_tier, c, 0)
+    prefetch(s.arrival_prompt, c, 0)
+    prefetch(s.arrival_output, c, 0)
+    prefetch(s.arrival_order, c, 0)
+    prefetch(s.arrival_node, c, 0)
+    prefetch(s.arrival_turn, c, 0)
+
+
 @hot
 def _arrive(s: State, c: int, now_s: float) -> None:
     """Take request ``c`` of the current piece of the trace into a slot and route or hold it."""
+    if c & 15 == 0 and c + 32 < s.arrival_s.shape[0]:  # sixteen fill a line
+        _fetch_arrivals(s, c + 32)
     i = take_slot(s)
     request = s.request[i]
     request.model = s.arrival_model[c]

@@ -198,20 +198,16 @@ def _note_boundary(s: State, v: int) -> None:
 
 
 @hot
-def _best_member(s: State, e: int) -> int:
-    """Place of the member of endpoint ``e`` with the least score, the first of equals."""
+def _least_score(s: State, e: int) -> int:
+    """Least score of the members of endpoint ``e``."""
     best = int(s.endpoint[e].best)
     if best != NONE:
-        return best
+        return int(s.score[e, best])
     n = (s.endpoint[e].n_members + 7) & ~7
     least = s.score[e, 0]
     for j in range(n):
         least = min(least, s.score[e, j])
-    place = n
-    for j in range(n):
-        place = min(place, j if s.score[e, j] == least else n)
-    s.endpoint[e].best = place
-    return int(place)
+    return int(least)
 
 
 @hot
@@ -229,22 +225,24 @@ def best_now(s: State, e: int, now_s: float) -> int:
 
 @jit
 def _find_best(s: State, e: int, now_s: float) -> int:
-    """Bring members up to date, the most promising first, until no other can be the best."""
-    if s.config[0].timely == 0:
-        return _best_member(s, e)
+    """Bring members up to date, the most promising first, until no other can be the best.
+
+    Where scores count no queues there is nothing to bring up to date.
+    """
     n = (s.endpoint[e].n_members + 7) & ~7
     now = time_bits(now_s)
     while True:
-        place = _best_member(s, e)
-        limit = s.score[e, place]
+        limit = _least_score(s, e)
         never = time_bits(INFINITY)
-        until = never
-        for j in range(n):
-            boundary, lower = s.boundary[e, j], s.lower[e, j]  # both read: no branch
+        until, place = never, n
+        for j in range(n):  # all are read: no branch
+            key, boundary, lower = s.score[e, j], s.boundary[e, j], s.lower[e, j]
+            place = min(place, j if key == limit else n)
             until = min(until, boundary if lower <= limit else never)
-        if until > now:
+        s.endpoint[e].best = place
+        if until > now or s.config[0].timely == 0:
             s.endpoint[e].best_until_s = from_time_bits(until)
-            return place
+            return int(place)
         candidate = LARGEST
         for j in range(n):
             boundary, lower = s.boundary[e, j], s.lower[e, j]

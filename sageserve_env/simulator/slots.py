@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from sageserve_env.simulator._handle import prefetch
 from sageserve_env.simulator._jit import hot, jit
 from sageserve_env.simulator.codes import FREE, GLOBAL, HELD, INFINITY, NONE, TRANSIT
+from sageserve_env.simulator.memory import LINE_BYTES
 from sageserve_env.simulator.state import State
 
 
@@ -18,6 +20,9 @@ def take_slot(s: State) -> int:
         return int(i)
     clock.free_head = s.request[i].next
     clock.n_free -= 1
+    if clock.free_head != NONE:  # the next arrival's
+        prefetch(s.request, clock.free_head, 0)
+        prefetch(s.request, clock.free_head, LINE_BYTES)
     return int(i)
 
 
