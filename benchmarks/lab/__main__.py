@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from lab.assumptions import assumptions
+from lab.calibrated_tables import calibrated_table
 from lab.experiments.outcomes import read_experiment
 from lab.experiments.page import tables as experiment_tables
 from lab.experiments.paper import EXPERIMENTS
@@ -44,6 +45,7 @@ def makers(results: Path) -> Makers:
         "top": top(read_published(results)),
         "experiment": lambda name: experiment_tables(read_experiment(results / "paper" / name)),
         "headroom": headroom_tables(results / "headroom"),
+        "calibrated": calibrated_table,
         "assumptions": assumptions,
         "package": lambda name: PACKAGE[name](),
     }
