@@ -170,8 +170,11 @@ def _mix(traffic: Traffic, seed: int, day: int, rates: FloatArray) -> FloatArray
     """Move part of one model's traffic to another, for good, once in two weeks.
 
     The base table holds on day 0. An event after it moves a fraction of one model's traffic to
-    another; an event before it is one that led to the base table, so that the past differs.
+    another; an event before it is one that led to the base table, so that the past differs. One
+    model alone has nobody to give to.
     """
+    if len(traffic.models) < 2:
+        return rates
     day_start, period = day * MINUTES, traffic.mix_period_days * MINUTES
     fortnight = day_start // period
     matrix = np.eye(len(traffic.models))

@@ -97,6 +97,13 @@ TRACES: Final[dict[str, NamedTrace]] = {
             generated=True,
         ),
         NamedTrace(
+            "solo",
+            "its first model alone; needs no file",
+            "by seed",
+            "MIT (this project)",
+            generated=True,
+        ),
+        NamedTrace(
             "sessions",
             "conversations and coding agents turn by turn, with what their prompts share",
             "by seed",
