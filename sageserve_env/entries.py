@@ -20,6 +20,7 @@ from sageserve_env.forms import (
     LARGEST_DELTA,
     LIMIT,
     LINEAR,
+    LOAD,
     SHARE,
     Entries,
     Preset,
@@ -98,11 +99,21 @@ def targets(context: Context, form: int, word: str) -> Entries:
 
 
 def continuous_targets(context: Context) -> Entries:
-    """Return absolute targets or changes of those in force."""
+    """Return absolute targets, changes of those in force, or multiples of the load."""
     if context.targets == "absolute":
         return targets(context, COUNT, "target")
+    if context.targets == "load":
+        made = targets(context, LOAD, "load")
+        return replace(made, centre=1.0 / _sharing(context.scenario)[made.at[:, 0, 0]])
     made = targets(context, CHANGE, "change")
     return replace(made, centre=np.maximum(LARGEST_DELTA, np.round(LARGEST_CHANGE * made.high)))
+
+
+def _sharing(scenario: Scenario) -> NDArray[np.float64]:
+    """Return how many pairs of endpoint and VM type a region has for an endpoint's model, [E]."""
+    usable = scenario.usable.sum(axis=1)
+    keys = [(p.model, p.region) for p in scenario.endpoints]
+    return np.array([sum(usable[i] for i, k in enumerate(keys) if k == key) for key in keys], float)
 
 
 # -- routing ------------------------------------------------------------------------------------

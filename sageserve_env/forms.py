@@ -14,6 +14,10 @@ Continuous, each number from -1 to 1, 0 being the neutral value ``c`` between ``
 * ``LIMIT``: a limit that may be infinite. Where c is finite, c (1 + x) up to 0 and c / (1 - x)
   above it, so 0 at -1 and no limit at 1. Where c is infinite, with a scale ``low``,
   low (1 + x) / -x below 0, so 0 at -1 and ``low`` at -1/2, and no limit from 0 on.
+* ``LOAD``: a multiple of the load, which is the prompt tokens a second of the last minute over
+  what an instance of that VM type sustains (`sageserve_env.capacity`); of it, the share c at 0,
+  nothing at -1, linear between them, and c 3^x above 0; rounded. Before anything was measured the
+  load is what the value in force stands for.
 * ``SHARE``: softmax over a group of entries of ``4 (x + c)``.
 
 Discrete:
@@ -33,9 +37,10 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
-COUNT, CHANGE, LINEAR, LIMIT, SHARE, STEP, CHOICE = range(7)
+COUNT, CHANGE, LINEAR, LIMIT, SHARE, STEP, CHOICE, LOAD = range(8)
 
 SHARE_SHARPNESS = 4.0
+LOAD_RANGE = 3.0  # of the multiple of the load, upwards (our assumption)
 LARGEST_DELTA = 2
 CHOICES = 2 * LARGEST_DELTA + 1
 

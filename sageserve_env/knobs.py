@@ -35,7 +35,7 @@ Array = NDArray[Any]
 
 LARGEST_ROUTING = 10.0  # of the structured space: seconds or unnormalised shares
 LONGEST_WAIT_S = 86_400.0  # of the structured space
-TARGET_FORMS = ("absolute", "delta")
+TARGET_FORMS = ("absolute", "delta", "load")
 
 
 class Joint(NamedTuple):

@@ -17,6 +17,8 @@ from sageserve_env.forms import (
     LARGEST_DELTA,
     LIMIT,
     LINEAR,
+    LOAD,
+    LOAD_RANGE,
     SHARE,
     SHARE_SHARPNESS,
     STEP,
@@ -29,6 +31,7 @@ from sageserve_env.simulator.decide import in_force, put
 from sageserve_env.simulator.scoring import set_discipline, set_router
 from sageserve_env.simulator.signals import seen_utilisation
 from sageserve_env.simulator.state import State
+from sageserve_env.simulator.survey import Raw
 
 REACTIVE_OUT, REACTIVE_IN = 0.7, 0.3  # the paper's thresholds (docs/sources.md, "Paper")
 
@@ -161,7 +164,23 @@ def reactive_targets(s: State, b: Buffers) -> NDArray[np.int64]:
 
 
 @jit
-def _continuous_value(s: State, d: Decoder, i: int) -> float:
+def load_of(s: State, raw: Raw, e: int, g: int, otherwise: float) -> float:
+    """Return the instances of a VM type that the last minute's prompts of a region keep busy.
+
+    ``otherwise`` is returned while nothing was measured.
+    """
+    endpoint = s.endpoint[e]
+    theta = s.profile[endpoint.model * s.target.shape[1] + g].theta
+    if s.clock[0].now_s <= 0.0 or theta <= 0.0:
+        return otherwise
+    rate = 0.0
+    for k in range(raw.prompt_rate.shape[3]):
+        rate += raw.prompt_rate[0, endpoint.model, endpoint.region, k]
+    return rate / theta
+
+
+@jit
+def _continuous_value(s: State, raw: Raw, d: Decoder, i: int) -> float:
     """Decode one entry of a continuous action; of a share, its weight."""
     x, entry = d.action[i], d.entry[i]
     if entry.form == LINEAR:
@@ -174,19 +193,24 @@ def _continuous_value(s: State, d: Decoder, i: int) -> float:
         return float(target_of(x, int(entry.low), int(entry.centre), int(entry.high)))
     p = entry.first
     now = in_force(s, entry.knob, d.place[p, 0], d.place[p, 1], d.place[p, 2])
-    wanted = math.floor(now + x * entry.centre + 0.5)
+    if entry.form == LOAD:
+        load = load_of(s, raw, d.place[p, 0], d.place[p, 1], now / entry.centre)
+        wanted = load * entry.centre * (1.0 + x if x <= 0.0 else LOAD_RANGE**x)
+    else:
+        wanted = now + x * entry.centre
+    wanted = math.floor(wanted + 0.5)
     return float(min(entry.high, max(entry.low, wanted)))
 
 
 @jit
-def apply_continuous(s: State, b: Buffers, d: Decoder) -> bool:
+def apply_continuous(s: State, b: Buffers, d: Decoder, raw: Raw) -> bool:
     """Put ``d.action`` into force; False, and nothing changed, if it is outside [-1, 1]."""
     n = d.entry.shape[0]
     for i in range(n):
         if not (d.action[i] >= -1.0 and d.action[i] <= 1.0):
             return False
     for i in range(n):
-        d.value[i] = _continuous_value(s, d, i)
+        d.value[i] = _continuous_value(s, raw, d, i)
     _otherwise(s, b, d)
     for i in range(n):
         group = d.entry[i].group

@@ -42,7 +42,7 @@ def step(
     """
     if form != IN_FORCE:
         if form == CONTINUOUS:
-            accepted = apply_continuous(s, b, d)
+            accepted = apply_continuous(s, b, d, raw)
         else:
             accepted = apply_discrete(s, b, d)
         if not accepted:
