@@ -2,9 +2,9 @@
 
     python examples/ppo_sb3.py --env SageServe-Tiny-v1 --minutes 5 --seed 0 --output results/ppo
 
-Learns on training seeds, keeps what is best on validation seeds, and plays it and `ilp` on test
-seeds: model.zip and evaluate.json (means over the test seeds) are in the output folder. Nothing of
-the planner is used to learn.
+Learns on training seeds, keeps what is best on validation seeds at good service, and plays it and
+`ilp` on test seeds: model.zip and evaluate.json (means over the test seeds) are in the output
+folder. Nothing of the planner is used to learn.
 """
 
 import argparse
@@ -21,9 +21,10 @@ from stable_baselines3.common.callbacks import BaseCallback
 import sageserve_env  # noqa: F401
 from sageserve_env.sb3 import make_sb3
 
-VALIDATION = range(1000, 1004)
+VALIDATION = range(1000, 1006)
 FIGURES = ("reward", "cost_usd", "slo_iwf")
-GAMMA = 0.9  # 50 minutes at five minutes a step: what a start decides shows within them
+GAMMA = 0.9  # 20 minutes at two minutes a step: what a start decides shows within them
+KEPT = 0.97  # share of IW-F in time that a policy needs to be kept: two points above the target
 
 
 class Budget(BaseCallback):
@@ -32,7 +33,8 @@ class Budget(BaseCallback):
     def __init__(self, env_id: str, minutes: float, output: Path) -> None:
         super().__init__()
         self.env_id, self.seconds, self.output = env_id, 60.0 * minutes, output
-        self.began, self.looked, self.best = time.perf_counter(), 0.0, -np.inf
+        self.began, self.looked = time.perf_counter(), 0.0
+        self.best = (-np.inf, -np.inf)
 
     def _on_step(self) -> bool:
         return self.spent < 1.0
@@ -54,8 +56,9 @@ class Budget(BaseCallback):
         self.looked = self.spent
         means = evaluate(self.model, self.env_id, VALIDATION)
         print(f"{self.num_timesteps:,} steps: {means}", flush=True)
-        if means["reward"] > self.best:
-            self.best = means["reward"]
+        rank = (min(means["slo_iwf"], KEPT), means["reward"])
+        if rank > self.best:
+            self.best = rank
             self.model.save(self.output / "model.zip")
 
 
@@ -99,12 +102,12 @@ def main() -> None:
         make_sb3(args.env, num_envs=16, seed=args.seed),
         seed=args.seed,
         device="cpu",
-        n_steps=144,
-        batch_size=576,
+        n_steps=72,
+        batch_size=288,
         n_epochs=6,
         gamma=GAMMA,
         learning_rate=lambda left: 1e-3 * max(0.1, 1.0 - budget.spent),
-        policy_kwargs={"log_std_init": -1.0},
+        policy_kwargs={"log_std_init": -1.6},
     )
     model.learn(total_timesteps=10**9, callback=budget)
     result = evaluate(PPO.load(args.output / "model.zip"), args.env, tests)

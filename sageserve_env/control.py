@@ -71,7 +71,7 @@ def decided(
         mode: ``continuous``, ``discrete`` or ``structured``.
         control: ``joint`` for all that has an effect, or words of `CONTROLS` joined by ``+``.
         policy: Fixed values by the name of the knob; one number stands for a whole array.
-        targets: Form of the targets in continuous actions, ``absolute`` or ``delta``; discrete
+        targets: Form of the targets in continuous actions, a name of `TARGET_FORMS`; discrete
             entries are always changes.
 
     Raises:

@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sageserve_env import ClusterAction, load_scenario
-from sageserve_env.entries import initial_fleet
+from sageserve_env.entries import Context, continuous_targets, initial_fleet
+from sageserve_env.forms import LOAD_RANGE
 from sageserve_env.kernels.decode import target_of
 from sageserve_env.knobs import KNOBS, Knob
 from sageserve_env.policies import DISCIPLINES
@@ -391,6 +392,27 @@ def test_changes_of_targets_count_from_those_in_force() -> None:
     assert env.simulator.state.target.ravel().tolist() == [6, 1]
     env.step(zero(env))
     assert env.simulator.state.target.ravel().tolist() == [6, 1]
+
+
+@pytest.mark.parametrize("x", [-1.0, -0.25, 0.0, 0.5])
+def test_targets_that_are_multiples_of_the_load(x: float) -> None:
+    env = make(targets="load", control="scaling")
+    env.reset(seed=0)
+    assert [n.split(".")[-1].split("[")[0] for n in env.action_names] == ["load", "load"]
+    env.step(zero(env))  # nothing was measured: the fleet in force stays
+    assert env.simulator.state.target.ravel().tolist() == [2, 2]
+    view = env.view()
+    load = view.prompt_rate[0, 0].sum(axis=1) / view.theta[0, 0]  # [R]
+    env.step(np.full(2, x))
+    factor = 1.0 + x if x < 0 else LOAD_RANGE**x
+    wanted = np.clip(np.floor(load * factor + 0.5), 1, 10)
+    assert env.simulator.state.target.ravel().tolist() == wanted.tolist()
+
+
+def test_what_multiplies_the_load_is_shared_among_vm_types() -> None:
+    scenario = load_scenario("small-day")
+    made = continuous_targets(Context(scenario, "least_wait_kv", targets="load"))
+    assert made.centre.tolist() == pytest.approx([1 / 3] * 12)
 
 
 @pytest.mark.parametrize(
