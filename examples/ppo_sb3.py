@@ -59,7 +59,7 @@ class Budget(BaseCallback):
         rank = (min(means["slo_iwf"], KEPT), means["reward"])
         if rank > self.best:
             self.best = rank
-            self.model.save(self.output / "model.zip")
+            self.model.save(self.output / "model.zip", exclude=["learning_rate", "lr_schedule"])
 
 
 def evaluate(model: PPO, env_id: str, seeds: range | list[int]) -> dict[str, float]:

@@ -157,7 +157,7 @@ class SageServeEnv(Stepping, WritableSpec, gym.Env[Observation, Any]):
     * ``policy`` (None): values of knobs that are not decided, such as ``{"router":
       "least_wait_kv", "discipline": "triage", "niw_release": 0.5}``.
     * ``targets`` (``"absolute"``): form of continuous targets: ``absolute``, ``delta`` (a change
-      of the target in force) or ``load`` (a multiple of the load of the last minute).
+      of the target in force) or ``load`` (a multiple of the load).
     * ``clip_actions`` (False): clip actions to the space instead of refusing them.
     * ``observation_mode`` (``"flat"``): ``flat`` or ``endpoints``.
     * ``reward`` (``"dollars"``): name or object; ``vector_reward`` (False): return its terms as a

@@ -14,10 +14,11 @@ Continuous, each number from -1 to 1, 0 being the neutral value ``c`` between ``
 * ``LIMIT``: a limit that may be infinite. Where c is finite, c (1 + x) up to 0 and c / (1 - x)
   above it, so 0 at -1 and no limit at 1. Where c is infinite, with a scale ``low``,
   low (1 + x) / -x below 0, so 0 at -1 and ``low`` at -1/2, and no limit from 0 on.
-* ``LOAD``: a multiple of the load, which is the prompt tokens a second of the last minute over
-  what an instance of that VM type sustains (`sageserve_env.capacity`); of it, the share c at 0,
-  nothing at -1, linear between them, and c 3^x above 0; rounded. Before anything was measured the
-  load is what the value in force stands for.
+* ``LOAD``: a multiple of an endpoint's load in instances, which is its utilisation times its active
+  instances, or, where it has none, the prompt tokens a second of its region in the last minute over
+  what an instance sustains (`sageserve_env.capacity`). Of it, the share c at 0, nothing at -1,
+  linear between them, and c 3^x above 0; rounded. Before anything was measured the load is what the
+  value in force stands for.
 * ``SHARE``: softmax over a group of entries of ``4 (x + c)``.
 
 Discrete:

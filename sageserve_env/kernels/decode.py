@@ -165,11 +165,18 @@ def reactive_targets(s: State, b: Buffers) -> NDArray[np.int64]:
 
 @jit
 def load_of(s: State, raw: Raw, e: int, g: int, otherwise: float) -> float:
-    """Return the instances of a VM type that the last minute's prompts of a region keep busy.
+    """Return the load of an endpoint in instances.
 
-    ``otherwise`` is returned while nothing was measured.
+    Utilisation times active instances; where none is active, what the last minute's prompts of
+    the region would keep busy of a VM type; ``otherwise`` while nothing was measured.
     """
     endpoint = s.endpoint[e]
+    active = 0
+    for j in range(s.target.shape[1]):
+        active += s.active[e, j]
+    used = seen_utilisation(s, e, s.clock[0].now_s)
+    if active > 0 and used > 0.0 and used < INFINITY:
+        return used * active
     theta = s.profile[endpoint.model * s.target.shape[1] + g].theta
     if s.clock[0].now_s <= 0.0 or theta <= 0.0:
         return otherwise

@@ -402,7 +402,8 @@ def test_targets_that_are_multiples_of_the_load(x: float) -> None:
     env.step(zero(env))  # nothing was measured: the fleet in force stays
     assert env.simulator.state.target.ravel().tolist() == [2, 2]
     view = env.view()
-    load = view.prompt_rate[0, 0].sum(axis=1) / view.theta[0, 0]  # [R]
+    load = view.utilisation * view.active.sum(axis=1)  # [E]
+    assert (load > 0).all()
     env.step(np.full(2, x))
     factor = 1.0 + x if x < 0 else LOAD_RANGE**x
     wanted = np.clip(np.floor(load * factor + 0.5), 1, 10)
