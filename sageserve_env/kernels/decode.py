@@ -176,14 +176,14 @@ def load_of(s: State, raw: Raw, e: int, g: int, otherwise: float) -> float:
         active += s.active[e, j]
     used = seen_utilisation(s, e, s.clock[0].now_s)
     if active > 0 and used > 0.0 and used < INFINITY:
-        return used * active
+        return float(used * active)
     theta = s.profile[endpoint.model * s.target.shape[1] + g].theta
     if s.clock[0].now_s <= 0.0 or theta <= 0.0:
         return otherwise
     rate = 0.0
     for k in range(raw.prompt_rate.shape[3]):
         rate += raw.prompt_rate[0, endpoint.model, endpoint.region, k]
-    return rate / theta
+    return float(rate / theta)
 
 
 @jit

@@ -46,6 +46,7 @@ def test_names_and_facts() -> None:
         "global",
         "global-flash",
         "pair",
+        "solo",
         "sessions",
         "azure-2023-conv",
         "azure-2023-code",
