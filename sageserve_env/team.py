@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -83,15 +83,16 @@ class Team:
         """Run the step kernel of environments until it is done or wants something."""
         address, status = address_of_step(), self._status
         if address == 0:  # plain Python
+            run_step: Any = step_kernel
             for i in order.tolist():
-                arrays = self._envs[i].step_arrays
-                status[i] = step_kernel(*arrays, int(self._form[i]), float(self._until_s[i]))
+                arrays: Any = self._envs[i].step_arrays
+                status[i] = run_step(*arrays, int(self._form[i]), float(self._until_s[i]))
                 if status[i] == DONE:
                     done(i)
             return
         status[order], self._taken[0] = RUNNING, 0
         shared = (address, self._handles, order, self._form, self._until_s, status, self._taken)
-        unreported, ready = order.tolist(), memoryview(status)
+        unreported, ready = order.tolist(), memoryview(cast(Any, status))
 
         def report() -> None:
             nonlocal unreported

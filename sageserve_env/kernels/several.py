@@ -29,6 +29,7 @@ from sageserve_env.simulator.survey import Raw
 
 RUNNING = -2  # status of an environment that no thread has finished
 NOBODY = -1
+_numba: Any = numba
 _HANDLES = tuple(handle._numba_type_ for handle in (State, Buffers, Decoder, Raw, Scaling))
 HANDLES = len(_HANDLES)
 
@@ -36,7 +37,7 @@ HANDLES = len(_HANDLES)
 @functools.cache
 def address_of_step() -> int:
     """Return where the compiled code of `step` lies; 0 in plain Python."""
-    if numba.config.DISABLE_JIT:
+    if _numba.config.DISABLE_JIT:
         return 0
     kernel = cast(Any, step)
     arguments = (*_HANDLES, types.int64, types.float64)
@@ -70,7 +71,7 @@ def _step_at(
         return result
 
     if not isinstance(handles, types.Array):
-        return None, None  # type: ignore[return-value]
+        return None, None
     return types.int64(address, handles, types.int64, types.int64, types.float64), generate
 
 
@@ -84,6 +85,11 @@ def _take_next(typing: Any, taken: Any) -> tuple[Any, Any]:
         return builder.atomic_rmw("add", array.data, one, "seq_cst")
 
     return types.int64(taken), generate
+
+
+# What a decorator without types returns has another signature than what it decorates.
+take_next: Any = _take_next
+step_at: Any = _step_at
 
 
 @jit
@@ -114,9 +120,9 @@ def step_several(
     """
     last = NOBODY
     for _ in range(most):
-        k = _take_next(taken)
+        k = take_next(taken)
         if k >= order.shape[0]:
             return NOBODY
         last = order[k]
-        status[last] = _step_at(address, handles, last, form[last], until_s[last])
+        status[last] = step_at(address, handles, last, form[last], until_s[last])
     return int(last)
