@@ -286,7 +286,8 @@ def _service(s: State, raw: Raw, now_s: float) -> None:
         raw.ttft_p95_ratio[e] = _tail(s.window, e, minute, last)
         raw.slo_attainment[e] = _in_time(s.window, e, minute, last)
         if s.config[0].prefix_tokens > 0:
-            raw.prefix_hit_rate[e] = _hit_rate(s, e, minute, last)
+            found, asked = _hits(s, e, minute, last)
+            raw.prefix_hit_rate[e] = found / asked if asked > 0 else 0.0
         if s.config[0].tpot == 1:
             raw.tpot_p95_ratio[e] = _tail(s.tpot_window, e, minute, last)
             raw.tpot_attainment[e] = _in_time(s.tpot_window, e, minute, last)
@@ -314,14 +315,14 @@ def _in_time(window: Array, e: int, minute: int, last: int) -> float:
 
 
 @jit
-def _hit_rate(s: State, e: int, minute: int, last: int) -> float:
-    """Share of the prompt tokens in an endpoint's window that were cached, 0 if it is empty."""
+def _hits(s: State, e: int, minute: int, last: int) -> tuple[int, int]:
+    """Prompt tokens in an endpoint's window: those that were cached, and all."""
     found, asked = 0, 0
     for row in range(WINDOW_MINUTES):
         if _fresh(row, minute, last):
             found += s.hit_window[e, row, 0]
             asked += s.hit_window[e, row, 1]
-    return found / asked if asked > 0 else 0.0
+    return found, asked
 
 
 @jit
@@ -335,11 +336,8 @@ def _theta(s: State, raw: Raw, now_s: float) -> None:
         found, asked = 0, 0
         for e in range(s.endpoint.shape[0]):
             if s.endpoint[e].model == m:
-                last = int(s.window_minute[e])
-                for row in range(WINDOW_MINUTES):
-                    if _fresh(row, minute, last):
-                        found += s.hit_window[e, row, 0]
-                        asked += s.hit_window[e, row, 1]
+                some, of = _hits(s, e, minute, int(s.window_minute[e]))
+                found, asked = found + some, asked + of
         k, part = points - 2, 0.0
         hits = found / asked if asked > 0 else 0.0
         while k > 0 and hits < raw.curve[k, m, 0]:
