@@ -6,7 +6,7 @@ VENV ?= .venv
 JOBS ?= 2
 
 # `make compare COMPARE="--agents static,ilp --scenario tiny" OUTPUT=results/mine ARGS="--workers 2"`
-COMPARE ?= --agents static,reactive,hpa,ilp --scenario tiny --seeds 3
+COMPARE ?= --agents static,reactive,hpa,ilp,ppo --scenario tiny --seeds 3
 OUTPUT ?= results/compare
 ARGS ?=
 # `make test PYTEST_ARGS="-k router"`
@@ -46,7 +46,7 @@ help:  ## Show this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1|/' \
 		| while IFS='|' read -r name text; do printf '  make %-10s %s\n' "$$name" "$$text"; done
 
-compare: $(CORE_STAMP)  ## Compare rules and the planner on three days of traffic, in a minute
+compare: $(CORE_STAMP)  ## Compare rules, the planner and a learner on three days of traffic
 	@$(BIN)/sageserve compare $(COMPARE) --output $(OUTPUT) $(ARGS)
 
 learn: $(LEARN_STAMP)  ## Install what training needs (PyTorch, Stable-Baselines3)
@@ -61,7 +61,7 @@ test: lint docs  ## Linters, types, import rules, documentation, all tests, a sm
 	@echo "== make compare, small"
 	@folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT \
 		&& $(MAKE) --no-print-directory compare OUTPUT="$$folder" ARGS= \
-			COMPARE="--agents static,reactive,ilp --scenario tiny --seeds 1" \
+			COMPARE="--agents static,reactive,ilp,ppo --scenario tiny --seeds 1" \
 		&& test -s "$$folder/results.csv" && test -s "$$folder/report.html"
 
 # Each lies over the environment of the tests, so that only what differs is installed, without the

@@ -13,7 +13,7 @@ VECTOR_ENTRY_POINT = "sageserve_env.vector_env:SageServeVectorEnv"
 DEFAULT_SCENARIO = "global-day"
 
 #: Multiples of the load are learned faster than targets (docs/learning.md).
-_MULTIPLES = {"control": "scaling", "targets": "load"}
+MULTIPLES = {"control": "scaling", "targets": "load"}
 
 IDS: dict[str, dict[str, Any]] = {
     "SageServe-v1": {"scenario": DEFAULT_SCENARIO},
@@ -21,8 +21,8 @@ IDS: dict[str, dict[str, Any]] = {
     "SageServe-Scaling-v1": {"scenario": DEFAULT_SCENARIO, "control": "scaling"},
     "SageServe-Routing-v1": {"scenario": DEFAULT_SCENARIO, "control": "routing"},
     "SageServe-Hour-v1": {"scenario": "trap-base"},
-    "SageServe-Tiny-v1": {"scenario": "tiny", **_MULTIPLES},
-    "SageServe-Small-v1": {"scenario": "small-day", **_MULTIPLES},
+    "SageServe-Tiny-v1": {"scenario": "tiny", **MULTIPLES},
+    "SageServe-Small-v1": {"scenario": "small-day", **MULTIPLES},
     "SageServe-Week-v1": {"scenario": "global-week"},
     "SageServe-Scarce-v1": {"scenario": "scarce-day"},
     "SageServe-Burst-v1": {"scenario": "burst-day"},

@@ -56,7 +56,8 @@ def make_grid(
 ) -> Grid:
     """Return the grid of a comparison, checked (see `compare`)."""
     chosen = tuple(split_agents(agents) if isinstance(agents, str) else agents)
-    check_agents(chosen)
+    where = load_scenario(scenario)
+    check_agents(chosen, where)
     if not rate_scale > 0:
         raise UserError(f"the rate scale must be above 0, got {rate_scale:g}")
     named: list[str | Path | TraceSource | None]
@@ -76,4 +77,4 @@ def make_grid(
     picked = (
         pick_seeds(seeds, split=split) if isinstance(seeds, int) else pick_seeds(seed_list=seeds)
     )
-    return Grid(chosen, load_scenario(scenario), tuple(traces), picked)
+    return Grid(chosen, where, tuple(traces), picked)

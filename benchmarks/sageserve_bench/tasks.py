@@ -131,8 +131,12 @@ def split_agents(text: str) -> list[str]:
     return expand(pieces)
 
 
-def check_agents(agents: Sequence[str | Agent]) -> None:
+def check_agents(agents: Sequence[str | Agent], scenario: Scenario | str | None = None) -> None:
     """Make every agent once, so that a mistake shows before anything runs.
+
+    Args:
+        agents: Agents or specifications.
+        scenario: Where they will act.
 
     Raises:
         ValueError: On an unknown agent or option, a repeated agent, or no agent at all.
@@ -145,4 +149,4 @@ def check_agents(agents: Sequence[str | Agent]) -> None:
         raise UserError(f"agent {repeated[0]!r} is named twice")
     for agent in agents:
         if isinstance(agent, str):
-            make_agent(agent)
+            make_agent(agent, scenario=scenario)

@@ -47,7 +47,7 @@ def target_of(x: float, low: int, centre: int, high: int) -> int:
 
 
 @jit
-def _linear(x: float, low: float, centre: float, high: float) -> float:
+def linear_of(x: float, low: float, centre: float, high: float) -> float:
     """Decode one number: -1 is ``low``, 0 is ``centre``, 1 is ``high``."""
     if x <= 0.0:
         return low + (centre - low) * (1.0 + x)
@@ -191,7 +191,7 @@ def _continuous_value(s: State, raw: Raw, d: Decoder, i: int) -> float:
     """Decode one entry of a continuous action; of a share, its weight."""
     x, entry = d.action[i], d.entry[i]
     if entry.form == LINEAR:
-        return float(_linear(x, entry.low, entry.centre, entry.high))
+        return float(linear_of(x, entry.low, entry.centre, entry.high))
     if entry.form == LIMIT:
         return limit_of(x, entry.low, entry.centre)
     if entry.form == SHARE:

@@ -12,7 +12,7 @@ from sageserve_agents.options import Limits, limits_of
 from sageserve_agents.parameters import Range
 from sageserve_agents.registry import BUILT_IN
 
-RULES = [n for n, where in BUILT_IN.items() if ".learned.agents" not in where]
+RULES = [n for n, where in BUILT_IN.items() if ".learned.network" not in where]
 RESULTS = Path(__file__).parents[2] / "benchmarks" / "results"
 
 

@@ -51,7 +51,7 @@ def test_a_row_from_outside_is_seen_everywhere() -> None:
     assert env.view().extra["completed"].tolist() == done.tolist()
     assert observation[at] == pytest.approx(np.log1p(done[0, 0]) / np.log1p(10_000))
     assert "| `demand` | origin | `completed` |" in table()
-    codec = Codec(env.scenario, env.view(), "flat")
+    codec = Codec(env.scenario, env.view(), {"control": "scaling"})
     assert np.array_equal(codec.observation(env.view()), observation)
     blocks = make(TINY, observation_mode="endpoints").reset(seed=1)[0]
     assert blocks["demand"].shape == (1, 2, 16)
@@ -120,7 +120,7 @@ def test_agents_see_the_work_that_is_held_as_the_environment_does() -> None:
     )
     env = make("SageServe-Paper-v1", scenario=scenario, control="scaling", horizon_s=1800.0)
     observation, _ = env.reset(seed=0)
-    codec = Codec(env.scenario, env.view(), "flat")
+    codec = Codec(env.scenario, env.view(), {"control": "scaling"})
     for _ in range(20):
         observation, *_ = env.step(np.zeros(env.action_space.shape, np.float32))
     held = [i for i, n in enumerate(env.observation_names) if n.endswith(".niw_work")]
@@ -132,6 +132,6 @@ def test_a_view_of_another_scenario_is_refused() -> None:
     env, other = make(TINY), make("SageServe-Paper-v1")
     env.reset(seed=0)
     other.reset(seed=0)
-    codec = Codec(env.scenario, env.view(), "flat")
+    codec = Codec(env.scenario, env.view(), {"control": "scaling"})
     with pytest.raises(ValueError, match="take the view from an environment of the same scenario"):
         codec.observation(other.view())

@@ -52,7 +52,7 @@ def test_one_network_for_any_number_of_models() -> None:
     assert np.allclose(net(rows), alone)
 
 
-@pytest.mark.parametrize("name", ["ppo", "sac", "maskable-ppo", "recurrent-ppo", "residual-es"])
+@pytest.mark.parametrize("name", ["ppo", "maskable-ppo", "residual-es"])
 def test_missing_checkpoint_is_an_error(name: str, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="checkpoint"):
         make_agent(f"{name}:checkpoint={tmp_path / 'nowhere'}")

@@ -11,6 +11,10 @@ from sageserve_bench.cli import run
 pytest.importorskip("stable_baselines3")
 
 
+ES = ["--agent", "residual-es"]
+PPO = ["--agent", "ppo", "--env", "SageServe-Tiny-v1"]
+
+
 def train(*words: Any) -> None:
     return run(["train", *map(str, words)])
 
@@ -19,8 +23,8 @@ def test_trains_several_seeds_and_says_how_to_compare(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     config = tmp_path / "small.yaml"
-    config.write_text("num_envs: 2\nalgorithm: {n_steps: 8, batch_size: 16, n_epochs: 1}\n")
-    words = ["--agent", "ppo", "--scenario", "trap-base", "--steps", 16, "--seeds", 2]
+    config.write_text("algorithm: {pairs: 1}\n")
+    words = ["--agent", "residual-es", "--scenario", "trap-base", "--steps", 16, "--seeds", 2]
     assert train(*words, "--config", config, "--output", tmp_path / "out") == 0
     out = capsys.readouterr().out
     assert "sageserve compare" in out
@@ -32,8 +36,8 @@ def test_trains_several_seeds_and_says_how_to_compare(
 def test_ray_gives_the_weights_of_this_process(tmp_path: Path) -> None:
     pytest.importorskip("ray")
     config = tmp_path / "small.yaml"
-    config.write_text("num_envs: 2\nalgorithm: {n_steps: 8, batch_size: 16, n_epochs: 1}\n")
-    words = ["--agent", "ppo", "--scenario", "trap-base", "--steps", 16, "--seeds", 2]
+    config.write_text("algorithm: {pairs: 1}\n")
+    words = ["--agent", "residual-es", "--scenario", "trap-base", "--steps", 16, "--seeds", 2]
     words += ["--config", config]
     assert train(*words, "--output", tmp_path / "here") == 0
     assert train(*words, "--output", tmp_path / "ray", "--backend", "ray", "--workers", 2) == 0
@@ -50,15 +54,23 @@ def test_ray_gives_the_weights_of_this_process(tmp_path: Path) -> None:
     ("words", "message"),
     [
         (["--agent", "nobody"], "unknown agent to train"),
-        (["--agent", "ppo", "--steps", "-1"], "steps must be"),
-        (["--agent", "ppo", "--seeds", "0"], "--seeds must be at least 1"),
-        (["--agent", "ppo", "--scenario", "o365-dya"], "o365-day"),
-        (["--agent", "ppo", "--config", "nowhere.yaml"], "cannot be read"),
-        (["--agent", "ppo", "--backend", "slurm"], "unknown backend"),
+        ([*ES, "--steps", "0"], "--steps"),
+        ([*ES, "--seeds", "0"], "--seeds must be at least 1"),
+        ([*ES, "--scenario", "o365-dya"], "o365-day"),
+        ([*ES, "--config", "nowhere.yaml"], "cannot be read"),
+        ([*ES, "--backend", "slurm"], "unknown backend"),
+        ([*ES, "--minutes", "1"], "residual-es takes --steps"),
+        ([*ES, "--env", "SageServe-Tiny-v1"], "residual-es takes --scenario"),
         (
-            ["--agent", "ppo", "--seeds", "2", "--backend", "ray", "--ray-address", "127.0.0.1:1"],
+            [*ES, "--seeds", "2", "--backend", "ray", "--ray-address", "127.0.0.1:1"],
             "no Ray cluster at",
         ),
+        (["--agent", "ppo", "--minutes", "1"], "ppo needs --env or --scenario"),
+        ([*PPO, "--scenario", "tiny", "--minutes", "1"], "not both"),
+        (PPO, "needs --minutes or --steps"),
+        ([*PPO, "--minutes", "1", "--steps", "9"], "needs --minutes or --steps"),
+        ([*PPO, "--minutes", "1", "--seeds", "2"], "--seeds and --config do not go with ppo"),
+        (["--agent", "ppo", "--scenario", "tinny", "--steps", "9"], "tiny"),
     ],
 )
 def test_bad_input_is_one_line_and_code_2(

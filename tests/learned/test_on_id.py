@@ -3,10 +3,13 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from sageserve_agents.learned.on_id import Curve, recipes, train_on_id
+from sageserve_agents import make_agent, rollout
+from sageserve_agents.learned.on_id import Budget, Curve, environment, recipes, train_on_id
 from sageserve_bench.cli import run
+from sageserve_env.env import SageServeEnv
 
 pytest.importorskip("stable_baselines3")
 
@@ -32,18 +35,43 @@ def test_every_recipe_has_an_algorithm() -> None:
 @pytest.mark.parametrize("agent", ["ppo", "maskable-ppo", "recurrent-ppo", "sac", "tqc"])
 def test_it_learns_and_writes_what_it_says(agent: str, tmp_path: Path) -> None:
     lines: list[str] = []
-    curve = train_on_id(agent, "SageServe-Hour-v1", 0.02, 0, tmp_path, lines.append)
+    place = "SageServe-Hour-v1"
+    curve = train_on_id(agent, place, Budget(minutes=0.02), 0, tmp_path, lines.append)
     assert (tmp_path / "model.zip").is_file()
     assert len((tmp_path / "curve.csv").read_text().splitlines()) == 1 + len(curve.rows)
-    assert {"reward", "ilp_reward", "slo_iwf"} <= set(
-        json.loads((tmp_path / "evaluate.json").read_text())
-    )
+    result = json.loads((tmp_path / "evaluate.json").read_text())
+    assert {"reward", "ilp_reward", "slo_iwf"} <= set(result)
     assert lines[0].startswith("ilp: return")
+    assert (tmp_path / "policy.npz").is_file() == (agent != "recurrent-ppo")
+    if agent != "recurrent-ppo":  # the same policy in NumPy, as an agent
+        played = make_agent(f"{agent}:checkpoint={tmp_path}")
+        env = SageServeEnv(**environment(place))
+        rows = [rollout(env, played, seed).metrics for seed in result["seeds"]]
+        for name in ("reward", "cost_usd", "slo_iwf"):
+            assert np.mean([row[name] for row in rows]) == pytest.approx(result[name], rel=1e-6)
 
 
-def test_the_command_wants_both(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(["train", "--agent", "ppo", "--env", "SageServe-Tiny-v1"]) != 0
-    assert "--minutes go together" in capsys.readouterr().err
+@pytest.mark.slow
+def test_a_number_of_steps_is_kept_and_can_be_repeated(tmp_path: Path) -> None:
+    curves = [
+        train_on_id("ppo", "trap-base", Budget(steps=2500), 1, tmp_path / name, lambda line: None)
+        for name in "ab"
+    ]
+    one, two = ([{**row, "seconds": 0.0} for row in curve.rows] for curve in curves)
+    assert one == two
+    assert one[-1]["steps"] >= 2500 or curves[0].stuck
+    command = json.loads((tmp_path / "a" / "card.json").read_text())["command"]
+    assert command.startswith("sageserve train --agent ppo --scenario trap-base --steps 2500")
+
+
+def test_places_to_learn_in() -> None:
+    assert environment("SageServe-Tiny-v1")["targets"] == "load"
+    assert environment("tiny") == environment("SageServe-Tiny-v1")
+    with pytest.raises(ValueError, match="did you mean 'SageServe-Tiny-v1'"):
+        environment("SageServe-Tiny-v2")
+
+
+def test_the_nearest_recipe_is_named(capsys: pytest.CaptureFixture[str]) -> None:
     words = ["train", "--agent", "pppo", "--env", "SageServe-Tiny-v1", "--minutes", "1"]
     assert run(words) != 0
     assert "did you mean 'ppo'" in capsys.readouterr().err

@@ -12,8 +12,6 @@ from sageserve_agents.learned.traffic import VARIATIONS
 from sageserve_agents.parameters import nearest
 
 CONFIGS = Path(__file__).parent / "configs"
-STARTS = ("fixed", "random")
-VECTORS = ("threads", "dummy", "subproc")
 
 
 @dataclass(frozen=True)
@@ -26,20 +24,7 @@ class TrainArgs:
         seed: Of weights, exploration and the draw of training seeds (0-999).
         steps: Decisions to learn from, over all environments.
         num_envs: Environments stepped together.
-        vector: How they are stepped: ``threads`` (`SageServeVectorEnv`), or SB3's ``dummy`` and
-            ``subproc``.
-        threads: Threads of ``threads``, and of PyTorch.
-        start: ``fixed``, or ``random`` within a week of the trace.
-        decision_interval_s: Time between two decisions while training; None for the scenario's.
-        action_repeat: Environment steps per decision of the policy.
-        discipline: Order of waiting requests that the agent asks for.
-        observation_mode: ``flat`` or ``endpoints``.
-        lagrangian: Whether misses are charged by an adapted multiplier instead of a fixed price.
-        multiplier: First value of the multiplier.
-        multiplier_rate: Its step.
-        warm_start: Agent whose decisions are imitated first; None for none.
-        warm_start_episodes: Episodes to imitate.
-        warm_start_epochs: Passes over them.
+        threads: Threads of PyTorch.
         randomise_share: Share of training episodes with varied traffic (residual agents).
         randomise: Which variations (residual agents).
         evaluate_every: Steps between evaluations.
@@ -54,19 +39,7 @@ class TrainArgs:
     seed: int = 0
     steps: int = 20_000
     num_envs: int = 8
-    vector: str = "threads"
     threads: int = 1
-    start: str = "fixed"
-    decision_interval_s: float | None = None
-    action_repeat: int = 1
-    discipline: str = "edf"
-    observation_mode: str = "flat"
-    lagrangian: bool = False
-    multiplier: float = 1.0
-    multiplier_rate: float = 0.1
-    warm_start: str | None = None
-    warm_start_episodes: int = 4
-    warm_start_epochs: int = 40
     randomise_share: float = 0.0
     randomise: tuple[str, ...] = VARIATIONS[1:]
     evaluate_every: int = 10_000
@@ -81,7 +54,6 @@ class TrainArgs:
             ("steps", 1),
             ("num_envs", 1),
             ("threads", 1),
-            ("action_repeat", 1),
             ("evaluate_every", 1),
             ("evaluate_seeds", 0),
             ("seed", 0),
@@ -89,11 +61,6 @@ class TrainArgs:
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or value < low:
                 raise ValueError(f"{name} must be a whole number of at least {low}, got {value!r}")
-        for name, valid in (("vector", VECTORS), ("start", STARTS)):
-            if getattr(self, name) not in valid:
-                raise nearest(str(getattr(self, name)), valid, name)
-        if self.observation_mode not in ("flat", "endpoints"):
-            raise nearest(self.observation_mode, ("flat", "endpoints"), "observation_mode")
         if not 0 <= self.randomise_share <= 1:
             raise ValueError(f"randomise_share must be in [0, 1], got {self.randomise_share}")
 

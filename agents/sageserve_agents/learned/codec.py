@@ -1,22 +1,58 @@
-"""From a `ClusterView` to the environment's observation, and from its action to a `ClusterAction`.
+"""From a `ClusterView` to the environment's observation, and from its actions to decisions.
 
-A network that was trained in `SageServeEnv` sees its observations and answers in the actions of
-`sageserve_env.action_modes`. An agent is given a view instead, which `sageserve_env.observe` scales
-as the environment does; `Codec` adds the actions, for ``control="scaling"``.
+A network that was trained in `SageServeEnv` sees its observations and answers in its actions. An
+agent is given a view instead, which `sageserve_env.observe` scales as the environment does; `Codec`
+adds the actions, with the entries of `sageserve_env.entries` and the formulas of
+`sageserve_env.forms`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
-from sageserve_env.forms import CHOICES, LARGEST_DELTA
-from sageserve_env.kernels.buffers import Buffers, build_buffers
+from sageserve_env.actions import ClusterAction
+from sageserve_env.control import Decided, decided
+from sageserve_env.forms import (
+    CHOICE,
+    CHOICES,
+    COUNT,
+    LARGEST_DELTA,
+    LIMIT,
+    LOAD,
+    LOAD_RANGE,
+    SHARE,
+    SHARE_SHARPNESS,
+    STEP,
+    Entries,
+)
+from sageserve_env.kernels.decode import limit_of, linear_of, target_of
 from sageserve_env.observe import Layout, Observation, Observer
 from sageserve_env.scenario import Scenario
-from sageserve_env.view import ClusterView, Ints
+from sageserve_env.view import ClusterView, Floats, Ints
 
 Masks = NDArray[np.bool_]
+
+
+def decided_in(scenario: Scenario, keywords: Mapping[str, Any]) -> Decided:
+    """Return what is decided with arguments of `SageServeEnv`.
+
+    Raises:
+        ValueError: If the targets are not: an agent has to set them.
+    """
+    what = decided(
+        scenario,
+        keywords.get("action_mode", "continuous"),
+        keywords.get("control", "joint"),
+        keywords.get("policy"),
+        keywords.get("targets", "absolute"),
+    )
+    if not what.decides("instances"):
+        raise ValueError("an agent sets targets, which are not decided there")
+    return what
 
 
 class Codec:
@@ -24,28 +60,20 @@ class Codec:
 
     Args:
         scenario: The cluster.
-        view: The view at time 0, whose targets are the initial fleet.
-        mode: ``flat`` or ``endpoints``.
+        view: A view of it, for the throughput of its instances.
+        keywords: Arguments of `SageServeEnv` in which a policy was trained.
+
+    Raises:
+        ValueError: If an agent cannot decide in that form.
     """
 
-    def __init__(self, scenario: Scenario, view: ClusterView, mode: str) -> None:
+    def __init__(self, scenario: Scenario, view: ClusterView, keywords: Mapping[str, Any]) -> None:
         self.scenario = scenario
-        self._observer = Observer(scenario, view.theta, mode)
-        regions = np.array([scenario.region_names.index(p.region) for p in scenario.endpoints])
-        self._region = regions
-        routing = scenario.round_trip
-        if scenario.routing.router == "shares":
-            routing = np.eye(len(scenario.regions))
-        self._buffers: Buffers = build_buffers(
-            scenario,
-            view.target,
-            np.broadcast_to(routing, (len(scenario.models), *routing.shape)).copy(),
-        )
-
-    @property
-    def size(self) -> int:
-        """Return the number of targets: endpoints times usable VM types."""
-        return len(self._buffers.pair)
+        self.decided = decided_in(scenario, keywords)
+        self._observer = Observer(scenario, view.theta, keywords.get("observation_mode", "flat"))
+        models = [scenario.models.index(p.model) for p in scenario.endpoints]
+        regions = [scenario.region_names.index(p.region) for p in scenario.endpoints]
+        self._model, self._region = np.array(models), np.array(regions)
 
     @property
     def layout(self) -> Layout:
@@ -58,50 +86,108 @@ class Codec:
 
     # -- action ---------------------------------------------------------------------------------
 
-    def targets(self, action: NDArray[np.float32], factor: float = 1.0) -> Ints:
-        """Return targets [E, G] of a continuous action, times a factor, rounded."""
-        b = self._buffers
-        low, centre, high = (np.asarray(a, dtype=np.float64) for a in (b.low, b.centre, b.high))
-        x = action.astype(np.float64)
-        below = centre + x * (centre - low)
-        above = (centre + 1.0) * ((high + 1.0) / (centre + 1.0)) ** x - 1.0
-        wanted = factor * np.where(x <= 0.0, below, above)
-        return self._scatter(np.clip(np.floor(wanted + 0.5), low, high).astype(np.int64))
+    def action(
+        self, view: ClusterView, numbers: NDArray[Any], headroom: float = 1.0
+    ) -> ClusterAction:
+        """Return the decision that an action means.
 
-    def actions_of(self, targets: Ints) -> NDArray[np.float32]:
-        """Return the continuous action that means targets [E, G]: the inverse of `targets`."""
-        b = self._buffers
-        low, centre, high = (np.asarray(a, dtype=np.float64) for a in (b.low, b.centre, b.high))
-        wanted = np.clip(targets[b.pair[:, 0], b.pair[:, 1]], low, high)
-        growth = np.log((high + 1.0) / (centre + 1.0))
-        above = np.log((wanted + 1.0) / (centre + 1.0)) / np.where(growth > 0, growth, 1.0)
-        below = (wanted - centre) / np.where(centre > low, centre - low, 1.0)
-        action = np.where(wanted > centre, above, below)
-        return np.clip(action, -1.0, 1.0).astype(np.float32)
-
-    def changed(self, view: ClusterView, choice: Ints) -> Ints:
-        """Return targets [E, G] after discrete changes of -2 to +2."""
-        b = self._buffers
-        at = b.pair[:, 0], b.pair[:, 1]
-        wanted = np.clip(view.target[at] + choice[: len(b.pair)] - LARGEST_DELTA, b.low, b.high)
-        return self._scatter(wanted)
+        Args:
+            view: What is decided on; changes and multiples refer to it.
+            numbers: Element of the environment's action space, [N].
+            headroom: Factor on continuous targets before they are rounded.
+        """
+        values: dict[str, Any] = dict(self.decided.fixed)
+        first = 0
+        for knob, made in self.decided.entries:
+            part = np.asarray(numbers[first : first + len(made.names)])
+            first += len(part)
+            values[knob.name] = array = np.array(self.decided.value(knob))
+            if knob.name == "instances":
+                array[:] = 0
+                wanted = self._targets(view, made, part, headroom)
+                array[made.at[:, 0, 0], made.at[:, 0, 1]] = wanted
+            elif made.form == CHOICE:
+                for at, presets, i in zip(made.at, made.presets, part, strict=True):
+                    array[tuple(at[:, : array.ndim].T)] = presets[int(i)].values
+                    if presets[int(i)].router is not None:
+                        values["router"] = presets[int(i)].router
+            else:
+                array[tuple(made.at[:, 0, : array.ndim].T)] = _numbers(made, part)
+        return ClusterAction(**values)
 
     def mask(self, view: ClusterView) -> Masks:
-        """Return which discrete changes lead somewhere, flat (see ``action_masks``)."""
-        b, settings = self._buffers, self._buffers.settings[0]
+        """Return which discrete choices lead somewhere, flat (see ``action_masks``)."""
+        parts = [
+            self._steps(view, made).ravel()
+            if made.form == STEP
+            else np.ones(len(made.names) * made.options, dtype=np.bool_)
+            for _, made in self.decided.entries
+        ]
+        return np.concatenate(parts)
+
+    def likeliest(self, view: ClusterView, logits: NDArray[Any]) -> Ints:
+        """Return the choice of each entry with the highest logit of those that lead somewhere."""
+        masked = np.where(self.mask(view), logits, -np.inf)
+        options = [made.options for _, made in self.decided.entries for _ in made.names]
+        parts = np.split(masked, np.cumsum(options)[:-1])
+        return np.array([int(part.argmax()) for part in parts], dtype=np.int64)
+
+    def _targets(
+        self, view: ClusterView, made: Entries, part: NDArray[Any], headroom: float
+    ) -> Ints:
+        e, g = made.at[:, 0, 0], made.at[:, 0, 1]
+        now = view.target[e, g]
+        if made.form == STEP:
+            changed: Ints = np.clip(now + part - LARGEST_DELTA, made.low, made.high).astype(
+                np.int64
+            )
+            return changed
+        x = part.astype(np.float64)
+        if made.form == COUNT:
+            rows = zip(x, made.low, made.centre, made.high, strict=True)
+            wanted = np.array([target_of(a, int(b), int(c), int(d)) for a, b, c, d in rows])
+        elif made.form == LOAD:
+            share = made.centre * np.where(x <= 0.0, 1.0 + x, LOAD_RANGE**x)
+            wanted = self._load(view, e, g, now / made.centre) * share
+        else:
+            wanted = now + x * made.centre
+        whole = np.floor(headroom * wanted + 0.5)
+        targets: Ints = np.clip(whole, made.low, made.high).astype(np.int64)
+        return targets
+
+    def _load(self, view: ClusterView, e: Ints, g: Ints, otherwise: Floats) -> Floats:
+        """Return the load of endpoints in instances, [N]; see `sageserve_env.forms`."""
+        busy = (view.utilisation * view.active.sum(axis=1))[e]
+        m, r = self._model[e], self._region[e]
+        theta = view.theta[m, g]
+        unknown = (view.time_s <= 0.0) | (theta <= 0.0)
+        arriving = view.prompt_rate[0].sum(axis=2)[m, r] / np.where(theta > 0.0, theta, 1.0)
+        load: Floats = np.where(busy > 0.0, busy, np.where(unknown, otherwise, arriving))
+        return load
+
+    def _steps(self, view: ClusterView, made: Entries) -> Masks:
+        """Return which changes of targets lead somewhere, [N, choices]."""
+        s, e, g = self.scenario, made.at[:, 0, 0], made.at[:, 0, 1]
         free = view.idle_vms + view.spot_vms.sum(axis=0)  # [R, G]
-        e, g = b.pair[:, 0], b.pair[:, 1]
         room = free[self._region[e], g] + view.draining[e, g] - view.unmet[e, g]
         delta = np.arange(CHOICES) - LARGEST_DELTA
         wanted = view.target[e, g][:, None] + delta
         total = view.target.sum(axis=1)[e][:, None] + delta
-        fits = (wanted >= b.low[:, None]) & (wanted <= b.high[:, None])
-        fits &= (total >= settings["min_instances"]) & (total <= settings["max_instances"])
+        fits = (wanted >= made.low[:, None]) & (wanted <= made.high[:, None])
+        fits &= total >= s.min_instances
+        if s.max_instances is not None:
+            fits &= total <= s.max_instances
         masks: Masks = (delta == 0) | (fits & ((delta < 0) | (delta <= room[:, None])))
-        return masks.ravel()
+        return masks
 
-    def _scatter(self, values: Ints) -> Ints:
-        b = self._buffers
-        targets = np.zeros(b.usable.shape, dtype=np.int64)
-        targets[b.pair[:, 0], b.pair[:, 1]] = values
-        return targets
+
+def _numbers(made: Entries, part: NDArray[Any]) -> Floats:
+    """Return the values of continuous entries that are no targets, [N]."""
+    x = part.astype(np.float64)
+    if made.form == SHARE:
+        weights = np.exp(SHARE_SHARPNESS * (x + made.centre)).reshape(-1, made.group)
+        return np.asarray(weights / weights.sum(axis=1, keepdims=True)).ravel()
+    rows = zip(x, made.low, made.centre, made.high, strict=True)
+    if made.form == LIMIT:
+        return np.array([limit_of(a, low, centre) for a, low, centre, _ in rows])
+    return np.array([linear_of(*row) for row in rows])

@@ -1,9 +1,9 @@
-"""A small multi-layer perceptron in NumPy: what the residual agents run on."""
+"""A small multi-layer perceptron in NumPy: what learned agents run on."""
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,19 +14,29 @@ from sageserve_env.view import Floats
 Arrays = Mapping[str, NDArray[np.generic]]
 
 
+def _relu(x: Floats) -> Floats:
+    positive: Floats = np.maximum(x, 0.0)
+    return positive
+
+
+ACTIVATIONS: dict[str, Callable[[Floats], Floats]] = {"tanh": np.tanh, "relu": _relu}
+
+
 @dataclass(frozen=True)
 class Mlp:
-    """Layers of tanh units and a linear last layer, applied to the last axis.
+    """Hidden layers and a linear last layer, applied to the last axis.
 
     The same weights serve every row, so one network acts for any number of models.
 
     Attributes:
         weights: One matrix [inputs, outputs] per layer.
         biases: One vector [outputs] per layer.
+        activation: Of the hidden layers, a name of `ACTIVATIONS`.
     """
 
     weights: tuple[Floats, ...]
     biases: tuple[Floats, ...]
+    activation: str = "tanh"
 
     @staticmethod
     def random(sizes: Sequence[int], rng: np.random.Generator) -> Mlp:
@@ -49,9 +59,9 @@ class Mlp:
 
     def __call__(self, inputs: Floats) -> Floats:
         """Return the outputs [..., A] for inputs [..., F]."""
-        hidden = inputs
+        hidden, bend = inputs, ACTIVATIONS[self.activation]
         for weight, bias in zip(self.weights[:-1], self.biases[:-1], strict=True):
-            hidden = np.tanh(hidden @ weight + bias)
+            hidden = bend(hidden @ weight + bias)
         result: Floats = hidden @ self.weights[-1] + self.biases[-1]
         return result
 
@@ -68,7 +78,7 @@ class Mlp:
             at += weight.size
             biases.append(vector[at : at + bias.size])
             at += bias.size
-        return Mlp(tuple(weights), tuple(biases))
+        return Mlp(tuple(weights), tuple(biases), self.activation)
 
     def arrays(self) -> dict[str, NDArray[np.float32]]:
         """Return the weights by name, for a checkpoint."""
@@ -76,8 +86,12 @@ class Mlp:
         return named | {f"bias_{i}": b.astype(np.float32) for i, b in enumerate(self.biases)}
 
     @staticmethod
-    def from_arrays(arrays: Arrays) -> Mlp:
+    def from_arrays(arrays: Arrays, activation: str = "tanh") -> Mlp:
         """Return the network of a checkpoint.
+
+        Args:
+            arrays: Weights by name.
+            activation: Of the hidden layers.
 
         Raises:
             ValueError: If the arrays are not those of a network.
@@ -91,6 +105,6 @@ class Mlp:
         fits = count > 0 and all(w.ndim == 2 for w in weights)
         fits = fits and all(w.shape[1] == len(b) for w, b in zip(weights, biases, strict=True))
         fits = fits and all(a.shape[1] == b.shape[0] for a, b in itertools.pairwise(weights))
-        if not fits:
+        if not fits or activation not in ACTIVATIONS:
             raise ValueError("the checkpoint's arrays do not form a network")
-        return Mlp(weights, biases)
+        return Mlp(weights, biases, activation)

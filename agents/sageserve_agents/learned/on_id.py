@@ -1,7 +1,8 @@
-"""Learn on an environment id for some minutes, with the calibrated `ilp` as the line to pass.
+"""Learn in an environment for some minutes, with the calibrated `ilp` as the line to pass.
 
 The recipes in ``recipes/`` say which algorithm of Stable-Baselines3 or SB3-Contrib learns with
-which settings; what is observed and decided is what `gym.make` of the id gives.
+which settings; what is observed and decided is what `gym.make` of an id gives, or of a scenario
+with the arguments of the small ids.
 """
 
 from __future__ import annotations
@@ -16,13 +17,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from sageserve_agents.learned.checkpoint import Checkpoint, save
+from sageserve_agents.learned.codec import decided_in
 from sageserve_agents.learned.extra import require
+from sageserve_agents.learned.network import KIND
+from sageserve_agents.learned.run import versions
 from sageserve_agents.parameters import nearest
 from sageserve_agents.playing import rollout
 from sageserve_agents.registry import make_agent
 from sageserve_env.env import SageServeEnv
-from sageserve_env.registration import IDS
+from sageserve_env.registration import IDS, MULTIPLES
+from sageserve_env.scenario import load_scenario
 from sageserve_env.vector_env import SageServeVectorEnv
 from sageserve_traces.names import SPLIT_SEEDS
 
@@ -73,39 +80,53 @@ def recipes() -> list[str]:
     return sorted(path.stem for path in RECIPES.glob("*.yaml"))
 
 
+@dataclass(frozen=True)
+class Budget:
+    """How long to learn: for some time, or for some decisions, which can be repeated exactly."""
+
+    minutes: float | None = None
+    steps: int | None = None
+
+    def share(self, seconds: float, steps: int) -> float:
+        """Return the share that is used up; 1 at the end."""
+        if self.steps is not None:
+            return steps / self.steps
+        return seconds / (60.0 * (self.minutes or 0.0))
+
+
 def train_on_id(
-    agent: str, env_id: str, minutes: float, seed: int, output: Path, told: Told
+    agent: str, where: str, budget: Budget, seed: int, output: Path, told: Told
 ) -> Curve:
     """Learn, keep what is best on validation seeds, and compare it on test seeds.
 
-    Writes ``model.zip``, ``curve.csv`` and ``evaluate.json`` to the folder.
+    Writes ``model.zip``, ``curve.csv`` and ``evaluate.json`` to the folder, and where the agent can
+    act with NumPy alone its checkpoint.
 
     Args:
         agent: Name of a recipe.
-        env_id: A registered id.
-        minutes: Time for learning and its evaluations.
+        where: A registered id, or the name or YAML file of a scenario.
+        budget: Time for learning and its evaluations, or decisions to learn from.
         seed: Of weights, exploration and the draw of training seeds.
         output: Folder.
         told: Is given a line of text at each evaluation.
 
     Raises:
         ImportError: If the `[learn]` extra is missing.
-        ValueError: If the recipe or the id is unknown.
+        ValueError: If the recipe or the place is unknown.
     """
     require("training", "torch", "stable_baselines3", "sb3_contrib")
     if agent not in recipes():
         raise nearest(agent, recipes(), "recipe")
-    if env_id not in IDS:
-        raise nearest(env_id, sorted(IDS), "environment id")
     import torch
     import yaml
 
+    place = environment(where)
     recipe = yaml.safe_load((RECIPES / f"{agent}.yaml").read_text(encoding="utf-8"))
     torch.set_num_threads(1)
     output.mkdir(parents=True, exist_ok=True)
-    keywords = {**IDS[env_id], **recipe.get("environment", {})}
+    keywords = {**place, **recipe.get("environment", {})}
     seeds = [SPLIT_SEEDS["validation"][0] + i for i in range(4)]
-    curve = Curve(line_of(env_id, seeds))
+    curve = Curve(line_of(place, seeds))
     told(f"{LINE}: {_words(curve.line)}")
     learner = _Learner(recipe, keywords, seed)
     began = time.perf_counter()
@@ -117,13 +138,29 @@ def train_on_id(
         told(f"{learner.steps:,} steps, {spent:,.0f} s: {_words(row)}; {LINE} {_words(curve.line)}")
         if curve.best is curve.rows[-1]:
             learner.model.save(output / "model.zip")
-        if spent >= 60.0 * minutes or curve.stuck:
+            kept = learner.arrays()
+        if budget.share(spent, learner.steps) >= 1.0 or curve.stuck:
             break
-        learner.learn(min(60.0 * minutes / LOOKS, 60.0 * minutes - spent), spent / (60.0 * minutes))
+        learner.learn(budget, began, len(curve.rows))
+    if kept is not None:
+        card = {
+            "agent": agent,
+            "network": learner.network(),
+            "environment": keywords,
+            "command": _command(agent, where, budget, seed),
+            "arguments": recipe,
+            "training_seeds": "0-999, drawn by the seed of the run",
+            "validation_seeds": seeds,
+            "kept": curve.best,
+            "curve": curve.rows,
+            **learner.scenario(),
+            "versions": versions(),
+        }
+        save(output, Checkpoint(kept, card))
     tests = [SPLIT_SEEDS["test"][0] + i for i in range(8)]
     learner.model = type(learner.model).load(output / "model.zip")
     result: dict[str, Any] = dict(learner.play(tests))
-    result |= {f"{LINE}_{name}": value for name, value in line_of(env_id, tests).items()}
+    result |= {f"{LINE}_{name}": value for name, value in line_of(place, tests).items()}
     result["seeds"] = tests
     (output / "evaluate.json").write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
     told(f"test seeds: {_words(result)}; {LINE} {result[f'{LINE}_reward']:.2f}")
@@ -131,9 +168,23 @@ def train_on_id(
     return curve
 
 
-def line_of(env_id: str, seeds: Sequence[int]) -> Row:
+def environment(where: str) -> dict[str, Any]:
+    """Return the arguments of `SageServeEnv` of an id, or of a scenario to learn in.
+
+    Raises:
+        ValueError: If there is no such id or scenario.
+    """
+    if where in IDS:
+        return dict(IDS[where])
+    if where.startswith("SageServe-"):
+        raise nearest(where, sorted(IDS), "environment id")
+    load_scenario(where)
+    return {"scenario": where, **MULTIPLES}
+
+
+def line_of(keywords: Mapping[str, Any], seeds: Sequence[int]) -> Row:
     """Return mean figures of the calibrated planner in an environment."""
-    env = SageServeEnv(**IDS[env_id])
+    env = SageServeEnv(**keywords)
     agent = make_agent(LINE, scenario=env.scenario)
     rows = [rollout(env, agent, seed).metrics for seed in seeds]
     env.close()
@@ -148,6 +199,12 @@ def write_curve(curve: Curve, path: Path) -> None:
         writer.writeheader()
         for row in curve.rows:
             writer.writerow({**row, f"{LINE}_reward": curve.line["reward"]})
+
+
+def _command(agent: str, where: str, budget: Budget, seed: int) -> str:
+    place = f"--env {where}" if where in IDS else f"--scenario {where}"
+    end = f"--minutes {budget.minutes:g}" if budget.steps is None else f"--steps {budget.steps}"
+    return f"sageserve train --agent {agent} {place} {end} --seed {seed} --output DIR"
 
 
 def _words(row: Mapping[str, Any]) -> str:
@@ -177,30 +234,56 @@ class _Learner:
         )
         self.masked = hasattr(self.model.policy, "get_distribution") and "Maskable" in name
 
+    def arrays(self) -> dict[str, NDArray[np.float32]] | None:
+        """Return the weights that act with NumPy alone; None where no agent can act so."""
+        from sageserve_agents.learned.export import actor_layers, arrays_of
+
+        try:
+            decided_in(load_scenario(self.keywords["scenario"]), self.keywords)
+            return arrays_of(actor_layers(self.model.policy))
+        except ValueError:
+            return None
+
+    def network(self) -> dict[str, Any]:
+        """Return what a card says of the network."""
+        from sageserve_agents.learned.export import network_of
+
+        return {"kind": KIND, **network_of(self.model.policy)}
+
+    def scenario(self) -> dict[str, Any]:
+        """Return what a card says of the scenario."""
+        env = SageServeEnv(**self.keywords)
+        found = {"trace": env.scenario.workload.trace, "scenario_hash": env.scenario.config_hash}
+        env.close()
+        return found
+
     @property
     def steps(self) -> int:
         """Decisions made so far."""
         return int(self.model.num_timesteps)
 
-    def learn(self, seconds: float, share: float) -> None:
-        """Learn for some seconds.
+    def learn(self, budget: Budget, began: float, looks: int) -> None:
+        """Learn until the next evaluation is due.
 
         Args:
-            seconds: How long.
-            share: Of the whole time that has passed, by which the rate of learning falls.
+            budget: Of the whole run; the rate of learning falls by the share that is used up.
+            began: When the run began, on the clock of `time.perf_counter`.
+            looks: Evaluations so far.
         """
         from stable_baselines3.common.callbacks import BaseCallback
 
-        self.share = share
-        until = time.perf_counter() + seconds
+        learner = self
+        used = budget.share(time.perf_counter() - began, self.steps)
+        until = used + (1.0 - used) / max(LOOKS + 1 - looks, 1)
 
-        class Clock(BaseCallback):
+        class Until(BaseCallback):
             """Stops in time."""
 
             def _on_step(self) -> bool:
-                return time.perf_counter() < until
+                learner.share = budget.share(time.perf_counter() - began, self.num_timesteps)
+                return learner.share < until
 
-        self.model.learn(10**9, Clock(), reset_num_timesteps=False)
+        self.model.learn(10**9, Until(), reset_num_timesteps=False)
 
     def play(self, seeds: Sequence[int]) -> Row:
         """Return mean figures of whole episodes, played side by side without exploration."""

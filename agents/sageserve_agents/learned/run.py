@@ -83,8 +83,6 @@ class Run:
         self.folder = folder
         self.report = report or (lambda done, wanted, line: None)
         self.scenario = load_scenario(args.scenario)
-        if args.decision_interval_s is not None:
-            self.scenario = self.scenario.replace(decision_interval_s=args.decision_interval_s)
         self.steps = 0
         self.curve: list[dict[str, float]] = []
         self.seconds = 0.0
@@ -187,7 +185,7 @@ class Run:
 
     def _comparable(self) -> dict[str, Any]:
         plain: dict[str, Any] = json.loads(json.dumps(self.args.to_dict()))
-        return {k: v for k, v in plain.items() if k not in ("steps", "threads", "vector")}
+        return {k: v for k, v in plain.items() if k not in ("steps", "threads")}
 
     def _resume(self) -> bool:
         self.state.mkdir(exist_ok=True)

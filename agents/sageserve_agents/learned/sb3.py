@@ -1,10 +1,9 @@
-"""What the training scripts on Stable-Baselines3 share."""
+"""Learning with Stable-Baselines3 in the folder of a run, with evaluations and resumption."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,18 +13,10 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import configure
 from stable_baselines3.common.utils import set_random_seed
-from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecEnv
+from stable_baselines3.common.vec_env import VecEnv
 
 from sageserve_agents.base import Agent
-from sageserve_agents.learned.agents import agent_from
 from sageserve_agents.learned.run import Run
-from sageserve_env.sb3 import Sb3VecEnv
-from sageserve_env.scenario import Scenario
-from sageserve_env.vector_env import SageServeVectorEnv
-from sageserve_env.wrappers import Multiplier
-
-# Not needed to act: critics, and the noise of exploration (whose size depends on the actions).
-_NOT_SHIPPED = ("value_net", "critic", "log_std", "vf_features", "pi_features", "optimizer")
 
 
 def prepare(run: Run) -> None:
@@ -35,67 +26,13 @@ def prepare(run: Run) -> None:
     set_random_seed(run.args.seed)
 
 
-def training_scenario(run: Run) -> Scenario:
-    """Return the scenario with the queue discipline that the agent will ask for."""
-    return run.scenario.replace(batching={"discipline": run.args.discipline})
-
-
-def make_vec(run: Run, action_mode: str) -> VecEnv:
-    """Return the environments to learn in."""
-    args = run.args
-    keywords: dict[str, Any] = {
-        "scenario": training_scenario(run),
-        "start": args.start,
-        "control": "scaling",
-        "action_mode": action_mode,
-        "observation_mode": args.observation_mode,
-        "reward": "constrained" if args.lagrangian else "dollars",
-    }
-    multiplier = Multiplier(args.multiplier, args.multiplier_rate) if args.lagrangian else None
-    # A run that is resumed draws other episodes than those it has had.
-    seed = args.seed + 1_000_003 * run.steps
-    adapt = partial(_adapted, keywords, args.action_repeat, args.lagrangian)
-    if args.vector == "threads":
-        env = SageServeVectorEnv(args.num_envs, threads=args.threads, **keywords)
-        return Sb3VecEnv(env, seed, args.action_repeat, multiplier)
-    if multiplier is not None:
-        raise ValueError("lagrangian needs vector 'threads', where one multiplier serves all")
-    single: list[Callable[[], Any]] = [partial(adapt, seed + i) for i in range(args.num_envs)]
-    if args.vector == "dummy":
-        return DummyVecEnv(single)
-    return SubprocVecEnv(single, start_method="spawn")
-
-
-def _adapted(keywords: dict[str, Any], repeat: int, lagrangian: bool, seed: int) -> Any:
-    import gymnasium as gym
-
-    from sageserve_env.env import SageServeEnv
-    from sageserve_env.wrappers import ActionRepeat
-
-    env: gym.Env[Any, Any] = SageServeEnv(**keywords)
-    if repeat > 1:
-        env = ActionRepeat(env, repeat)
-    env.reset(seed=seed % 1000)
-    return env
-
-
-def _arrays_of(model: BaseAlgorithm) -> dict[str, NDArray[np.float32]]:
-    """Return the weights that are needed to act."""
-    policy: torch.nn.Module = model.policy
-    return {
-        name: value.detach().cpu().numpy().astype(np.float32)
-        for name, value in policy.state_dict().items()
-        if not any(part in name for part in _NOT_SHIPPED)
-    }
-
-
 def learn(
     run: Run,
     model: BaseAlgorithm,
     vec: VecEnv,
     network: Mapping[str, Any],
-    make: Callable[..., Agent] | None = None,
-    arrays: Callable[[], dict[str, NDArray[np.float32]]] | None = None,
+    make: Callable[..., Agent],
+    arrays: Callable[[], dict[str, NDArray[np.float32]]],
 ) -> None:
     """Evaluate, learn with evaluations, and keep what resumption needs.
 
@@ -104,11 +41,9 @@ def learn(
         model: The algorithm, at its start.
         vec: Its environments.
         network: What rebuilds the network, for the card.
-        make: Makes the agent from ``held=`` a checkpoint; default that of its name.
-        arrays: Returns the weights; default those of the policy that are needed to act.
+        make: Makes the agent from ``held=`` a checkpoint.
+        arrays: Returns the weights.
     """
-    make = make or partial(agent_from, run.args.agent, run.args.options)
-    arrays = arrays or partial(_arrays_of, model)
     model.set_logger(configure(str(run.folder), ["tensorboard", "csv"]))
     file = run.state / "parameters.pt"
     if run.resumed and file.is_file():
@@ -167,9 +102,6 @@ class _Watch(BaseCallback):
             extra["simulator_share"] = self.vec.simulator_s / max(spent, 1e-9)
         if hasattr(self.vec, "price"):
             extra["miss_usd"] = self.vec.price.usd
-        if isinstance(self.vec, Sb3VecEnv):
-            if self.vec.multiplier is not None:
-                extra["multiplier"] = self.vec.multiplier.value
         figures = run.note(self.arrays(), self.make, self.network, extra)
         for name, value in figures.items():
             self.logger.record(f"validation/{name}", value)

@@ -10,10 +10,6 @@ from sageserve_agents.learned.extra import require
 from sageserve_agents.learned.run import OnProgress, Result, Run
 
 SCRIPTS = {
-    "ppo": "train_ppo",
-    "sac": "train_sac",
-    "maskable-ppo": "train_maskable_ppo",
-    "recurrent-ppo": "train_recurrent_ppo",
     "residual-es": "train_residual_es",
     "residual-ppo": "train_residual_ppo",
 }

@@ -12,6 +12,7 @@ from stable_baselines3 import PPO
 
 from sageserve_agents.learned.bill import Price
 from sageserve_agents.learned.checkpoint import load
+from sageserve_agents.learned.export import actor_layers, arrays_of
 from sageserve_agents.learned.factored import FactoredVecEnv
 from sageserve_agents.learned.mlp import Mlp
 from sageserve_agents.learned.residual import Residual, ResidualOptions, ResidualPpo
@@ -61,20 +62,14 @@ def train(run: Run) -> None:
     vec.close()
 
 
-def _layers(policy: Any) -> list[torch.nn.Linear]:
-    hidden = [m for m in policy.mlp_extractor.policy_net if isinstance(m, torch.nn.Linear)]
-    return [*hidden, policy.action_net]
-
-
 def _arrays(model: PPO) -> dict[str, NDArray[np.float32]]:
-    """Return the network as the arrays of `Mlp`."""
-    layers = _layers(model.policy)
-    weights = {f"weight_{i}": n.weight.detach().numpy().T.copy() for i, n in enumerate(layers)}
-    return weights | {f"bias_{i}": n.bias.detach().numpy().copy() for i, n in enumerate(layers)}
+    return arrays_of(actor_layers(model.policy))
 
 
 def _set(policy: Any, network: Mlp) -> None:
-    for layer, weight, bias in zip(_layers(policy), network.weights, network.biases, strict=True):
+    for layer, weight, bias in zip(
+        actor_layers(policy), network.weights, network.biases, strict=True
+    ):
         layer.weight.copy_(torch.as_tensor(weight.T))
         layer.bias.copy_(torch.as_tensor(bias))
 

@@ -88,7 +88,7 @@ def calibrate(
 
     turned = None if knob is None else parse_knob(knob)
     specs = split_agents(agents)
-    check_agents(specs)
+    check_agents(specs, scenario)
     chosen = Backend(backend, workers, ray_address)
     prober = make_prober(
         scenario, trace, tile, rate_scale, reading, split, seeds, seed_list, chosen, output

@@ -9,6 +9,7 @@ import typer
 
 if TYPE_CHECKING:
     from sageserve_bench.headroom.measure import Cast
+    from sageserve_env.scenario import Scenario
 
 
 def headroom(
@@ -58,7 +59,7 @@ def headroom(
         "perfect": perfect,
         "learned": learned,
     }
-    cast = _cast(given)
+    cast = _cast(given, loaded)
     frozen = tuple(word.strip() for word in freeze.split(",") if word.strip())
     _check_frozen(frozen)
     folder = work or (None if json is None else json.with_suffix(".work"))
@@ -96,7 +97,7 @@ def headroom(
     return 0
 
 
-def _cast(given: dict[str, str]) -> Cast:
+def _cast(given: dict[str, str], scenario: Scenario) -> Cast:
     """Return who plays; what is not given is the default."""
     from sageserve_bench.headroom.measure import Cast
     from sageserve_bench.tasks import check_agents, split_agents
@@ -105,7 +106,7 @@ def _cast(given: dict[str, str]) -> Cast:
     for kind, text in given.items():
         if text.strip():
             agents[kind] = tuple(split_agents(text))
-            check_agents(agents[kind])
+            check_agents(agents[kind], scenario)
     return Cast(agents)
 
 

@@ -12,20 +12,17 @@ from sageserve_bench.errors import UserError
 
 
 def train(
-    agent: Annotated[str, typer.Option(help="Agent to train, such as ppo or residual-es.")],
+    agent: Annotated[
+        str, typer.Option(help="ppo, maskable-ppo, recurrent-ppo, sac, tqc, or residual-es.")
+    ] = "ppo",
     scenario: Annotated[str | None, typer.Option(help="Name or YAML file.")] = None,
-    env: Annotated[
-        str | None,
-        typer.Option(help="Learn on this environment id by the agent's recipe; with --minutes."),
-    ] = None,
-    minutes: Annotated[
-        float | None, typer.Option(min=0.01, help="Time to learn on --env for.")
-    ] = None,
+    env: Annotated[str | None, typer.Option(help="Environment id to learn on.")] = None,
+    minutes: Annotated[float | None, typer.Option(min=0.01, help="Time to learn for.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the run.")] = 0,
     seeds: Annotated[
         int | None, typer.Option(help="Train N runs with the seeds from --seed on.")
     ] = None,
-    steps: Annotated[int | None, typer.Option(help="Decisions to learn from.")] = None,
+    steps: Annotated[int | None, typer.Option(min=1, help="Decisions to learn from.")] = None,
     output: Annotated[
         Path, typer.Option("--output", "-o", help="Folder; an interrupted run in it goes on.")
     ] = Path("results/train"),
@@ -43,23 +40,28 @@ def train(
 ) -> None:
     """Train an agent on the training seeds (0-999) and keep the best on validation seeds.
 
-    Writes policy.npz and card.json (use as --agents NAME:checkpoint=FOLDER), curve.csv and
-    TensorBoard events. The same command goes on after an interruption.
+    With --env ID or --scenario NAME, and --minutes or --steps: shows every evaluation beside the
+    planner ilp, the line to pass, stops when nothing gets better, and writes model.zip, curve.csv,
+    evaluate.json, and policy.npz with card.json, to be used as --agents ppo:checkpoint=FOLDER.
 
-    With --env and --minutes it learns on an environment id instead, shows the planner ilp as the
-    line to pass, stops when nothing gets better, and writes model.zip, curve.csv and evaluate.json.
+    residual-es and residual-ppo take --scenario and --steps; several seeds at a time; the same
+    command goes on after an interruption.
     """
-    if (env is None) != (minutes is None):
-        raise UserError(
-            "--env and --minutes go together, as in --env SageServe-Tiny-v1 --minutes 5"
-        )
-    if env is not None and minutes is not None:
-        from sageserve_agents.learned.on_id import train_on_id
+    from sageserve_agents.learned.arguments import configured
+    from sageserve_agents.learned.on_id import recipes
+    from sageserve_agents.parameters import nearest
 
-        if scenario is not None or steps is not None or seeds is not None or config is not None:
-            raise UserError("--scenario, --steps, --seeds and --config do not go with --env")
-        train_on_id(agent, env, minutes, seed, output, typer.echo)
+    if agent in recipes():
+        if seeds is not None or config is not None:
+            raise UserError(f"--seeds and --config do not go with {agent}; it learns by its recipe")
+        _by_recipe(agent, env, scenario, minutes, steps, seed, output)
         return
+    if agent not in configured():
+        raise nearest(agent, [*recipes(), *configured()], "agent to train")
+    if env is not None:
+        raise UserError(f"{agent} takes --scenario, not --env")
+    if minutes is not None:
+        raise UserError(f"{agent} takes --steps, not --minutes")
     from rich.console import Console
     from rich.table import Table
 
@@ -88,3 +90,30 @@ def train(
     agents = ",".join(["ilp", *(f"{agent}:checkpoint={folder}" for folder in trained)])
     words = ["sageserve", "compare", "--scenario", args.scenario, "--agents", agents]
     typer.echo(f"Compare it: {shlex.join(words)}")
+
+
+def _by_recipe(
+    agent: str,
+    env: str | None,
+    scenario: str | None,
+    minutes: float | None,
+    steps: int | None,
+    seed: int,
+    output: Path,
+) -> None:
+    """Learn in an environment and say how to compare what came out."""
+    from sageserve_agents.learned.checkpoint import CARD
+    from sageserve_agents.learned.on_id import Budget, environment, train_on_id
+
+    where = env or scenario
+    if where is None:
+        raise UserError(f"{agent} needs --env or --scenario, as in --env SageServe-Tiny-v1")
+    if env is not None and scenario is not None:
+        raise UserError("--env and --scenario both say where to learn: give one, not both")
+    if (minutes is None) == (steps is None):
+        raise UserError(f"{agent} needs --minutes or --steps, as in --minutes 5")
+    train_on_id(agent, where, Budget(minutes, steps), seed, output, typer.echo)
+    if (output / CARD).is_file():
+        place = environment(where)["scenario"]
+        words = ["sageserve", "compare", "--scenario", place, "--agents"]
+        typer.echo(f"Compare it: {shlex.join([*words, f'ilp,{agent}:checkpoint={output}'])}")

@@ -56,7 +56,7 @@ def tune(
     from sageserve_bench.tasks import agent_label, check_agents
     from sageserve_bench.tuning import tune as tune_agent
 
-    check_agents([agent])
+    check_agents([agent], scenario)
     import_module("optuna")  # before the first episode, not after the first part of them
     name = Path(split_file(parse_spec(agent)[0])[0]).stem
     path = output or Path("results/tuned") / f"{name}.json"
