@@ -102,13 +102,24 @@ def _computed(scenario: Scenario, m: int) -> _Turns:
     prompt = trace.prompt_tokens[mine].astype(np.int64)
     cached = np.zeros(len(prompt), dtype=np.int64)
     batching = scenario.batching
-    assert trace.prefixes is not None and trace.prefix_node is not None
     if batching.prefix_cache != "none":
         tokens = int(scenario.kv_capacity_tokens[m][scenario.compatible[m]].min())
         capacity = max(1, tokens // batching.prefix_block_tokens)
-        node = trace.prefix_node[mine]
         weights = ROUTERS.spec(scenario.routing.router).weights
-        router = "least_work" if weights.get("prefix_s") else "round_robin"
-        cached, _ = serve_in_turn(trace.prefixes, node, prompt, CACHES, capacity, router)
+        cached = _cached_tokens(
+            own, capacity, "least_work" if weights.get("prefix_s") else "round_robin"
+        )
     late = slice(len(prompt) // 2, None)
     return prompt[late], trace.output_tokens[mine][late], cached[late]
+
+
+@lru_cache(maxsize=16)
+def _cached_tokens(own: int, capacity: int, router: str) -> NDArray[np.int64]:
+    """Return what caches of ``capacity`` blocks hold of the reference's requests of a model."""
+    trace = _reference()
+    mine = trace.model == own
+    assert trace.prefixes is not None and trace.prefix_node is not None
+    prompt = trace.prompt_tokens[mine].astype(np.int64)
+    return serve_in_turn(trace.prefixes, trace.prefix_node[mine], prompt, CACHES, capacity, router)[
+        0
+    ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -25,7 +26,28 @@ class Choice:
     values: tuple[Any, ...]
 
 
-Tunable = Mapping[str, Range | Choice]
+@dataclass(frozen=True)
+class Weights:
+    """Weights of a router that a tuner may search, each on the logarithm of its size.
+
+    Attributes:
+        limits: By feature the smallest and the largest weight; both have its sign.
+    """
+
+    limits: Mapping[str, tuple[float, float]]
+
+    def part(self, feature: str, size: float) -> str:
+        """Return the text of one weight from its size, as `sageserve_agents.weights` reads it."""
+        return f"{feature}:{math.copysign(size, self.limits[feature][0]):.4g}"
+
+    def sizes(self, feature: str) -> tuple[float, float]:
+        """Return the least and the greatest size of a weight."""
+        low, high = self.limits[feature]
+        return abs(low), abs(high)
+
+
+Space = Range | Choice | Weights
+Tunable = Mapping[str, Space]
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ import numpy as np
 from sageserve_agents.endpoints import Endpoints
 from sageserve_agents.misses import Misses
 from sageserve_agents.options import Options, discipline_option, option
-from sageserve_agents.parameters import Choice, Tunable
+from sageserve_agents.parameters import Choice, Tunable, Weights
 from sageserve_agents.weights import changed_weights, read_weights
 from sageserve_env.policies import ROUTERS
 from sageserve_env.scenario import Scenario
@@ -29,6 +29,18 @@ STACKS: Mapping[str, Mapping[str, Any]] = {
     "paper": {"router": "threshold", "discipline": "fcfs"},
 }
 
+# Weights of the router that a tuner may set; that of a wait is 1 by default (A).
+WEIGHTS_TRIED = Weights(
+    {
+        "prefix_s": (-0.02, -4.0),
+        "running": (1e-3, 1.0),
+        "kv": (1e-2, 20.0),
+        "pending_tokens": (1e-8, 1e-4),
+        "queue_s": (0.25, 16.0),
+        "prompt_s": (0.02, 4.0),
+    }
+)
+
 # What a tuner may vary of the stack, the same for every agent; None is the scenario's (A).
 STACK_TUNABLE: Tunable = {
     "niw_ceiling": Choice((None, 0.6, 0.8, 1.0, 1.2)),
@@ -36,6 +48,7 @@ STACK_TUNABLE: Tunable = {
     "feedback": Choice((0.0, 3.0, 6.0)),
     "discipline": Choice((None, "edf", "triage")),
     "router": Choice((None, "jsq", "least_wait", "least_wait_kv", "prefix_affinity")),
+    "router_weights": WEIGHTS_TRIED,
 }
 
 _RESERVE_SHARE = (

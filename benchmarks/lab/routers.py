@@ -1,6 +1,6 @@
 """What routing by prefix caches is worth on `sessions-day`, and what learned weights add.
 
-A fixed fleet serves a day under routers that differ in nothing but their weights:
+A fixed fleet serves a part of the day's traffic under routers that differ in their weights only:
 
 - ``least_wait``, ``prefix_affinity`` and ``session_affinity`` as they come;
 - ``tuned``: the best weights that all models share of what is cached and of load, as prefix- and
@@ -26,6 +26,7 @@ from typing import Any
 
 import numpy as np
 
+from sageserve_agents.stack import WEIGHTS_TRIED
 from sageserve_agents.weights import changed_weights
 from sageserve_env import ClusterAction, load_scenario
 from sageserve_env.scenario import Scenario
@@ -34,6 +35,8 @@ from sageserve_env.simulator.simulator import Simulator
 from sageserve_traces import TraceSource, make_trace
 
 SCENARIO = "sessions-day"
+SCALE = 2.0
+"""Of the traffic: less than the scenario's, so that the fleets below can serve it."""
 TRAIN_SEEDS, TEST_SEEDS = (1000, 1001), (2000, 2001, 2002)
 ROUTERS = ("least_wait", "prefix_affinity", "session_affinity")
 #: Instances of every endpoint by VM type, where the model runs on it.
@@ -47,20 +50,14 @@ SEARCHED = ("mixed", "2 x h100x2, 1 x b200x1", "3 x h100x2")
 #: Instances of each endpoint among which the least fleet that attains is looked for.
 LEAST_PER_ENDPOINT, MOST_PER_ENDPOINT = 2, 5
 
-#: Least and greatest absolute weight that a search may set, on a logarithmic scale; that of
-#: `prefix_s` is negative. The weight of a wait is 1 where all others are relative to it.
-SHARED = {
-    "prefix_s": (0.02, 4.0),
-    "running": (1e-3, 1.0),
-    "kv": (1e-2, 20.0),
-    "pending_tokens": (1e-8, 1e-4),
-}
-OWN = {**SHARED, "queue_s": (0.25, 16.0), "prompt_s": (0.02, 4.0)}
+#: Features that the searches may weigh; that of a wait is 1 where the others are relative to it.
+OWN = tuple(WEIGHTS_TRIED.limits)
+SHARED = ("prefix_s", "running", "kv", "pending_tokens")
 SEARCH_HOURS = 10.0
 
 #: Where every search begins: the preset, one with less weight on what is cached, and one with more
 #: on load; then one that takes the whole time to the first token, where that can be set.
-_LEAST = {name: low for name, (low, _) in OWN.items()} | {"queue_s": 1.0}
+_LEAST = {name: WEIGHTS_TRIED.sizes(name)[0] for name in OWN} | {"queue_s": 1.0}
 BEGIN = (
     {**_LEAST, "prefix_s": 1.0, "running": 0.01},
     {**_LEAST, "prefix_s": 0.25, "running": 0.0075},
@@ -90,7 +87,7 @@ def _trace(seed: int, hours: float) -> TraceSource:
     return make_trace(
         scenario.workload.trace,
         seed=seed,
-        scale=scenario.workload.scale,
+        scale=SCALE,
         horizon_s=3600.0 * hours,
         history_days=0.0,
     )
@@ -139,7 +136,7 @@ def serve(
 
 
 def search(
-    names: Mapping[str, tuple[float, float]],
+    names: Sequence[str],
     models: Sequence[str | None],
     instances: Mapping[str, int],
     days: int,
@@ -151,7 +148,7 @@ def search(
     """Return the weights of `prefix_affinity` with the least mean TTFT on the training seeds.
 
     Args:
-        names: Features that may be weighed, with their limits.
+        names: Features that may be weighed.
         models: Models that have weights of their own; ``(None,)``: all models share them.
         instances: The fleet.
         days: Simulated days that may be spent.
@@ -171,8 +168,8 @@ def search(
     def objective(trial: Any) -> float:
         parts = []
         for key, feature in keys:
-            weight = trial.suggest_float(key, *names[feature], log=True)
-            parts.append(f"{key}:{-weight if feature == 'prefix_s' else weight:.6g}")
+            size = trial.suggest_float(key, *WEIGHTS_TRIED.sizes(feature), log=True)
+            parts.append(f"{key}:{-size if feature == 'prefix_s' else size:.6g}")
         text = "/".join(parts)
         runs = [serve("prefix_affinity", text, instances, seed, hours) for seed in TRAIN_SEEDS]
         value = float(np.mean([math.log(run.mean_ttft_s) for run in runs]))

@@ -18,7 +18,7 @@ import numpy as np
 import yaml
 
 from sageserve_agents import calibrated
-from sageserve_agents.parameters import Choice, Range, ServiceKnob
+from sageserve_agents.parameters import Choice, Range, ServiceKnob, Space, Weights
 from sageserve_agents.registry import parse_spec
 from sageserve_bench.calibration import Calibration, calibrate, position_of, service_knob
 from sageserve_bench.errors import UserError
@@ -55,6 +55,8 @@ def explore(agent: str, prober: Prober, knob: ServiceKnob, count: int, margin: f
     least = equal_cost(first.best, rate, margin)
     best = first.spec
     for option, value in _changes(space, rng, count):
+        if isinstance(space[option], Weights) and option in kept:
+            value = f"{kept[option]}/{value}"  # later parts win
         setting = {**kept, option: value, knob.option: knob.at(position)}
         try:
             probe = prober(with_options(agent, setting))
@@ -83,7 +85,7 @@ def _pace(calibration: Calibration) -> float:
 
 
 def _changes(
-    space: Mapping[str, Range | Choice], rng: np.random.Generator, count: int
+    space: Mapping[str, Space], rng: np.random.Generator, count: int
 ) -> Iterator[tuple[str, Any]]:
     """Yield so many options with a value, in turns; every choice is had before one comes again."""
     names, left = list(space), dict[str, list[Any]]()
@@ -94,6 +96,12 @@ def _changes(
             if not left.get(option):
                 left[option] = [values.values[i] for i in rng.permutation(len(values.values))]
             yield option, left[option].pop()
+        elif isinstance(values, Weights):
+            feature = str(rng.choice(list(values.limits)))
+            yield (
+                option,
+                values.part(feature, float(_draw(Range(*values.sizes(feature), "log"), rng))),
+            )
         else:
             yield option, _draw(values, rng)
 

@@ -55,12 +55,12 @@ class Targets:
     def means(self, rows: Sequence[Row]) -> dict[str, float]:
         """Return the means over rows of what the service is judged by, and of what it costs.
 
-        A tier of which nothing fell due in any row is left out.
+        A tier of which nothing fell due in any row is left out; its share is None or NaN.
 
         Raises:
             ValueError: If nothing fell due at all.
         """
-        due = {name: [row for row in rows if row.get(name) is not None] for name in self.floors}
+        due = {name: [row for row in rows if fell_due(row.get(name))] for name in self.floors}
         if not any(due.values()):
             raise ValueError("no request fell due in the episodes, so there is no service to judge")
         means = {name: _mean(found, name) for name, found in due.items() if found}
@@ -102,6 +102,11 @@ class Targets:
     def to_dict(self) -> dict[str, float]:
         """Return the targets as plain values."""
         return {**self.floors, "unfinished_share": self.unfinished_share}
+
+
+def fell_due(share: object) -> bool:
+    """Return whether a share of requests is that of any; it is None or NaN where none fell due."""
+    return share is not None and not (isinstance(share, float) and math.isnan(share))
 
 
 def most_unfinished(horizon_s: float) -> float:

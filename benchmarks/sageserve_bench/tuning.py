@@ -21,7 +21,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from sageserve_agents.parameters import Choice, Range, ServiceKnob
+from sageserve_agents.parameters import Choice, ServiceKnob, Space, Weights
 from sageserve_agents.registry import agent_class, parse_spec
 from sageserve_agents.stack import STACK_TUNABLE, StackOptions
 from sageserve_bench.calibration import Calibration, calibrate, position_of, service_knob
@@ -38,6 +38,7 @@ LEAST_TRIALS = 4
 KNOB_REACH = 0.25  # of the knob's range, to both sides of the calibrated default (A)
 MOST_CREDIT = 0.7  # margins beyond this are not trusted to be worth their rate (A)
 SHORT_FACTOR = 1.3  # a shortfall weighs more than an excess: what is sure comes first (A)
+OWN_WEIGHTS = "own"  # the router's
 LEAST_RATE = 0.02  # of log cost per margin, where the probes of part 1 do not show it (A)
 
 
@@ -138,14 +139,14 @@ def tune(agent: str, prober: Prober, budget: int, *, sampler_seed: int = 0) -> T
     return Tuning(agent, best, default, trials, rate, prober.episodes - began)
 
 
-def space_of(agent: str, knob: ServiceKnob) -> dict[str, Range | Choice]:
+def space_of(agent: str, knob: ServiceKnob) -> dict[str, Space]:
     """Return what may be varied: the stack, which all agents share, and the agent's own options.
 
     The service knob and what the specification gives are left out.
     """
     name, given = parse_spec(agent)
     cls = agent_class(name)
-    space: dict[str, Range | Choice] = {}
+    space: dict[str, Space] = {}
     if issubclass(getattr(cls, "options_type", object), StackOptions):
         space |= STACK_TUNABLE
     space |= getattr(cls, "tunable", {})
@@ -190,7 +191,7 @@ def _trials(
     agent: str,
     prober: Prober,
     knob: ServiceKnob,
-    space: Mapping[str, Range | Choice],
+    space: Mapping[str, Space],
     default: Calibration,
     rate: float,
     count: int,
@@ -222,16 +223,24 @@ def _trials(
     return tuple(done)
 
 
-def suggest(trial: optuna.Trial, name: str, values: Range | Choice) -> Any:
+def suggest(trial: optuna.Trial, name: str, values: Space) -> Any:
     """Return a trial's value of an option."""
     if isinstance(values, Choice):
         return trial.suggest_categorical(name, list(values.values))
+    if isinstance(values, Weights):
+        if trial.suggest_categorical(name, [OWN_WEIGHTS, "searched"]) == OWN_WEIGHTS:
+            return None
+        parts = (
+            values.part(f, trial.suggest_float(f"{name}.{f}", *values.sizes(f), log=True))
+            for f in values.limits
+        )
+        return "/".join(parts)
     if values.kind == "int":
         return trial.suggest_int(name, round(values.low), round(values.high))
     return trial.suggest_float(name, values.low, values.high, log=values.kind == "log")
 
 
-def _defaults(agent: str, space: Mapping[str, Range | Choice]) -> dict[str, Any]:
+def _defaults(agent: str, space: Mapping[str, Space]) -> dict[str, Any]:
     """Return the values that the options have by default, where they lie in the space."""
     from sageserve_agents import make_agent
 
@@ -239,11 +248,12 @@ def _defaults(agent: str, space: Mapping[str, Range | Choice]) -> dict[str, Any]
     values = {}
     for name, allowed in space.items():
         value = getattr(made, name, None)
-        inside = (
-            value in allowed.values
-            if isinstance(allowed, Choice)
-            else isinstance(value, int | float) and allowed.low <= value <= allowed.high
-        )
+        if isinstance(allowed, Weights):
+            inside, value = value is None, OWN_WEIGHTS
+        elif isinstance(allowed, Choice):
+            inside = value in allowed.values
+        else:
+            inside = isinstance(value, int | float) and allowed.low <= value <= allowed.high
         if inside:
             values[name] = value
     return values

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 
 import numpy as np
@@ -15,8 +16,9 @@ from sageserve_bench.headroom.edits import KINDS, Editor, Place
 from sageserve_bench.headroom.least import least_fleet_usd
 from sageserve_bench.headroom.measure import ratios
 from sageserve_bench.headroom.playing import Day
-from sageserve_bench.headroom.search import Search
+from sageserve_bench.headroom.search import Search, _figures
 from sageserve_bench.headroom.summary import summary
+from sageserve_bench.targets import Targets
 from sageserve_env.scenario import Scenario, load_scenario
 from sageserve_env.workload import in_names_of
 
@@ -162,3 +164,19 @@ def test_the_command_writes_every_key(tmp_path: Path) -> None:
     assert report["rule"] == "reactive" and report["seeds"][0]["seed"] == 3
     assert str(tmp_path) not in file.read_text()
     assert run(["headroom", str(scenario), "--freeze", "colour"]) == 2
+
+
+def test_a_tier_of_which_nothing_falls_due_is_left_out() -> None:
+    targets = Targets.of(small())
+    row = {"slo_iwf": 0.96, "slo_iwn": 0.97, "slo_niw": math.nan, "slo_worst_model": 0.95}
+    row |= {"cost_usd": 1.0, "gpu_hours": 1.0, "scaling_waste_gpu_hours": 0.0, "reward": -1.0}
+    row |= {"requests": 100.0, "unfinished": 0.0}
+    means = targets.means([row])
+    assert "slo_niw" not in means
+    assert targets.margin(means) == pytest.approx(math.log(0.05 / 0.04))
+    assert _figures(row) == {
+        "cost_usd": 1.0,
+        "slo_iwf": 0.96,
+        "slo_iwn": 0.97,
+        "slo_worst_model": 0.95,
+    }

@@ -13,7 +13,8 @@ import yaml
 from sageserve_agents import calibrated, make_agent
 from sageserve_agents.parameters import ServiceKnob
 from sageserve_agents.registry import parse_spec
-from sageserve_agents.stack import STACK_TUNABLE
+from sageserve_agents.stack import STACK_TUNABLE, WEIGHTS_TRIED
+from sageserve_agents.weights import read_weights
 from sageserve_bench.calibration import Calibration, service_knob
 from sageserve_bench.probing import Probe, uncalibrated
 from sageserve_bench.shipping import explore, write_shipped
@@ -48,6 +49,20 @@ def test_a_change_that_pays_is_kept(option: str, value: str) -> None:
     assert float(found["target"]) == pytest.approx(1.0, abs=0.1)
     given = parse_spec(explore("hpa:niw_ceiling=0.6", prober, KNOB, 40, 0.0))[1]
     assert given["niw_ceiling"] == "0.6"
+
+
+def test_weights_of_the_router_are_changed_one_by_one() -> None:
+    def prober(spec: str) -> Probe:
+        text = parse_spec(spec)[1].get("router_weights", "")
+        paid = sum(f"{feature}:" in text for feature in ("running", "prompt_s"))
+        return Probe(spec, {**MEANS, "cost_usd": 100.0 - 10.0 * paid}, 0.0, ())
+
+    found = explore("hpa:calibrated=no", prober, KNOB, 60, 0.0)  # type: ignore[arg-type]
+    weights = read_weights(parse_spec(found)[1]["router_weights"])
+    assert {feature for _, feature, _ in weights} >= {"running", "prompt_s"}
+    for _, feature, weight in weights:
+        low, high = sorted(WEIGHTS_TRIED.limits[feature])
+        assert low <= weight <= high
 
 
 def test_every_agent_has_the_stack_to_choose_from() -> None:

@@ -7,14 +7,17 @@ import math
 from pathlib import Path
 
 import pytest
+from optuna.trial import FixedTrial
 
 from sageserve_agents.parameters import ServiceKnob
+from sageserve_agents.stack import WEIGHTS_TRIED
+from sageserve_agents.weights import read_weights
 from sageserve_bench import cli
 from sageserve_bench.calibration import Calibration
 from sageserve_bench.errors import UserError
 from sageserve_bench.pools import Backend, session
 from sageserve_bench.probing import Probe, Prober
-from sageserve_bench.tuning import LEAST_RATE, cost_rate, equal_cost, least_budget, tune
+from sageserve_bench.tuning import LEAST_RATE, cost_rate, equal_cost, least_budget, suggest, tune
 from sageserve_env.scenario import Scenario
 
 
@@ -61,6 +64,18 @@ def test_options_that_are_given_are_not_varied(small: Scenario) -> None:
     found = tune("reactive:cooldown_s=60", Prober(small, (1000,)), least_budget(1))
     assert all("cooldown_s" not in trial.options for trial in found.trials)
     assert "cooldown_s=60" in found.best.spec
+
+
+def test_weights_of_the_router_are_the_routers_or_searched() -> None:
+    fixed = {"router_weights": "own"}
+    assert suggest(FixedTrial(fixed), "router_weights", WEIGHTS_TRIED) is None
+    sizes = {f"router_weights.{f}": WEIGHTS_TRIED.sizes(f)[1] for f in WEIGHTS_TRIED.limits}
+    found = suggest(
+        FixedTrial({"router_weights": "searched", **sizes}), "router_weights", WEIGHTS_TRIED
+    )
+    weights = {feature: weight for _, feature, weight in read_weights(found)}
+    assert weights == {f: pytest.approx(high) for f, (_, high) in WEIGHTS_TRIED.limits.items()}
+    assert weights["prefix_s"] < 0 < weights["prompt_s"]
 
 
 @pytest.mark.slow

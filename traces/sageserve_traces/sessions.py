@@ -1,13 +1,17 @@
 """`make_sessions`: a day of conversations and agents, turn by turn, with what their prompts share.
 
 Sessions begin as a Poisson process over the hours of the day; then all of them take their turns
-together, so that the work is a few array operations for each turn. The trace is made as a whole
-(a stream is not supported). The time of a turn is that of an open loop: answers are taken to need
-`ANSWER_S` and `ANSWER_TOKEN_S` a token; in a closed loop the simulator takes the real ones.
+together, so that the work is a few array operations for each turn. The trace is made as a whole, as
+the simulator needs it (a stream is not supported), and the last one is kept. The time of a turn is
+that of an open loop: answers are taken to need `ANSWER_S` and `ANSWER_TOKEN_S` a token; in a closed
+loop the simulator takes the real ones.
 """
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Iterator
+from functools import lru_cache
 from typing import Any, Final
 
 import numpy as np
@@ -56,8 +60,8 @@ class _Nodes:
     """A trie that grows turn by turn: parents come before their children."""
 
     def __init__(self) -> None:
-        self.parents: list[Ints] = [np.zeros(1, np.int64)]
-        self.depths: list[Ints] = [np.zeros(1, np.int64)]
+        self.parents = [np.zeros(1, np.int32)]
+        self.depths = [np.zeros(1, np.int32)]
         self.count = 1
 
     def below(self, parent: Ints, parent_depth: Ints, depth: Ints) -> Ints:
@@ -65,21 +69,24 @@ class _Nodes:
         deeper = depth > parent_depth
         node = parent.copy()
         node[deeper] = self.count + np.arange(int(deeper.sum()))
-        self.parents.append(parent[deeper])
-        self.depths.append(depth[deeper])
+        self.parents.append(parent[deeper].astype(np.int32))
+        self.depths.append(depth[deeper].astype(np.int32))
         self.count += int(deeper.sum())
         return node
 
     def trie(self) -> PrefixTrie:
         """Return all nodes."""
         parent, depth = np.concatenate(self.parents), np.concatenate(self.depths)
-        return PrefixTrie(parent.astype(np.int32), depth.astype(np.int32), BLOCK_TOKENS)
+        return PrefixTrie(parent, depth, BLOCK_TOKENS)
 
 
 def _turns(
-    kind: Sessions, start_s: Floats, nodes: _Nodes, rng: np.random.Generator
-) -> dict[str, npt.NDArray[Any]]:
-    """Return the turns of sessions as columns; ``session`` is an index of ``start_s``."""
+    kind: Sessions, start_s: Floats, length_s: float, nodes: _Nodes, rng: np.random.Generator
+) -> Iterator[tuple[Ints, dict[str, npt.NDArray[Any]]]]:
+    """Yield turn by turn the sessions, indices of ``start_s``, that take it from 0 to ``length_s``.
+
+    With them come the columns of their requests.
+    """
     n = len(start_s)
     zero = np.zeros(1, np.int64)
     shared_depth = zero + kind.shared_tokens // BLOCK_TOKENS
@@ -101,9 +108,6 @@ def _turns(
     restart = np.where(
         rng.random(n) < kind.restart_share, rng.integers(first, last + 1, n), MOST_TURNS
     )
-    columns: dict[str, list[npt.NDArray[Any]]] = {
-        key: [] for key in ("arrival_s", "prompt", "output", "node", "session", "think_s")
-    }
     alive = np.arange(n)
     now_s, context = start_s.copy(), base.copy()
     node, depth = root.copy(), root_depth.copy()
@@ -121,15 +125,18 @@ def _turns(
         blocks = prompt // BLOCK_TOKENS
         node[alive] = nodes.below(node[alive], depth[alive], blocks)
         depth[alive] = np.maximum(depth[alive], blocks)
-        for key, values in (
-            ("arrival_s", now_s[alive]),
-            ("prompt", prompt),
-            ("output", output),
-            ("node", node[alive]),
-            ("session", alive),
-            ("think_s", think_s[alive]),
-        ):
-            columns[key].append(values)
+        inside = (now_s[alive] >= 0) & (now_s[alive] < length_s)
+        taken = alive[inside]
+        yield (
+            taken,
+            {
+                "arrival_s": now_s[taken],
+                "prompt_tokens": prompt[inside].astype(np.int32),
+                "output_tokens": output[inside].astype(np.int32),
+                "prefix_node": node[taken].astype(np.int32),
+                "think_s": think_s[taken],
+            },
+        )
         context[alive] = prompt + output
         tool = rng.random(len(alive)) < kind.tool_share
         gap_s = np.where(
@@ -140,9 +147,9 @@ def _turns(
         full = context[alive] / kind.most_tokens
         ends = rng.random(len(alive)) < kind.end_chance * (1.0 + kind.end_growth * full)
         alive = alive[~ends]
-    return {key: np.concatenate(parts) for key, parts in columns.items()}
 
 
+@lru_cache(maxsize=1)  # episodes on the same day follow each other
 def make_sessions(
     seed: int,
     length_s: float = SECONDS_PER_DAY,
@@ -166,7 +173,8 @@ def make_sessions(
     """
     models = tuple(dict.fromkeys(kind.model for kind in kinds))
     before_s = 3600.0
-    nodes, parts, begun = _Nodes(), [], 0
+    nodes, begun = _Nodes(), 0
+    parts: dict[str, list[npt.NDArray[Any]]] = defaultdict(list)
     for k, kind in enumerate(kinds):
         rng = stream(_STREAM, seed, k)
         level = scale * float(np.exp(LEVEL_SIGMA * rng.standard_normal() - LEVEL_SIGMA**2 / 2))
@@ -175,24 +183,18 @@ def make_sessions(
         counts = rng.poisson(rates)
         minute, region = (np.repeat(a.ravel(), counts.ravel()) for a in np.indices(counts.shape))
         start_s = 60.0 * (minute + rng.random(len(minute))) - before_s
-        rows = _turns(kind, start_s, nodes, rng)
-        rows["region"] = region[rows["session"]]
-        rows["model"] = np.full(len(rows["node"]), models.index(kind.model))
-        rows["tier"] = np.full(len(rows["node"]), TIERS.index(kind.tier))
-        rows["session"] += begun
+        names = (models.index(kind.model), TIERS.index(kind.tier))
+        for session, turn in _turns(kind, start_s, length_s, nodes, rng):
+            turn["session"] = begun + session
+            turn["region"] = region[session].astype(np.int16)
+            turn["model"], turn["tier"] = (np.full(len(session), n, np.int16) for n in names)
+            for key, values in turn.items():
+                parts[key].append(values)
         begun += len(start_s)
-        parts.append(rows)
-    columns = {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
-    inside = (columns["arrival_s"] >= 0) & (columns["arrival_s"] < length_s)
-    order = np.flatnonzero(inside)[np.argsort(columns["arrival_s"][inside], kind="stable")]
-    columns = {key: values[order] for key, values in columns.items()}
+    order = np.argsort(np.concatenate(parts["arrival_s"]), kind="stable")
+    columns: dict[str, Any] = {key: np.concatenate(parts.pop(key))[order] for key in list(parts)}
     return RequestTrace(
-        columns["arrival_s"],
-        columns["model"],
-        columns["region"],
-        columns["tier"],
-        columns["prompt"],
-        columns["output"],
+        **columns,
         models=models,
         regions=REGIONS,
         tiers=TIERS,
@@ -201,10 +203,7 @@ def make_sessions(
         split=split_of_seed(seed),
         start_hour_utc=start_hour_utc % 24,
         past=_past(kinds, models, columns, seed, scale, start_hour_utc, history_days),
-        prefix_node=columns["node"],
         prefixes=nodes.trie(),
-        session=columns["session"],
-        think_s=columns["think_s"],
     )
 
 
@@ -229,14 +228,14 @@ def _past(
         mine = (columns["model"] == m) & (columns["tier"] == t)
         if not mine.any():
             continue
-        turns = mine.sum() / max(1, len(np.unique(columns["session"][mine])))
+        turns = mine.sum() / max(1, np.count_nonzero(np.bincount(columns["session"][mine])))
         whole = int(np.ceil(days))
         levels = np.exp(LEVEL_SIGMA * rng.standard_normal(whole) - LEVEL_SIGMA**2 / 2)
         level = np.repeat(levels, minutes // whole + 1)[:minutes, None]
         rates = level * turns * _rates(kind, minutes, start_hour_utc - 24.0 * days, scale)
         counts = rng.poisson(rates).astype(np.float64)
         requests[:, m, :, t] += counts
-        prompt[:, m, :, t] += counts * columns["prompt"][mine].mean()
-        output[:, m, :, t] += counts * columns["output"][mine].mean()
+        prompt[:, m, :, t] += counts * columns["prompt_tokens"][mine].mean()
+        output[:, m, :, t] += counts * columns["output_tokens"][mine].mean()
     names = (models, REGIONS, TIERS)
     return DemandSeries(-60.0 * minutes, 60.0, requests, prompt, output, *names)

@@ -20,7 +20,7 @@ import numpy as np
 from sageserve_bench.headroom.edits import Editor, Place
 from sageserve_bench.headroom.plan import Plan
 from sageserve_bench.headroom.playing import Day, Floats, Played, value
-from sageserve_bench.targets import Targets
+from sageserve_bench.targets import Targets, fell_due
 from sageserve_env.simulator.summary import tier_key
 
 BLOCK_S = 9000.0  # an edit is judged by what happens until the end of its block (our assumption)
@@ -203,8 +203,8 @@ class Search:
         price, floor = self.state.price, self.targets.floors["slo_worst_model"]
         for k, tier in enumerate(self.scenario.tiers):
             name = f"slo_{tier_key(tier.name)}"
-            reached = played.metrics.get(name)
-            if reached is None or np.isnan(reached):
+            reached: Any = played.metrics.get(name)
+            if not fell_due(reached):
                 continue
             wanted = self.targets.floors[name]
             spare = (reached - wanted) / max(1.0 - wanted, 1e-6)
@@ -215,4 +215,4 @@ class Search:
 
 def _figures(metrics: dict[str, Any]) -> dict[str, float]:
     shown = ("cost_usd", "slo_iwf", "slo_iwn", "slo_niw", "slo_worst_model")
-    return {name: round(float(metrics[name]), 4) for name in shown if name in metrics}
+    return {name: round(float(metrics[name]), 4) for name in shown if fell_due(metrics.get(name))}
