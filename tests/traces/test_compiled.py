@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -78,3 +79,18 @@ def test_a_processor_without_one_of_the_instructions_does_not_run_it(
     assert compiled.runs_common_code.__wrapped__()
     have["avx2"] = False
     assert not compiled.runs_common_code.__wrapped__()
+
+
+def test_an_index_that_cannot_be_read_is_an_empty_one(
+    make: Callable[[str], Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(compiled, "runs_common_code", lambda: False)
+    assert hits(make("one")) == 0
+    (index,) = tmp_path.rglob("*.nbi")
+    of_a_class_that_went = pickle.dumps(numba.__version__) + b"csageserve_env.nothing\nNothing\n."
+    index.write_bytes(of_a_class_that_went)
+    monkeypatch.setattr(numba.config, "CACHE_DIR", str(index.parents[1]))
+    function = numba.njit(twice)
+    assert compiled.keep(function, "one")
+    assert hits(function) == 0
+    assert hits(function) == 0 and pickle.loads(index.read_bytes()) == numba.__version__

@@ -49,6 +49,16 @@ def runs_common_code() -> bool:
     return all(have.get(feature, False) for feature in FEATURES)
 
 
+class _CacheFile(IndexDataCacheFile):
+    """Files of a cache; an index that other sources wrote and these cannot read is an empty one."""
+
+    def _load_index(self) -> Any:
+        try:
+            return super()._load_index()
+        except Exception:  # whatever unpickling runs into, as a class that is not there any more
+            return {}
+
+
 class KernelCache(FunctionCache):
     """Cache of one kernel.
 
@@ -61,8 +71,8 @@ class KernelCache(FunctionCache):
         super().__init__(function)
         base = self._impl.filename_base
         path = COMMON if filling() else Path(self._cache_path)
-        self._cache_file = IndexDataCacheFile(str(path), base, stamp)
-        self._common_file = IndexDataCacheFile(str(COMMON), base, stamp)
+        self._cache_file = _CacheFile(str(path), base, stamp)
+        self._common_file = _CacheFile(str(COMMON), base, stamp)
 
     def _load_overload(self, sig: Any, target_context: Any) -> Any:
         found = super()._load_overload(sig, target_context)
