@@ -80,9 +80,10 @@ class Stepping:
 
     def _close_step(self) -> None:
         """Count a step that was simulated and observe what Python observes."""
+        assert self._workload is not None
         self._see_own()
-        self._over = self.step_end_s >= self._workload.horizon_s  # type: ignore[union-attr]
         self._steps += 1
+        self._over = self._steps * self._interval_s >= self._workload.horizon_s
 
     def _look(self) -> None:
         """Fill survey, observation, totals and mask from the state."""

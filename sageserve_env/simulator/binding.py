@@ -52,6 +52,7 @@ def bind(
     to_prompt: Array,
     to_output: Array,
     to_order: Array,
+    to_cut: Array,
 ) -> tuple[int, int]:
     """Fill the columns that the engine reads; the order of preference is that of the region.
 
@@ -77,6 +78,7 @@ def bind(
         to_prompt: As above.
         to_output: As above.
         to_order: As above.
+        to_cut: Rows that are cut, of those that are filled, [n].
 
     Returns:
         How many rows are filled, -1 if one has a name that the scenario lacks, and how many of them
@@ -93,6 +95,7 @@ def bind(
         to_model[kept], to_region[kept], to_tier[kept], to_order[kept] = m, r, k, r
         p, o = prompt[i], output[i]
         if p > limit[m] or o > longest:
+            to_cut[cut] = kept
             cut += 1
             p, o = min(p, limit[m]), min(o, longest)
         to_prompt[kept], to_output[kept] = p, o

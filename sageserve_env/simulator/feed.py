@@ -30,6 +30,7 @@ class Changed(NamedTuple):
 
 _NONE = Changed(0, 0, 0)
 _NO_TIMES = np.zeros(0)
+_MANY = 1000  # times from which on those that are over are counted and forgotten
 
 
 @dataclass(frozen=True)
@@ -49,11 +50,14 @@ class Ahead:
 
     def followed(self, now_s: float, read_s: tuple[Array, Array, Array]) -> Ahead:
         """Return the same at ``now_s``, with rows that were read since."""
-        if not any(map(len, (*self.later_s, *read_s))):
+        if not any(map(len, read_s)):
             return self
-        rest = (times[np.searchsorted(times, now_s, side="right") :] for times in self.later_s)
-        later = tuple(np.concatenate(pair) for pair in zip(rest, read_s, strict=True))
-        return Ahead(self.up_to(now_s), later)  # type: ignore[arg-type]
+        later: Any = tuple(np.concatenate(pair) for pair in zip(self.later_s, read_s, strict=True))
+        ahead = Ahead(self.arrived, later)
+        if sum(map(len, later)) < _MANY:
+            return ahead
+        rest: Any = tuple(t[np.searchsorted(t, now_s, side="right") :] for t in later)
+        return Ahead(ahead.up_to(now_s), rest)
 
 
 @dataclass(frozen=True)
@@ -179,10 +183,11 @@ class Feed:
         if getattr(part, "preference", None) is not None or not can_bind(given):
             return None
         n = len(part)
-        row = np.empty(n, np.int64)
+        row = np.empty(n, np.int32)
         filled: list[Array] = [np.empty(n), *(np.empty(n, np.int32) for _ in range(6))]
+        rows_cut = np.empty(n, np.int32)
         limits = (self._limit, self._longest_output, self.offset_s, self._subset)
-        arguments: list[Any] = [*given, *self._names.values(), *limits, row, *filled]
+        arguments: list[Any] = [*given, *self._names.values(), *limits, row, *filled, rows_cut]
         kept, cut = bind(*arguments)
         if kept < 0:
             return None
@@ -196,8 +201,10 @@ class Feed:
             left_out_s = np.delete(part.arrival_s, row) - self.offset_s
         columns: Chunk = tuple(bound)  # type: ignore[assignment]
         if cut > 0:
-            long_prompts_s = columns[0][prompt > self._limit[columns[1]]]
-            long_outputs_s = columns[0][output > self._longest_output]
+            rows_cut = rows_cut[:cut]
+            at_s, limit = columns[0][rows_cut], self._limit[columns[1][rows_cut]]
+            long_prompts_s = at_s[prompt[rows_cut] > limit]
+            long_outputs_s = at_s[output[rows_cut] > self._longest_output]
         return columns, (long_prompts_s, long_outputs_s, left_out_s)
 
     def _nodes(self, part: RequestTrace) -> Array:

@@ -75,6 +75,7 @@ class Simulator:
         if self.theta.shape != shape or not (self.theta[scenario.compatible] > 0).all():
             raise ValueError(f"theta: expected positive numbers of shape {shape}")
         self._low = np.full((len(scenario.endpoints), 1), scenario.min_instances)
+        self._neutral: dict[tuple[str, str], dict[str, NDArray[np.float64]]] = {}
         self.raw = build_raw(scenario, self.theta)
         self.state: State
         self.feed: Feed
@@ -188,18 +189,30 @@ class Simulator:
         set_router(state, ROUTERS.index(router))
         discipline = action.discipline or s.batching.discipline
         set_discipline(state, DISCIPLINES.index(discipline))
+        neutral = self._neutral_values(router, discipline)
         for knob in KNOBS:
-            if knob.axes and knob.name != "instances":
+            if knob.name in neutral:
                 value = getattr(action, knob.name)
-                if value is None and knob.name == "discipline_weights":
-                    value = default_discipline_weights(s, discipline)
-                elif value is None:
-                    value = knob.neutral(s, router)
-                array = np.ascontiguousarray(value, dtype=np.float64)
-                put_array(state, knob.code, array.reshape(array.shape + (1,) * (3 - array.ndim)))
+                array = neutral[knob.name] if value is None else _with_three_axes(value)
+                put_array(state, knob.code, array)
         refresh_scores(state)
         state.target[:] = self.clip_targets(action.instances)
         reconcile(state, self.time_s)
+
+    def _neutral_values(self, router: str, discipline: str) -> dict[str, NDArray[np.float64]]:
+        """Return what is in force where nobody decides, by knob with axes but the targets; kept."""
+        key = (router, discipline)
+        if key not in self._neutral:
+            self._neutral[key] = {
+                knob.name: _with_three_axes(
+                    default_discipline_weights(self.scenario, discipline)
+                    if knob.name == "discipline_weights"
+                    else knob.neutral(self.scenario, router)
+                )
+                for knob in KNOBS
+                if knob.axes and knob.name != "instances"
+            }
+        return self._neutral[key]
 
     def clip_targets(self, targets: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return targets within the scenario's limits, [E, G]; VM types a model lacks get 0.
@@ -336,3 +349,9 @@ class Simulator:
     def check_invariants(self) -> None:
         """Raise ``AssertionError`` naming the first invariant that does not hold (slow)."""
         invariants.check(self)
+
+
+def _with_three_axes(values: Any) -> NDArray[np.float64]:
+    """Return the values of a knob as kernels take them."""
+    array = np.ascontiguousarray(values, dtype=np.float64)
+    return array.reshape(array.shape + (1,) * (3 - array.ndim))

@@ -120,8 +120,10 @@ def draw(
     tier = np.empty(n, np.int16)
     prompt, output = np.empty(n, np.int32), np.empty(n, np.int32)
     segment, first, before = 0, 0, 0.0
+    edges = region_cdf.shape[3]
     for c in range(classes):
         for minute in range(minutes):
+            start_s = minute * 60.0
             for m in range(models):
                 last = first + counts[minute, c, m]
                 end = before
@@ -129,25 +131,26 @@ def draw(
                     end += arrival[i]
                     arrival[i] = end
                 scale = 1.0 / max(end - before, _LEAST_SPAN)
+                angle = turn[segment]
+                mu_p, sigma_p = prompt_mu[c, m], prompt_sigma[c, m]
+                mu_o, sigma_o = output_mu[c, m], output_sigma[c, m]
                 for i in range(first, last):
-                    at = (arrival[i] - before) * scale + turn[segment]
-                    if at >= 1.0:
-                        at -= 1.0
-                    arrival[i] = min(max(at, 0.0), _BELOW_ONE) * 60.0 + minute * 60.0
-                    model[i] = m
-                    region[i] = 0
-                    for edge in range(region_cdf.shape[3]):
-                        if where[i] >= region_cdf[minute, c, m, edge]:
-                            region[i] += 1
-                    tier[i] = 2
-                    if i < interactive:
-                        tier[i] = 1 if flexible[i] >= iwf_share else 0
-                    log_p = log_prompt[i] * prompt_sigma[c, m] + prompt_mu[c, m]
-                    log_o = log_output[i] * output_sigma[c, m] + output_mu[c, m]
+                    at = (arrival[i] - before) * scale + angle
+                    at -= 1.0 if at >= 1.0 else 0.0
+                    arrival[i] = min(max(at, 0.0), _BELOW_ONE) * 60.0 + start_s
+                    origin = 0
+                    for edge in range(edges):
+                        origin += where[i] >= region_cdf[minute, c, m, edge]
+                    model[i], region[i] = m, origin
+                    log_p = log_prompt[i] * sigma_p + mu_p
+                    log_o = log_output[i] * sigma_o + mu_o
                     prompt[i] = np.rint(min(max(np.exp(log_p), 1.0), prompt_max))
                     output[i] = np.rint(min(max(np.exp(log_o), 1.0), output_max))
                 first, before = last, end
                 segment += 1
+    for i in range(interactive):
+        tier[i] = flexible[i] >= iwf_share
+    tier[interactive:] = 2
     order = _by_time(arrival, 60.0 * minutes)
     return (
         arrival[order],
