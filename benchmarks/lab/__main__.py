@@ -21,6 +21,7 @@ from lab.leaderboard import leaderboard
 from lab.markers import Makers, refresh
 from lab.policy_tables import policy_tables
 from lab.publishing import publish as take_in
+from lab.zoo import zoo
 from sageserve_bench.published import DEFAULT_FOLDER, read_published
 from sageserve_env import knobs
 from sageserve_env.catalogue.support import support_grid
@@ -46,6 +47,7 @@ def makers(results: Path) -> Makers:
         "experiment": lambda name: experiment_tables(read_experiment(results / "paper" / name)),
         "headroom": headroom_tables(results / "headroom"),
         "calibrated": calibrated_table,
+        "zoo": zoo(results),
         "assumptions": assumptions,
         "package": lambda name: PACKAGE[name](),
     }
@@ -196,6 +198,19 @@ def sessions(
     draw_sessions(manifest, output or SESSIONS)
     for name, gap in largest_gaps(manifest).items():
         typer.echo(f"{name}: at most {100 * gap:.1f} points apart")
+
+
+@app.command()
+def curves(
+    name: Annotated[str, typer.Argument(help="Published folder with a zoo.")] = "learning-tiny",
+    results: Annotated[Path, typer.Option(help="Published results.")] = DEFAULT_FOLDER,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Picture.")] = None,
+) -> None:
+    """Draw the learning curves of the recipes against the line of the planner."""
+    from lab.zoo import PICTURE as CURVES
+    from lab.zoo import picture as draw_curves
+
+    draw_curves(results, name, output or CURVES)
 
 
 @app.command()
