@@ -235,6 +235,33 @@ def fits(
     )
 
 
+@app.command("held-out")
+def unseen(
+    file: Annotated[Path, typer.Argument(help="Measurements in the columns of aiconfigurator.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="CSV of the rows.")] = Path(
+        "results/held-out.csv"
+    ),
+) -> None:
+    """Predict each measured row with profiles fitted without its cell.
+
+    Folds that are done are kept beside the output until all are: the same command goes on.
+    """
+    from lab.held_out import held_out, line, table, write_rows
+    from sageserve_bench.fidelity.output import print_table
+    from sageserve_bench.journal import Journal
+
+    kept = output.with_suffix(".jsonl")
+    found = list(held_out(file, Journal(kept), typer.echo))
+    write_rows(output, found)
+    kept.unlink()
+    print_table(
+        "Errors on held-out rows",
+        ["rows of", "rows", "TPOT median", "TPOT p90", "TTFT median"],
+        table(found),
+    )
+    typer.echo(f"all: {line(found)}")
+
+
 def run(words: list[str]) -> int:
     """Run a command and return its exit code; bad input is one line on standard error."""
     try:

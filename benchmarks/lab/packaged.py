@@ -1,24 +1,24 @@
 """The packaged table of profiles, made anew from measurements.
 
 ``python -m lab.packaged FILE --output profiles.csv`` fits every model, GPU and
-engine of the catalogue with enough measurements; ``--held-out`` prints the error on whole cells
-(model, GPU, engine, precision, tensor parallel, prompt, output) that the fit has not seen.
+engine of the catalogue with enough measurements. `lab.held_out` has their error on rows that a fit
+has not seen.
 """
 
 from __future__ import annotations
 
 import csv
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Final, TypeAlias
 
 import numpy as np
 import typer
 
 from sageserve_bench.fitting.closed_loops import Instance, closed_loop, fit_group
-from sageserve_bench.fitting.measurements import Measurement, engine_batching, read_silicon
+from sageserve_bench.fitting.measurements import Cell, Measurement, engine_batching, read_silicon
 from sageserve_bench.fitting.replica import Rules
 from sageserve_bench.fitting.shape import Physics
 from sageserve_env.catalogue import LatencyProfile
@@ -32,7 +32,7 @@ SWEEP_BUDGET: Final = 8192
 BUDGETS: Final = (2048, 4096, 8192)
 """Where the budget is not known, the one that fits best."""
 
-Group = tuple[str, str]  # model and device
+Group: TypeAlias = tuple[str, str]  # model and device
 
 
 @dataclass(frozen=True)
@@ -64,8 +64,10 @@ def by_group(rows: Iterable[Measurement]) -> dict[Group, list[Measurement]]:
     return {group: own for group, own in groups.items() if len(own) >= LEAST_ROWS}
 
 
-def fit_rows(group: Group, rows: Sequence[Measurement], budget: int) -> Fit:
-    """Fit one model on one GPU type under a token budget."""
+def fit_rows(
+    group: Group, rows: Sequence[Measurement], budget: int, out: Collection[Cell] = ()
+) -> Fit:
+    """Fit one model on one GPU type under a token budget to the rows outside some cells."""
     facts, device = model_facts()[group[0]], devices()[group[1]]
     instances = {}
     for gpus in sorted({row.gpus for row in rows}):
@@ -73,33 +75,25 @@ def fit_rows(group: Group, rows: Sequence[Measurement], budget: int) -> Fit:
         own = tuple(row for row in rows if row.gpus == gpus)
         if capacity > max(row.prompt_tokens + row.output_tokens for row in own):
             rules = Rules.of(engine_batching(facts.engine, budget), capacity)
-            instances[gpus] = Instance(gpus, Physics.of(facts, device, gpus), rules, own)
+            known = tuple(row for row in own if row.cell not in out)
+            instances[gpus] = Instance(gpus, Physics.of(facts, device, gpus), rules, known)
     profiles = fit_group(list(instances.values()))
     return Fit(budget, instances, dict(zip(instances, profiles, strict=True)))
 
 
-def choose(group: Group, rows: Sequence[Measurement]) -> Fit:
-    """Fit one model on one GPU type; where the budget is unknown, under the best one."""
+def choose(group: Group, rows: Sequence[Measurement], out: Collection[Cell] = ()) -> Fit:
+    """Fit one model on one GPU type; where the budget is unknown, under the best one.
+
+    Args:
+        group: Model and GPU type.
+        rows: Its measurements.
+        out: Cells that are not looked at.
+    """
     if any(row.spread < 1.0 for row in rows):
-        return fit_rows(group, rows, SWEEP_BUDGET)
-    fits = [fit_rows(group, rows, budget) for budget in BUDGETS]
-    return min(fits, key=lambda fit: float(np.mean(fit.errors(rows)[0])))
-
-
-def held_out(group: Group, rows: Sequence[Measurement], folds: int = 4) -> tuple[list[float], ...]:
-    """Return the errors of TPOT and TTFT of cells that were left out, a part at a time."""
-    cells = sorted({row.cell for row in rows})
-    order = np.random.default_rng(0).permutation(len(cells))
-    tpot: list[float] = []
-    ttft: list[float] = []
-    for fold in range(folds):
-        out = {cells[i] for i in order[fold::folds]}
-        known = [row for row in rows if row.cell not in out]
-        if known:
-            errors = choose(group, known).errors(row for row in rows if row.cell in out)
-            tpot += errors[0]
-            ttft += errors[1]
-    return tpot, ttft
+        return fit_rows(group, rows, SWEEP_BUDGET, out)
+    fits = [fit_rows(group, rows, budget, out) for budget in BUDGETS]
+    known = [row for row in rows if row.cell not in out]
+    return min(fits, key=lambda fit: float(np.mean(fit.errors(known)[0])))
 
 
 def table_rows(group: Group, fit: Fit) -> list[Measured]:
@@ -146,27 +140,16 @@ def write_table(path: Path, rows: Sequence[Measured]) -> None:
 def main(
     file: Annotated[Path, typer.Argument(help="Measurements in the columns of aiconfigurator.")],
     output: Annotated[Path, typer.Option("--output", help="The table of profiles.")],
-    check: Annotated[bool, typer.Option("--held-out", help="Print held-out errors too.")] = False,
 ) -> None:
     """Fit the packaged table of profiles."""
     groups = by_group(read_silicon(file)[0])
     order = list(model_facts())
     table: list[Measured] = []
-    everything: tuple[list[float], list[float]] = ([], [])
     for group in sorted(groups, key=lambda g: (order.index(g[0]), g[1])):
         rows = groups[group]
         fit = choose(group, rows)
         table += table_rows(group, fit)
-        for label, errors in [("fitted", fit.errors(rows))] + (
-            [("held out", held_out(group, rows))] if check else []
-        ):
-            tpot, ttft = errors
-            typer.echo(f"{' '.join(group):32} {label:9} {_line(tpot, ttft)}")
-            if label == "held out":
-                everything[0].extend(tpot)
-                everything[1].extend(ttft)
-    if check:
-        typer.echo(f"{'all':32} held out  {_line(*everything)}")
+        typer.echo(f"{' '.join(group):32} {_line(*fit.errors(rows))}")
     write_table(output, table)
 
 

@@ -72,7 +72,8 @@ def silicon_row(**changes: Any) -> dict[str, Any]:
 
 def test_figures_of_a_file(tmp_path: Path) -> None:
     """What the simulator says itself has no error; what cannot be compared is counted."""
-    exact = hardware.simulate(Measurement("llama-3.1-70b", "h200", 2, 4, 512, 16, 1.0, 1.0, 0.8))
+    row = Measurement("llama-3.1-70b", "h200", 2, 4, 512, 16, 1.0, 1.0, 0.8)
+    exact = hardware.simulate(row, *hardware.packaged(row))
     own = {"silicon_ttft_ms": 1e3 * exact.ttft_s, "silicon_tpot_ms": 1e3 * exact.tpot_s}
     rows = [
         silicon_row(**own),

@@ -15,7 +15,7 @@ import numpy as np
 
 from sageserve_bench.fidelity.closed_loop import closed_loop, one_instance
 from sageserve_bench.fitting.measurements import Measurement, engine_batching
-from sageserve_env.catalogue import GPUS, MODELS
+from sageserve_env.catalogue import GPUS, MODELS, LatencyProfile
 from sageserve_env.catalogue.gpus import slice_name
 from sageserve_env.catalogue.tables import measured, model_facts
 
@@ -43,17 +43,23 @@ class Compared:
         return abs(self.tpot_s / self.row.tpot_s - 1.0)
 
 
-def simulate(row: Measurement) -> Compared:
-    """Simulate a row with its profile of the catalogue."""
-    profile = measured()[row.model, row.device, row.gpus]
-    batching = engine_batching(model_facts()[row.model].engine, profile.budget_tokens)
+def simulate(row: Measurement, profile: LatencyProfile, budget_tokens: int) -> Compared:
+    """Simulate a row with a profile of its instance and a token budget."""
+    batching = engine_batching(model_facts()[row.model].engine, budget_tokens)
     batching = dataclasses.replace(batching, max_sequences=row.sequences)
     gpu = GPUS[slice_name(row.device, row.gpus)]
+    model = dataclasses.replace(MODELS[row.model], profiles={gpu.name: profile})
     prompt, output = row.lengths()
-    scenario = one_instance(MODELS[row.model], gpu, batching)
+    scenario = one_instance(model, gpu, batching)
     ttft_s, e2e_s = closed_loop(scenario, row.clients, prompt, output)
     tpot_s = (e2e_s - ttft_s) / np.maximum(output - 1, 1)
     return Compared(row, float(ttft_s.mean()), float(tpot_s.mean()))
+
+
+def packaged(row: Measurement) -> tuple[LatencyProfile, int]:
+    """Return the profile of the catalogue for a row, and the token budget it was fitted under."""
+    profile = MODELS[row.model].profiles[slice_name(row.device, row.gpus)]
+    return profile, measured()[row.model, row.device, row.gpus].budget_tokens
 
 
 def reason_to_skip(row: Measurement) -> str:
@@ -72,7 +78,7 @@ def compare(
     for row in rows:
         reason = reason_to_skip(row)
         if not reason:
-            compared = simulate(row)
+            compared = simulate(row, *packaged(row))
             if np.isfinite(compared.ttft_s) and np.isfinite(compared.tpot_s):
                 done.append(compared)
             else:

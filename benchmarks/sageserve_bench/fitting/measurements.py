@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Hashable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -61,6 +61,9 @@ _SILICON_COLUMNS = (
     "silicon_ttft_ms",
     "silicon_tpot_ms",
 )
+Cell: TypeAlias = tuple[str, str, int, int, int]
+"""Model, GPU, number of GPUs, longest prompt and output."""
+
 _OWN_COLUMNS = ("concurrency", "prompt_tokens", "output_tokens", "ttft_ms", "tpot_ms")
 
 
@@ -98,7 +101,7 @@ class Measurement:
         return self.ttft_s > SATURATED_TTFT_S
 
     @property
-    def cell(self) -> tuple[str, str, int, int, int]:
+    def cell(self) -> Cell:
         """What is held out together: everything but the number of clients."""
         return self.model, self.device, self.gpus, self.prompt_tokens, self.output_tokens
 
