@@ -5,7 +5,8 @@ Axes: E endpoints, G VM types, M models, R regions, D destination regions, K tie
 request that has not finished, except through the KV memory that is reserved for it.
 
 `ClusterView` is also the table of what is surveyed: every field names its axes and its meaning,
-and `SOURCES` is read from it.
+and `SOURCES` is read from it. A field that is counted says so (`Counted`): its place in the state,
+its windows and its survey follow from that, so a new one is a row here and the line that books it.
 """
 
 from __future__ import annotations
@@ -38,6 +39,21 @@ def _counts() -> Ints:
 
 def _routes() -> Floats:
     return np.zeros((0, 0, 0))
+
+
+@dataclass(frozen=True)
+class Counted:
+    """What an array of a view counts.
+
+    Attributes:
+        name: Counter. Of an array with the axis E a column of ``recent``, which keeps the last five
+            minutes and has one for each name that is used here; of any other a field of ``count``,
+            counted since time 0 and summed over those of the axes M, R and K that the array lacks.
+        over: Counter of the same kind that divides it, 0 where that is 0.
+    """
+
+    name: str
+    over: str = ""
 
 
 @dataclass(frozen=True)
@@ -106,16 +122,21 @@ class ClusterView:
     routing_level: Annotated[Floats, "MRD", "shares, or penalties over 2 s"] = field(
         default_factory=_routes
     )
-    refused: Annotated[Ints, "MK", "requests refused since time 0"] = field(default_factory=_counts)
+    refused: Annotated[Ints, "MK", "requests refused since time 0", Counted("refused")] = field(
+        default_factory=_counts
+    )
     tpot_p95_ratio: Annotated[Floats, "E", "p95 of time per output token over its objective"] = (
         field(default_factory=_row)
     )  # last 5 minutes, by completion; 0 if none
     tpot_attainment: Annotated[Floats, "E", "share of completions in time per token, 5 min"] = (
         field(default_factory=_row)
     )
-    prefix_hit_rate: Annotated[Floats, "E", "share of prompt tokens found cached, 5 min"] = field(
-        default_factory=_row
-    )  # of requests admitted for the first time; 0 if none, or without prefix caches
+    prefix_hit_rate: Annotated[
+        Floats,
+        "E",
+        "share of prompt tokens found cached, 5 min",
+        Counted("found_tokens", over="asked_tokens"),
+    ] = field(default_factory=_row)  # when first admitted; 0 if none, or without prefix caches
     elapsed: Annotated[float, "", "share of the horizon that has passed"] = 0.0
     #: Arrays of features that were registered with a source of their own, by name.
     extra: Mapping[str, Floats] = field(default_factory=dict)
@@ -131,6 +152,7 @@ class Source:
         meaning: What it is, with its unit.
         whole: Whether a view has it as int64.
         required: Whether a view cannot be made without it.
+        counted: What it counts, if it does.
     """
 
     name: str
@@ -138,6 +160,7 @@ class Source:
     meaning: str
     whole: bool
     required: bool
+    counted: Counted | None
 
 
 def _sources() -> dict[str, Source]:
@@ -145,9 +168,11 @@ def _sources() -> dict[str, Source]:
     found = {}
     for one in fields(ClusterView):
         if get_origin(hints[one.name]) is Annotated:
-            kind, axes, meaning = get_args(hints[one.name])
+            kind, axes, meaning, *counted = get_args(hints[one.name])
             required = one.default is MISSING and one.default_factory is MISSING
-            found[one.name] = Source(one.name, axes, meaning, kind == Ints, required)
+            found[one.name] = Source(
+                one.name, axes, meaning, kind == Ints, required, counted[0] if counted else None
+            )
     return found
 
 

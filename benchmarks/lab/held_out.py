@@ -132,10 +132,10 @@ def table(found: Sequence[Unseen]) -> list[list[Any]]:
     """Return rows, TPOT median, p90 and TTFT median over all, per model and per profile."""
     parts: dict[str, list[Unseen]] = {"all": list(found)}
     parts["all, profile extrapolated"] = [one for one in found if one.others == 0]
-    for name in dict.fromkeys(one.model for one in found):
-        parts[name] = [one for one in found if one.model == name]
-    for name in dict.fromkeys(f"{one.model} {one.slice}" for one in found):
-        parts[name] = [one for one in found if f"{one.model} {one.slice}" == name]
+    for model in dict.fromkeys(one.model for one in found):
+        own = parts[model] = [one for one in found if one.model == model]
+        for name in sorted({one.slice for one in own}):
+            parts[f"{model} {name}"] = [one for one in own if one.slice == name]
     return [
         [name, len(own), *(f"{100 * error:.1f} %" for error in _figures(own))]
         for name, own in parts.items()

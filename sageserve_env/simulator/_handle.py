@@ -20,7 +20,7 @@ from __future__ import annotations
 import operator
 import os
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 import numba
 import numpy as np
@@ -211,10 +211,12 @@ class Handle:
     """Base of a state: named arrays, and the table that kernels see.
 
     Subclasses set ``FIELDS`` to ``(name, dtype, dimensions)`` and annotate the names. A handle
-    holds copies of the arrays it is made from, all in one block of memory.
+    holds copies of the arrays it is made from, all in one block of memory. ``IN_WORDS`` names those
+    that show another one, of records of 8-byte numbers, as integers with one axis more.
     """
 
     FIELDS: tuple[tuple[str, np.dtype[Any], int], ...] = ()
+    IN_WORDS: ClassVar[dict[str, str]] = {}
     _places: dict[str, tuple[int, np.dtype[Any], int]]
     _numba_type_: HandleType
 
@@ -230,7 +232,7 @@ class Handle:
     def __init__(self, **arrays: np.ndarray[Any, Any]) -> None:
         self._table = np.zeros((len(self.FIELDS), WORDS), dtype=np.int64)
         self.address = int(self._table.ctypes.data)
-        missing = {name for name, _, _ in self.FIELDS} ^ set(arrays)
+        missing = self._own() ^ set(arrays)
         if missing:
             raise TypeError(f"{type(self).__name__}: wrong or missing arrays: {sorted(missing)}")
         for name, array in together(arrays).items():
@@ -243,14 +245,21 @@ class Handle:
             raise TypeError(f"{name}: expected C-contiguous {dtype} with {ndim} axes")
         setattr(self, name, array)
         self._table[index, : 1 + ndim] = array.__array_interface__["data"][0], *array.shape
+        for words, of in self.IN_WORDS.items():
+            if of == name:
+                self.put(words, array.view(np.int64).reshape(*array.shape, -1))
+
+    def _own(self) -> set[str]:
+        """Return the names of the arrays that are not another one's words."""
+        return {name for name, _, _ in self.FIELDS if name not in self.IN_WORDS}
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle the arrays, not their addresses."""
-        return _from_arrays, (type(self), {n: getattr(self, n) for n, _, _ in self.FIELDS})
+        return _from_arrays, (type(self), {name: getattr(self, name) for name in self._own()})
 
     def copy(self) -> Any:
         """Return a handle on copies of all arrays."""
-        return _from_arrays(type(self), {name: getattr(self, name) for name, _, _ in self.FIELDS})
+        return _from_arrays(type(self), {name: getattr(self, name) for name in self._own()})
 
 
 def _from_arrays(cls: type[Handle], arrays: dict[str, np.ndarray[Any, Any]]) -> Handle:

@@ -17,6 +17,7 @@ from sageserve_env.policies import (
 )
 from sageserve_env.scenario import Scenario
 from sageserve_env.simulator import codes
+from sageserve_env.simulator.counters import RECENT
 from sageserve_env.simulator.heaps import NO_ITEM, ROOT, SLOT_BITS, time_bits
 from sageserve_env.simulator.memory import zeros
 from sageserve_env.simulator.metrics import BUCKETS, RATIO_BUCKETS, WINDOW_MINUTES
@@ -167,7 +168,7 @@ def build_state(scenario: Scenario, theta: NDArray[np.float64], seed: int, minut
         tpot=np.zeros((k, BUCKETS), dtype=np.int32),
         window=np.zeros((e, WINDOW_MINUTES, RATIO_BUCKETS), dtype=np.int64),
         tpot_window=np.zeros((e, WINDOW_MINUTES, RATIO_BUCKETS), dtype=np.int64),
-        hit_window=np.zeros((e, WINDOW_MINUTES, 2), dtype=np.int64),
+        recent=np.zeros((e, WINDOW_MINUTES, len(RECENT)), dtype=np.int64),
         window_minute=np.zeros(e, dtype=np.int64),
         demand=np.zeros((minutes, m, r, k, 3)),
         vm_seconds=np.zeros((e, g, 3)),

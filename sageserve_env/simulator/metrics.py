@@ -51,6 +51,14 @@ def ratio_bucket(ratio: float) -> int:
     return min(max(i, 0), RATIO_BUCKETS - 1)
 
 
+@jit
+def fresh(row: int, minute: int, last: int) -> bool:
+    """Whether a row of a window that was turned last in minute ``last`` is of the last minutes."""
+    return minute - last < WINDOW_MINUTES and (last - row) % WINDOW_MINUTES + minute - last < (
+        WINDOW_MINUTES
+    )
+
+
 @hot
 def turn_window(s: State, e: int, now_s: float) -> int:
     """Clear the minutes of endpoint ``e``'s window that have passed; return the current row."""
@@ -62,8 +70,8 @@ def turn_window(s: State, e: int, now_s: float) -> int:
             for i in range(RATIO_BUCKETS):
                 s.window[e, row, i] = 0
                 s.tpot_window[e, row, i] = 0
-            s.hit_window[e, row, 0] = 0
-            s.hit_window[e, row, 1] = 0
+            for i in range(s.recent.shape[2]):
+                s.recent[e, row, i] = 0
         s.window_minute[e] = minute
     return minute % WINDOW_MINUTES
 

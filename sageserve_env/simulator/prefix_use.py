@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from sageserve_env.simulator._jit import jit
 from sageserve_env.simulator.codes import NONE
+from sageserve_env.simulator.counters import ASKED_TOKENS, FOUND_TOKENS
 from sageserve_env.simulator.metrics import turn_window
 from sageserve_env.simulator.prefix import (
     deepest,
@@ -77,8 +78,8 @@ def take_prefix(s: State, v: int, i: int) -> None:
         s.clock[0].found_tokens += cached
         s.clock[0].asked_tokens += request.prompt
         row = turn_window(s, vm.endpoint, s.clock[0].now_s)
-        s.hit_window[vm.endpoint, row, 0] += cached
-        s.hit_window[vm.endpoint, row, 1] += request.prompt
+        s.recent[vm.endpoint, row, FOUND_TOKENS] += cached
+        s.recent[vm.endpoint, row, ASKED_TOKENS] += request.prompt
         if s.config[0].keep_records == 1:
             s.record[request.id, 4] = cached
 

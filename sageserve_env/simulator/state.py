@@ -9,7 +9,7 @@ holds state.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -383,14 +383,13 @@ class State(Handle):
     resident: Array  # f8 [R]: share of a region's requests that must be served there
     start_s: Array  # f8 [M, G]: time that a start takes with the weights in the region
     count: Array  # COUNT [M, R, K]
+    count_words: Array  # i8 [M, R, K, fields of COUNT]: the same numbers by place
     ttft: Array  # i4 [M, R, K, B]
     e2e: Array  # i4 [M, R, K, B]
     tpot: Array  # i4 [K, B]: mean time per output token after the first
     window: Array  # i8 [E, 5, 64]: TTFT over objective, last five minutes
     tpot_window: Array  # i8 [E, 5, 64]: the same of the time per output token
-    hit_window: (
-        Array  # i8 [E, 5, 2]: prompt tokens found in prefix caches, and all of these prompts
-    )
+    recent: Array  # i8 [E, 5, RECENT]: what was counted in the last five minutes (``counters``)
     window_minute: Array  # i8 [E]
     demand: Array  # f8 [T, M, R, K, 3]: requests, prompt tokens; output tokens at completion
     vm_seconds: Array  # f8 [E, G, 3]: pending, active, draining
@@ -413,6 +412,7 @@ class State(Handle):
     arrival_node: Array  # i4 [N]: node of the prompt in ``trie``
     arrival_turn: Array  # i4 [N]: turn after it, where sessions are closed
 
+    IN_WORDS: ClassVar = {"count_words": "count"}
     FIELDS = (
         ("config", CONFIG, 1),
         ("clock", CLOCK, 1),
@@ -456,12 +456,13 @@ class State(Handle):
         ("resident", _F8, 1),
         ("start_s", _F8, 2),
         ("count", COUNT, 3),
+        ("count_words", _I8, 4),
         ("ttft", _I4, 4),
         ("e2e", _I4, 4),
         ("tpot", _I4, 2),
         ("window", _I8, 3),
         ("tpot_window", _I8, 3),
-        ("hit_window", _I8, 3),
+        ("recent", _I8, 3),
         ("window_minute", _I8, 1),
         ("demand", _F8, 5),
         ("vm_seconds", _F8, 3),

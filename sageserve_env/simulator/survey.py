@@ -29,7 +29,14 @@ from sageserve_env.simulator.codes import (
     SHARES,
     SPOT,
 )
-from sageserve_env.simulator.metrics import RATIO_BUCKETS, WINDOW_MINUTES
+from sageserve_env.simulator.counters import (
+    ASKED_TOKENS,
+    FOUND_TOKENS,
+    of_minutes,
+    plan,
+    read_counters,
+)
+from sageserve_env.simulator.metrics import RATIO_BUCKETS, WINDOW_MINUTES, fresh
 from sageserve_env.simulator.scoring import be_current
 from sageserve_env.simulator.signals import seen_utilisation, turn_ring
 from sageserve_env.simulator.slots import first_held
@@ -40,7 +47,7 @@ Array = np.ndarray[Any, Any]
 
 PENALTY_UNIT_S = 2.0  # routing penalty that is observed as 1
 WINDOW_BINS = tuple(int(w / 60.0) for w in WINDOWS_S)
-_F8 = np.dtype(np.float64)
+_F8, _I8 = np.dtype(np.float64), np.dtype(np.int64)
 
 
 @dataclass(frozen=True)
@@ -70,17 +77,23 @@ class Raw(Handle):
             where theta does not follow them.
         flat: All arrays in the order of `SOURCES`, those of `OWN_SOURCES` behind them.
         own: The arrays of `OWN_SOURCES`, by name.
+        recent: Place in ``flat`` and counters of the last minutes, i8 [arrays, 3] (`counters`).
+        total: Place, size, counter and strides of what is counted since time 0, i8 [arrays, 6].
     """
 
     calendar: Array
     curve: Array
     flat: Array
     own: dict[str, Array]
+    recent: Array
+    total: Array
 
     FIELDS = (
         ("calendar", _F8, 1),
         ("curve", _F8, 3),
         ("flat", _F8, 1),
+        ("recent", _I8, 2),
+        ("total", _I8, 2),
         *((s.name, _F8, max(1, len(s.axes))) for s in SOURCES.values() if "T" not in s.axes),
     )
 
@@ -121,7 +134,11 @@ def build_raw(scenario: Scenario, theta: NDArray[np.float64]) -> Raw:
     usual = [name for name in shape if name not in OWN_SOURCES]
     curve = np.zeros((0, len(scenario.models), 1 + len(scenario.gpus)))
     raw = Raw(
-        calendar=calendar, curve=curve, flat=flat, **{name: part(flat, name) for name in usual}
+        calendar=calendar,
+        curve=curve,
+        flat=flat,
+        **plan(places),
+        **{name: part(flat, name) for name in usual},
     )
     for name in usual:  # a handle copies what it is given
         raw.put(name, part(raw.flat, name))
@@ -201,6 +218,7 @@ def survey(s: State, raw: Raw) -> None:
     _time(raw, now_s)
     _fleet(s, raw, now_s)
     _service(s, raw, now_s)
+    read_counters(s, raw, now_s)
     if raw.curve.shape[0] > 0:
         _theta(s, raw, now_s)
     _demand(s, raw, now_s)
@@ -285,20 +303,9 @@ def _service(s: State, raw: Raw, now_s: float) -> None:
         last = int(s.window_minute[e])
         raw.ttft_p95_ratio[e] = _tail(s.window, e, minute, last)
         raw.slo_attainment[e] = _in_time(s.window, e, minute, last)
-        if s.config[0].prefix_tokens > 0:
-            found, asked = _hits(s, e, minute, last)
-            raw.prefix_hit_rate[e] = found / asked if asked > 0 else 0.0
         if s.config[0].tpot == 1:
             raw.tpot_p95_ratio[e] = _tail(s.tpot_window, e, minute, last)
             raw.tpot_attainment[e] = _in_time(s.tpot_window, e, minute, last)
-
-
-@jit
-def _fresh(row: int, minute: int, last: int) -> bool:
-    """Whether a row of a window that was turned last in minute ``last`` is of the last minutes."""
-    return minute - last < WINDOW_MINUTES and (last - row) % WINDOW_MINUTES + minute - last < (
-        WINDOW_MINUTES
-    )
 
 
 @jit
@@ -306,23 +313,12 @@ def _in_time(window: Array, e: int, minute: int, last: int) -> float:
     """Share of an endpoint's window that is within the objective, 1 if it is empty."""
     total, good = 0, 0
     for row in range(WINDOW_MINUTES):
-        if _fresh(row, minute, last):
+        if fresh(row, minute, last):
             for i in range(RATIO_BUCKETS):
                 total += window[e, row, i]
                 if i < RATIO_BUCKETS // 2:
                     good += window[e, row, i]
     return good / total if total > 0 else 1.0
-
-
-@jit
-def _hits(s: State, e: int, minute: int, last: int) -> tuple[int, int]:
-    """Prompt tokens in an endpoint's window: those that were cached, and all."""
-    found, asked = 0, 0
-    for row in range(WINDOW_MINUTES):
-        if _fresh(row, minute, last):
-            found += s.hit_window[e, row, 0]
-            asked += s.hit_window[e, row, 1]
-    return found, asked
 
 
 @jit
@@ -336,8 +332,9 @@ def _theta(s: State, raw: Raw, now_s: float) -> None:
         found, asked = 0, 0
         for e in range(s.endpoint.shape[0]):
             if s.endpoint[e].model == m:
-                some, of = _hits(s, e, minute, int(s.window_minute[e]))
-                found, asked = found + some, asked + of
+                last = int(s.window_minute[e])
+                found += of_minutes(s, e, FOUND_TOKENS, minute, last)
+                asked += of_minutes(s, e, ASKED_TOKENS, minute, last)
         k, part = points - 2, 0.0
         hits = found / asked if asked > 0 else 0.0
         while k > 0 and hits < raw.curve[k, m, 0]:
@@ -373,7 +370,7 @@ def _tail(window: Array, e: int, minute: int, last: int) -> float:
     """95th percentile of an endpoint's window, 0 if it is empty."""
     total = 0
     for row in range(WINDOW_MINUTES):
-        if _fresh(row, minute, last):
+        if fresh(row, minute, last):
             for i in range(RATIO_BUCKETS):
                 total += window[e, row, i]
     if total == 0:
@@ -383,7 +380,7 @@ def _tail(window: Array, e: int, minute: int, last: int) -> float:
     while rest > 0 and i > 0:
         i -= 1
         for row in range(WINDOW_MINUTES):
-            if _fresh(row, minute, last):
+            if fresh(row, minute, last):
                 rest -= window[e, row, i]
     return float(2.0 ** (i // 8 - 4) * (1.0 + (i % 8 + 0.5) / 8.0))
 
@@ -423,9 +420,6 @@ def _models(s: State, raw: Raw, now_s: float) -> None:
         raw.niw_backlog[m] = model.n_held
         for k in range(s.tier.shape[0]):
             raw.admission_s[m, k] = s.admission[m, k]
-            raw.refused[m, k] = 0.0
-            for r in range(s.count.shape[1]):
-                raw.refused[m, k] += s.count[m, r, k].refused
         raw.niw_backlog_tokens[m] = model.held_tokens
         raw.niw_work_s[m] = model.held_tokens / s.profile[model.reference].theta
         raw.global_queue[m] = model.n_global
