@@ -11,7 +11,7 @@ are fields of ``State.count``. What happens is booked where it happens:
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,10 +22,8 @@ from sageserve_env.simulator.metrics import fresh
 from sageserve_env.simulator.state import COUNT, State
 from sageserve_env.view import SOURCES, Counted
 
-if TYPE_CHECKING:
-    from sageserve_env.simulator.survey import Raw
-
 Ints = NDArray[np.int64]
+Array = np.ndarray[Any, Any]
 
 COUNTED: Final[Mapping[str, Counted]] = {
     name: source.counted for name, source in SOURCES.items() if source.counted is not None
@@ -92,26 +90,26 @@ def of_minutes(s: State, e: int, column: int, minute: int, last: int) -> int:
 
 
 @jit
-def read_counters(s: State, raw: Raw, now_s: float) -> None:
-    """Fill the arrays of a view that are counted."""
+def read_counters(s: State, recent: Array, total: Array, flat: Array, now_s: float) -> None:
+    """Fill the arrays of a view that are counted, parts of ``flat``, by what `plan` returned."""
     minute = int(now_s / 60.0)
-    for i in range(raw.recent.shape[0]):
-        start, column, over = raw.recent[i, 0], raw.recent[i, 1], raw.recent[i, 2]
+    for i in range(recent.shape[0]):
+        start, column, over = recent[i, 0], recent[i, 1], recent[i, 2]
         for e in range(s.recent.shape[0]):
             last = int(s.window_minute[e])
             value = float(of_minutes(s, e, column, minute, last))
             if over != NONE:
                 below = of_minutes(s, e, over, minute, last)
                 value = value / below if below > 0 else 0.0
-            raw.flat[start + e] = value
+            flat[start + e] = value
     models, regions, tiers = s.count.shape
-    for i in range(raw.total.shape[0]):
-        start, size, column = raw.total[i, 0], raw.total[i, 1], raw.total[i, 2]
-        by_model, by_region, by_tier = raw.total[i, 3], raw.total[i, 4], raw.total[i, 5]
+    for i in range(total.shape[0]):
+        start, size, column = total[i, 0], total[i, 1], total[i, 2]
+        by_model, by_region, by_tier = total[i, 3], total[i, 4], total[i, 5]
         for j in range(size):
-            raw.flat[start + j] = 0.0
+            flat[start + j] = 0.0
         for m in range(models):
             for r in range(regions):
                 for k in range(tiers):
                     place = start + m * by_model + r * by_region + k * by_tier
-                    raw.flat[place] += s.count_words[m, r, k, column]
+                    flat[place] += s.count_words[m, r, k, column]

@@ -218,7 +218,7 @@ def survey(s: State, raw: Raw) -> None:
     _time(raw, now_s)
     _fleet(s, raw, now_s)
     _service(s, raw, now_s)
-    read_counters(s, raw, now_s)
+    read_counters(s, raw.recent, raw.total, raw.flat, now_s)
     if raw.curve.shape[0] > 0:
         _theta(s, raw, now_s)
     _demand(s, raw, now_s)
