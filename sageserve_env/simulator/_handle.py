@@ -135,6 +135,22 @@ prefetch = cast(
 )
 
 
+@numba.extending.intrinsic
+def _rare(typing: Any, test: Any) -> Any:
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        bit = ir.IntType(1)
+        kind = ir.FunctionType(bit, [bit, bit])
+        expect = cgutils.get_or_insert_function(builder.module, kind, "llvm.expect.i1")
+        return builder.call(expect, [arguments[0], bit(0)])
+
+    return types.boolean(test), generate
+
+
+#: ``if rare(test):`` is ``if test:`` for what is mostly off: the compiler moves its code out of the
+#: way of what runs at every event.
+rare = cast("Callable[[bool], bool]", bool if numba.config.DISABLE_JIT else _rare)
+
+
 class HandleType(types.Type):
     """Numba type of a handle: the ordered names, dtypes and dimensions of its arrays."""
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 
-from sageserve_env.simulator._handle import prefetch
+from sageserve_env.simulator._handle import prefetch, rare
 from sageserve_env.simulator._jit import hot, jit
 from sageserve_env.simulator.codes import (
     INFINITY,
@@ -71,14 +71,14 @@ def _fits(s: State, v: int, i: int) -> bool:
         return False
     request = s.request[i]
     need = request.prompt + request.output
-    if request.prefilled > 0:  # late reservation: it waits for the memory of its output
+    if rare(request.prefilled > 0):  # late reservation: it waits for the memory of its output
         need = request.prompt + request.output - request.target - 1
-    elif c.growth == 1:  # and room for the token that each decode adds in this iteration
+    elif rare(c.growth == 1):  # and room for the token that each decode adds in this iteration
         need = request.target + 1 + vm.n_running
-    elif c.late_reserve == 1:
+    elif rare(c.late_reserve == 1):
         need = request.target + 1
     fits = vm.kv_used + need <= vm.kv_capacity
-    if not fits and c.prefix_tokens > 0 and request.prefilled == 0:
+    if rare(c.prefix_tokens > 0) and not fits and request.prefilled == 0:
         fits = vm.kv_used + need - shared_tokens(s, v, i) <= vm.kv_capacity
     return bool(fits)
 
@@ -90,11 +90,11 @@ def _admit(s: State, v: int, before: int) -> int:
     vm = s.vm[v]
     i = pop_waiting(s, v)
     request = s.request[i]
-    if c.growth == 1 or c.late_reserve == 1:
+    if rare(c.growth + c.late_reserve > 0):
         vm.kv_used += request.target + 1
     else:
         vm.kv_used += request.prompt + request.output
-    if c.prefix_tokens > 0:
+    if rare(c.prefix_tokens > 0):
         take_prefix(s, v, i)
     s.clock[0].admissions += 1
     request.admitted = s.clock[0].admissions
@@ -109,7 +109,7 @@ def _start_reserved(s: State, v: int) -> None:
     i = pop_waiting(s, v)
     request = s.request[i]
     s.vm[v].kv_used += request.prompt + request.output - request.target - 1
-    if s.config[0].prefix_tokens > 0:
+    if rare(s.config[0].prefix_tokens > 0):
         make_room(s, v)
     _start_decode(s, v, i)
 
@@ -143,7 +143,7 @@ def preempt(s: State, v: int) -> None:
     present = request.prompt + emitted
     vm.context_tokens -= present
     vm.kv_used -= present
-    if s.config[0].prefix_tokens > 0:
+    if rare(s.config[0].prefix_tokens > 0):
         leave_prefix(s, v, i)
     request.emitted = emitted
     request.target = present
@@ -160,11 +160,11 @@ def start_run(s: State, v: int, now_s: float) -> None:
     """Form the batch of VM ``v`` at an iteration boundary and schedule the end of its run."""
     c = s.config[0]
     vm = s.vm[v]
-    if c.growth == 1:
+    if rare(c.growth == 1):
         while vm.n_running > 0 and vm.kv_used + vm.n_running > vm.kv_capacity:
             preempt(s, v)
     budget = c.budget_tokens
-    if c.shared_budget == 1 and c.mode != PREFILL_FIRST:
+    if rare(c.shared_budget == 1) and c.mode != PREFILL_FIRST:
         budget -= vm.n_running
     one_pass = s.profile[vm.profile].pass_points > 0
     tokens, prompts, last = 0, 0, NONE
@@ -179,20 +179,21 @@ def start_run(s: State, v: int, now_s: float) -> None:
                 first = s.request[head].id < s.request[at].id
             if first:
                 whole = c.mode == WHOLE_PROMPT and s.request[head].prefilled == 0
-                if whole and tokens > 0 and tokens + s.request[head].target > budget:
+                if rare(whole) and tokens > 0 and tokens + s.request[head].target > budget:
                     break
                 if not _fits(s, v, head):
                     blocked = True
                     continue
-                if s.request[head].prefilled > 0:
+                if rare(s.request[head].prefilled > 0):
                     _start_reserved(s, v)
                     blocked = vm.wait_head == NONE
                     continue
-                if s.order[s.request[head].model, LATE] != 0.0 and too_late(s, head, now_s):
-                    pop_waiting(s, v)
-                    stand_back(s, head, now_s)
-                    insert_waiting(s, v, head)
-                    continue
+                if rare(s.order[s.request[head].model, LATE] != 0.0):
+                    if too_late(s, head, now_s):
+                        pop_waiting(s, v)
+                        stand_back(s, head, now_s)
+                        insert_waiting(s, v, head)
+                        continue
                 last = _admit(s, v, at)
                 blocked = vm.wait_head == NONE
             else:
@@ -220,9 +221,9 @@ def _with_prompts_s(
     s: State, p: int, tokens: int, interaction: float, n: int, context: int
 ) -> float:
     """One iteration of ``tokens`` prompt tokens and ``n`` decodes, without overhead."""
-    if s.config[0].mixed_factor > 0.0 and n > 0:
+    if rare(s.config[0].mixed_factor > 0.0) and n > 0:
         return float(s.config[0].mixed_factor * prefill_s(s, p, float(tokens + n)))
-    if s.profile[p].pass_points > 0:
+    if rare(s.profile[p].pass_points > 0):
         return float(pass_s(s, p, float(tokens), n, float(context)) + interaction)
     seconds = prefill_s(s, p, float(tokens)) + interaction
     if n > 0:
@@ -263,7 +264,7 @@ def _time_run(
         return
     if decodes:
         iterations = min(iterations, (vm.first_item >> SLOT_BITS) - vm.iteration)
-        if c.growth == 1:
+        if rare(c.growth == 1):
             iterations = min(iterations, (vm.kv_capacity - vm.kv_used) // n)
     base = (base + c.overhead_s) * vm.slow
     growth *= vm.slow
@@ -352,15 +353,15 @@ def _complete(s: State, v: int, i: int, now_s: float) -> None:
     """Book a completed request and free its memory."""
     vm = s.vm[v]
     request = s.request[i]
-    if s.config[0].closed == 1 and request.turn != NONE:
+    if rare(s.config[0].closed == 1) and request.turn != NONE:
         prefetch(s.turn, request.turn, 0)
     vm.kv_used -= request.prompt + request.output
-    if s.config[0].prefix_tokens > 0:
+    if rare(s.config[0].prefix_tokens > 0):
         leave_prefix(s, v, i)
     vm.pending_tokens -= 1
     answered_s = now_s + s.profile[vm.profile].frontend_s
     book_completion(s, i, answered_s)
-    if s.config[0].closed == 1:
+    if rare(s.config[0].closed == 1):
         trip_s = s.round_trip[request.region, s.endpoint[request.endpoint].region]
         think(s, i, answered_s + trip_s)
     free_slot(s, i)
@@ -374,14 +375,14 @@ def _finish_prefill(s: State, v: int, i: int, now_s: float) -> None:
     request = s.request[i]
     remove_prefilling(s, v, i)
     vm.pending_tokens -= request.target
-    if c.prefix_tokens > 0:
+    if rare(c.prefix_tokens > 0):
         store_prefix(s, v, i)
     if request.first_token_s < 0.0:
         book_first_token(s, i, now_s + s.profile[vm.profile].frontend_s)
     request.emitted += 1
     if request.emitted == request.output:
         _complete(s, v, i, now_s)
-    elif c.late_reserve == 1:  # back to the queue: its decode needs memory of its own
+    elif rare(c.late_reserve == 1):  # back to the queue: its decode needs memory of its own
         request.state = WAITING
         insert_waiting(s, v, i)
     else:
@@ -398,9 +399,9 @@ def end_run(s: State, v: int, now_s: float) -> None:
     if vm.run_decodes == 1:
         vm.iteration += k
         vm.context_tokens += vm.n_running * k
-        if s.config[0].growth == 1:
+        if rare(s.config[0].growth == 1):
             vm.kv_used += vm.n_running * k
-            if s.config[0].prefix_tokens > 0:
+            if rare(s.config[0].prefix_tokens > 0):
                 make_room(s, v)
         while vm.first_item >> SLOT_BITS <= vm.iteration:
             i = vm.first_item & SLOT_MASK
@@ -454,7 +455,7 @@ def enqueue(s: State, v: int, i: int, now_s: float) -> None:
     insert_waiting(s, v, i)
     vm.queued_tokens += request.target
     vm.pending_tokens += request.target + 1
-    if vm.run_iterations == 0:
+    if rare(vm.run_iterations == 0):
         start_run(s, v, now_s)
     else:
         part_last_chunk(s, v, now_s)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from sageserve_env.simulator._handle import rare
 from sageserve_env.simulator._jit import jit
 from sageserve_env.simulator.by_prefix import best_for, elsewhere, weighs_prompt
 from sageserve_env.simulator.codes import INFINITY, NONE
@@ -16,7 +17,7 @@ def by_score(s: State, i: int, batch: int, now_s: float) -> int:
     request = s.request[i]
     m, o = request.model, request.region
     best, least = NONE, INFINITY
-    if weighs_prompt(s, i):
+    if rare(weighs_prompt(s, i)):
         for r in range(s.round_trip.shape[0]):
             e = place_for(s, i, r, batch, now_s)
             if e != NONE:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sageserve_env.simulator._handle import prefetch
+from sageserve_env.simulator._handle import prefetch, rare
 from sageserve_env.simulator._jit import hot, jit
 from sageserve_env.simulator.admission import refused
 from sageserve_env.simulator.batching import instance_event, is_empty
@@ -48,7 +48,7 @@ def _fetch_arrivals(s: State, c: int) -> None:
 @hot
 def _arrive(s: State, c: int, now_s: float) -> None:
     """Take request ``c`` of the current piece of the trace into a slot and route or hold it."""
-    if c & 15 == 0 and c + 32 < s.arrival_s.shape[0]:  # sixteen fill a line
+    if rare(c & 15 == 0) and c + 32 < s.arrival_s.shape[0]:  # sixteen fill a line
         _fetch_arrivals(s, c + 32)
     i = take_slot(s)
     request = s.request[i]
@@ -94,24 +94,26 @@ def _enter(s: State, i: int, node: int, now_s: float) -> None:
     request.emitted = 0
     request.escalated = 0
     request.first_token_s = -1.0
-    if s.config[0].prefix_tokens > 0:
+    if rare(s.config[0].prefix_tokens > 0):
         name_path(s, i, node)
     request.vm = NONE
     request.endpoint = NONE
     tier = s.tier[request.tier]
     request.resident = 0
-    if s.config[0].residency == 1 and draw(s, request.id, RESIDENT) < s.resident[request.region]:
-        request.resident = 1
+    if rare(s.config[0].residency == 1):
+        if draw(s, request.id, RESIDENT) < s.resident[request.region]:
+            request.resident = 1
     request.objective_s = tier.objective_s
-    if tier.choices > 0:
+    if rare(tier.choices > 0):
         choice = int(draw(s, request.id, OBJECTIVE) * tier.choices)
         request.objective_s = s.objectives[request.tier, choice]
     if tier.ttft == 1:
         alone = prefill_s(s, s.model[request.model].reference, float(request.prompt))
         request.objective_s = max(tier.objective_s, s.config[0].slo_scale * alone)
     book_arrival(s, i, now_s)
-    if s.config[0].admission == 1 and refused(s, i, now_s):
-        return
+    if rare(s.config[0].admission == 1):
+        if refused(s, i, now_s):
+            return
     if tier.interactive == 1:
         route(s, i, now_s)
     else:
@@ -155,12 +157,13 @@ def _other_event(s: State, now_s: float) -> None:
 def _vm_event(s: State, v: int, now_s: float) -> None:
     """Handle the next event of VM ``v``: the end of a run or of a scale-out."""
     state = s.vm[v].state
-    if state == ACTIVE or state == DRAINING:
-        instance_event(s, v, now_s)
-        if state == DRAINING and is_empty(s, v):
-            retire(s, v, now_s)
-    else:
+    if rare(state != ACTIVE and state != DRAINING):
         ready_event(s, v, now_s)
+        return
+    instance_event(s, v, now_s)
+    if rare(state == DRAINING):
+        if is_empty(s, v):
+            retire(s, v, now_s)
 
 
 @jit
@@ -188,11 +191,11 @@ def advance(s: State, until_s: float) -> int:
         prefetch(s.vm, s.tree_vm[ROOT], 0)
         prefetch(s.vm, s.tree_vm[ROOT], LINE_BYTES)
         if vm_s <= arrival_s and vm_s <= clock.next_other_s:
-            if vm_s > until_s:
+            if rare(vm_s > until_s):
                 break
             clock.now_s = vm_s
             _vm_event(s, s.tree_vm[ROOT], vm_s)
-        elif clock.next_other_s <= arrival_s:
+        elif rare(clock.next_other_s <= arrival_s):
             if clock.next_other_s > until_s:
                 break
             if (
@@ -204,15 +207,16 @@ def advance(s: State, until_s: float) -> int:
             clock.now_s = clock.next_other_s
             _other_event(s, clock.next_other_s)
         else:
-            if arrival_s > until_s:
+            if rare(arrival_s > until_s):
                 break
-            if clock.n_free == 0 and clock.n_touched == s.request.shape[0]:
-                return NEED_SLOTS
+            if rare(clock.n_free == 0):
+                if clock.n_touched == s.request.shape[0]:
+                    return NEED_SLOTS
             clock.now_s = arrival_s
             _arrive(s, clock.cursor, arrival_s)
             clock.cursor += 1
         clock.events += 1
-        if clock.reconcile == 1:
+        if rare(clock.reconcile == 1):
             reconcile(s, clock.now_s)
     clock.now_s = until_s
     for v in range(s.vm.shape[0]):

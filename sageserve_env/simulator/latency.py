@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from sageserve_env.simulator._handle import rare
 from sageserve_env.simulator._jit import hot, jit
 from sageserve_env.simulator.state import State
 
@@ -37,9 +38,9 @@ def pass_s(s: State, p: int, tokens: float, n: int, context: float) -> float:
 def prefill_s(s: State, p: int, tokens: float) -> float:
     """Isolated prefill of ``tokens`` prompt tokens, in seconds."""
     profile = s.profile[p]
-    if profile.prefill_points > 0:
+    if rare(profile.prefill_points > 0):
         return float(interpolate(s, p, 0, profile.prefill_points, tokens))
-    if profile.pass_points > 0:
+    if rare(profile.pass_points > 0):
         return float(pass_s(s, p, tokens, 0, 0.0) + profile.c * tokens * tokens)
     return float(profile.a + (profile.b + profile.c * tokens) * tokens)
 
@@ -48,9 +49,9 @@ def prefill_s(s: State, p: int, tokens: float) -> float:
 def decode_s(s: State, p: int, n: int, context: float) -> float:
     """One iteration of ``n`` decodes over ``context`` KV tokens, in seconds."""
     profile = s.profile[p]
-    if profile.pass_points > 0:
+    if rare(profile.pass_points > 0):
         return float(pass_s(s, p, 0.0, n, context))
-    if profile.decode_points > 0:
+    if rare(profile.decode_points > 0):
         base = interpolate(s, p, 2, profile.decode_points, float(n))
         return float(base + profile.f * context)
     return float(profile.d + profile.e * n + profile.f * context)
@@ -64,7 +65,7 @@ def chunk_interaction_s(s: State, p: int, done: float, chunk: float) -> float:
     prompt: the table holds what does not depend on where a token stands.
     """
     profile = s.profile[p]
-    if profile.pass_points > 0:
+    if rare(profile.pass_points > 0):
         return float(profile.c * chunk * (2.0 * done + chunk))
     if done == 0.0:
         return 0.0

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from sageserve_env.simulator._handle import rare
 from sageserve_env.simulator._jit import hot, jit
 from sageserve_env.simulator.codes import (
     ACTIVE,
@@ -64,7 +65,7 @@ def turn_window(s: State, e: int, now_s: float) -> int:
     """Clear the minutes of endpoint ``e``'s window that have passed; return the current row."""
     minute = int(now_s / 60.0)
     last = s.window_minute[e]
-    if minute > last:
+    if rare(minute > last):
         for step in range(min(minute - last, WINDOW_MINUTES)):
             row = (minute - step) % WINDOW_MINUTES
             for i in range(RATIO_BUCKETS):
@@ -100,7 +101,7 @@ def book_first_token(s: State, i: int, now_s: float) -> None:
     count.ttft_s += ttft
     s.ttft[m, r, k, bucket(ttft)] += 1
     if s.tier[k].ttft == 1:
-        if s.tier[k].tpot_s > 0.0:  # judged at completion, unless it is late already
+        if rare(s.tier[k].tpot_s > 0.0):  # judged at completion, unless it is late already
             request.overdue = 0
             if ttft > request.objective_s:
                 request.overdue = OVERDUE
@@ -116,7 +117,7 @@ def book_first_token(s: State, i: int, now_s: float) -> None:
                 count.attained_flat += 1
         row = turn_window(s, e, now_s)
         s.window[e, row, ratio_bucket(ttft / request.objective_s)] += 1
-    if s.config[0].keep_records == 1:
+    if rare(s.config[0].keep_records == 1):
         s.record[request.id, 0] = ttft
 
 
@@ -157,7 +158,7 @@ def book_completion(s: State, i: int, now_s: float) -> None:
     if request.output > 1:
         tpot = (now_s - request.first_token_s) / (request.output - 1)
         s.tpot[k, bucket(tpot)] += 1
-    if s.tier[k].tpot_s > 0.0:
+    if rare(s.tier[k].tpot_s > 0.0):
         _judge_pace(s, i, tpot, now_s)
     if s.tier[k].ttft == 0:
         if e2e <= request.objective_s:
@@ -168,7 +169,7 @@ def book_completion(s: State, i: int, now_s: float) -> None:
     minute = min(int(now_s / 60.0), s.demand.shape[0] - 1)
     s.demand[minute, m, r, k, 2] += request.output
     s.clock[0].completed += 1
-    if s.config[0].keep_records == 1:
+    if rare(s.config[0].keep_records == 1):
         s.record[request.id, 1] = e2e
         s.record[request.id, 2] = served
         s.record[request.id, 3] = e

@@ -5,6 +5,7 @@ The features are those of `sageserve_env.policies.features.DISCIPLINE_FEATURES`.
 
 from __future__ import annotations
 
+from sageserve_env.simulator._handle import rare
 from sageserve_env.simulator._jit import hot, jit
 from sageserve_env.simulator.codes import (
     ARRIVAL,
@@ -30,7 +31,7 @@ def queue_key(s: State, i: int, now_s: float) -> float:
     key += (w[m, OBJECTIVE] + w[m, PRIORITY_OBJECTIVE] * priority) * request.objective_s
     key += w[m, QUEUED] * now_s
     key += w[m, PRIORITY] * priority
-    if w[m, PREFILL] != 0.0:
+    if rare(w[m, PREFILL] != 0.0):
         key += w[m, PREFILL] * prefill_s(s, s.model[m].reference, float(request.prompt))
     return float(key)
 

@@ -9,6 +9,7 @@ itself. So what it knows is at most that old. Where the metrics themselves are s
 
 from __future__ import annotations
 
+from sageserve_env.simulator._handle import rare
 from sageserve_env.simulator._jit import hot, jit
 from sageserve_env.simulator.codes import (
     INFINITY,
@@ -28,11 +29,11 @@ from sageserve_env.simulator.state import State
 def pictured(s: State, origin: int, e: int) -> bool:
     """Whether the gateway of region ``origin`` knows endpoint ``e`` by its picture only."""
     c = s.config[0]
-    if c.aged == 0:
-        return False
-    if c.region_age_s > 0.0 and s.endpoint[e].region != origin:
-        return True
-    return bool(c.stale_s > 0.0 and c.scored == 1)
+    if rare(c.aged == 1):
+        if c.region_age_s > 0.0 and s.endpoint[e].region != origin:
+            return True
+        return bool(c.stale_s > 0.0 and c.scored == 1)
+    return False
 
 
 @hot

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from sageserve_env.simulator._handle import rare
 from sageserve_env.simulator._jit import hot, jit
 from sageserve_env.simulator.codes import (
     INFINITY,
@@ -62,9 +63,9 @@ def score_of(s: State, v: int, queued_tokens: int) -> float:
         total += w[m, QUEUE_S] * (queued_tokens / s.profile[vm.profile].theta)
     if w[m, RUNNING_N] != 0.0:
         total += w[m, RUNNING_N] * vm.n_running
-    if w[m, KV_SHARE] != 0.0:
+    if rare(w[m, KV_SHARE] != 0.0):
         total += w[m, KV_SHARE] * ((vm.kv_used + queued_tokens) / vm.kv_capacity)
-    if w[m, PENDING] != 0.0:
+    if rare(w[m, PENDING] != 0.0):
         total += w[m, PENDING] * vm.pending_tokens
     return total
 
@@ -158,14 +159,14 @@ def settle(s: State, v: int, kv_before: int, queued_before: int) -> None:
     """Carry what changed on VM ``v`` to its endpoint and to the routing keys."""
     vm = s.vm[v]
     place = vm.member_pos
-    if place == NONE:
+    if rare(place == NONE):
         return
     e = vm.endpoint
     endpoint = s.endpoint[e]
     endpoint.kv_used += vm.kv_used - kv_before
     endpoint.queued_tokens += vm.queued_tokens - queued_before
     s.jsq[e, place] = vm.pending_tokens << VM_BITS | v
-    if s.config[0].scored == 0:
+    if rare(s.config[0].scored == 0):
         return
     key = order_bits(score(s, v))
     before = s.score[e, place]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from sageserve_env.simulator._handle import rare
 from sageserve_env.simulator._jit import jit
 from sageserve_env.simulator.codes import INFINITY, KV
 from sageserve_env.simulator.scoring import be_current
@@ -13,7 +14,7 @@ def turn_ring(s: State, e: int, now_s: float) -> None:
     """Drop what was routed to endpoint ``e`` more than 60 s ago."""
     endpoint = s.endpoint[e]
     second = int(now_s)
-    if second - endpoint.ring_second >= 60:
+    if rare(second - endpoint.ring_second >= 60):
         for i in range(60):
             s.ring[e, i] = 0
         endpoint.ring_tokens = 0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sageserve_env.simulator._handle import prefetch
+from sageserve_env.simulator._handle import prefetch, rare
 from sageserve_env.simulator._jit import hot, jit
 from sageserve_env.simulator.codes import FREE, GLOBAL, HELD, INFINITY, NONE, TRANSIT
 from sageserve_env.simulator.memory import LINE_BYTES
@@ -14,7 +14,7 @@ def take_slot(s: State) -> int:
     """Take a free slot; the caller has checked that there is one."""
     clock = s.clock[0]
     i = clock.free_head
-    if i == NONE:
+    if rare(i == NONE):
         i = clock.n_touched
         clock.n_touched += 1
         return int(i)
