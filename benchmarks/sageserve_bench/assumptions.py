@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from sageserve_agents.calibrated import calibrated_on
 from sageserve_agents.registry import is_calibrated, parse_spec
 from sageserve_bench.grid import Grid
 from sageserve_bench.rows import Row
@@ -56,7 +57,7 @@ def _of_options(grid: Grid) -> list[str]:
     raw = [agent_label(agent) for agent in grid.agents if agent_label(agent) not in tuned]
     name = parse_spec(tuned[0])[0]
     line = (
-        f"Options: calibrated to {grid.scenario.name} for {', '.join(tuned)} "
+        f"Options: calibrated to {calibrated_on(grid.scenario.name)} for {', '.join(tuned)} "
         f"({name}:calibrated=no is without)"
     )
     return [f"{line}; as they come or are given for {', '.join(raw)}." if raw else f"{line}."]

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from sageserve_agents import agent_class, make_agent
+from sageserve_agents.calibrated import calibrated, calibrated_on
 from sageserve_agents.options import Limits, limits_of
 from sageserve_agents.parameters import Range
 from sageserve_agents.registry import BUILT_IN
@@ -112,3 +113,10 @@ def test_limits_in_words() -> None:
     assert Limits(above=1).words() == "above 1"
     with pytest.raises(ValueError, match="x must be at least 0, got nan"):
         Limits(low=0).check("x", float("nan"))
+
+
+def test_a_stress_test_has_the_options_of_the_scenario_it_is_like() -> None:
+    assert calibrated_on("burst-day") == "global-day"
+    assert calibrated_on("tiny") == "tiny"
+    assert calibrated("burst-day") == calibrated("global-day") != {}
+    assert calibrated("no-such-scenario") == {}

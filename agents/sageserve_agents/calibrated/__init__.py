@@ -5,6 +5,9 @@ One file per scenario, ``<scenario>.yaml``, written by ``sageserve calibrate --s
     agents:
       ilp: {rho: 0.93, quantile: 0.9}
 
+A stress test of another scenario has ``like: <scenario>`` and takes what that one has: what happens
+there is not known when options are chosen.
+
 `sageserve_agents.make_agent` takes them where it is told the scenario; ``ilp:calibrated=no`` are
 the options as they come.
 """
@@ -28,11 +31,23 @@ def calibrated(scenario: str) -> Mapping[str, Mapping[str, Any]]:
     Raises:
         ValueError: If its file is not of the form above.
     """
+    data = _read(calibrated_on(scenario))
+    agents = data.get("agents", {})
+    if not isinstance(agents, dict) or not all(isinstance(o, dict) for o in agents.values()):
+        raise ValueError(f"{scenario}.yaml: expected agents with their options")
+    return agents
+
+
+def calibrated_on(scenario: str) -> str:
+    """Return the scenario whose options are shipped for a scenario: itself, or what it is like."""
+    return str(_read(scenario).get("like", scenario))
+
+
+def _read(scenario: str) -> dict[str, Any]:
     path = FOLDER / f"{scenario}.yaml"
     if path.parent != FOLDER or not path.is_file():
         return {}
     data = yaml.safe_load(path.read_text(encoding="utf-8"))
-    agents = data.get("agents") if isinstance(data, dict) else None
-    if not isinstance(agents, dict) or not all(isinstance(o, dict) for o in agents.values()):
+    if not isinstance(data, dict):
         raise ValueError(f"{path.name}: expected agents with their options")
-    return agents
+    return data
