@@ -262,10 +262,6 @@ class Scenario:
             limit[i] = min(limit[i], int(fits.min()) - largest_output)
         return limit
 
-    def endpoint_index(self, model: int, region: int, pool: int = 0) -> int:
-        """Return the index of an endpoint from the indices of its parts."""
-        return (model * len(self.regions) + region) * len(self.pools) + pool
-
     @cached_property
     def config_hash(self) -> str:
         """Stable 12-digit hash of what differs from the defaults.

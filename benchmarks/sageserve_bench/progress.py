@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import time
-from types import TracebackType
-from typing import Protocol
+from typing import Protocol, Self
 
 from rich.console import Console
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     Progress,
+    ProgressColumn,
     TaskProgressColumn,
     TextColumn,
     TimeElapsedColumn,
@@ -48,21 +48,20 @@ class Silent:
         """Show nothing."""
 
 
-class Bars:
-    """A bar over all decisions of all runs, and one line per finished run.
+class Display:
+    """A bar with the time left, shown on a terminal while it is entered.
 
     Args:
         console: Where to show it.
+        counted: What stands between the bar and the time.
     """
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Console, *counted: ProgressColumn) -> None:
         self.console = console
         self._progress = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
-            TaskProgressColumn(),
-            MofNCompleteColumn(),
-            TextColumn("decisions,"),
+            *counted,
             TimeElapsedColumn(),
             TextColumn("left"),
             TimeRemainingColumn(),
@@ -70,22 +69,29 @@ class Bars:
             transient=True,
             disable=not console.is_terminal,
         )
-        self._began = time.perf_counter()
-        self._shown = 0.0
 
-    def __enter__(self) -> Bars:
+    def __enter__(self) -> Self:
         """Start the display."""
         self._progress.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """End the display."""
         self._progress.stop()
+
+    def say(self, line: str) -> None:
+        """Print a line as it is."""
+        self.console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+class Bars(Display):
+    """A bar over all decisions of all runs, and one line per finished run."""
+
+    def __init__(self, console: Console) -> None:
+        decisions = TextColumn("decisions,")
+        super().__init__(console, TaskProgressColumn(), MofNCompleteColumn(), decisions)
+        self._began = time.perf_counter()
+        self._shown = 0.0
 
     def begin(self, labels: list[str], steps: list[int], reused: int) -> None:
         """Show how much there is to do."""
@@ -116,10 +122,7 @@ class Bars:
         share = sum(self._done) / max(sum(self._steps), 1)
         left = passed / share - passed if share else 0.0
         rest = f", about {left:.0f} s left" if self._finished < len(self._steps) else ""
-        self.console.print(
+        self.say(
             f"[{self._finished}/{len(self._steps)}] {row['agent']} on {row['trace']}, "
-            f"seed {row['seed']}: {row['requests']:,} requests in {row['wall_s']:.1f} s{rest}",
-            markup=False,
-            highlight=False,
-            soft_wrap=True,
+            f"seed {row['seed']}: {row['requests']:,} requests in {row['wall_s']:.1f} s{rest}"
         )

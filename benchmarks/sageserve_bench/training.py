@@ -9,13 +9,14 @@ from functools import partial
 from pathlib import Path
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import TextColumn
 
 from sageserve_agents.learned.arguments import TrainArgs
 from sageserve_agents.learned.run import Result
 from sageserve_agents.learned.scripts import train
 from sageserve_bench.errors import UserError
 from sageserve_bench.pools import Backend, Stepped, run_jobs
+from sageserve_bench.progress import Display
 
 LINE_EVERY_S = 20.0
 Job = tuple[TrainArgs, Path]
@@ -86,39 +87,16 @@ def _said(console: Console, done: int, of: int, args: TrainArgs, result: Result)
     )
 
 
-class Watch:
-    """A bar with the time left on a terminal; lines now and then elsewhere.
-
-    Args:
-        console: Where to show it.
-    """
+class Watch(Display):
+    """A bar with the time left on a terminal; lines now and then elsewhere."""
 
     def __init__(self, console: Console) -> None:
-        self.console = console
-        self._bars = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            TextColumn("{task.completed:,.0f} of {task.total:,.0f} steps"),
-            TimeElapsedColumn(),
-            TextColumn("left"),
-            TimeRemainingColumn(),
-            console=console,
-            transient=True,
-            disable=not console.is_terminal,
-        )
-
-    def __enter__(self) -> Watch:
-        """Start the display."""
-        self._bars.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """End the display."""
-        self._bars.stop()
+        steps = TextColumn("{task.completed:,.0f} of {task.total:,.0f} steps")
+        super().__init__(console, steps)
 
     def follow(self, label: str) -> Callable[[int, int, str], None]:
         """Return what a run reports to."""
-        bar = self._bars.add_task(label, total=None)
+        bar = self._progress.add_task(label, total=None)
         began: list[tuple[float, int]] = []
         shown = [time.perf_counter()]
         return partial(self._report, label, bar, began, shown)
@@ -136,7 +114,7 @@ class Watch:
         now = time.perf_counter()
         if not began:
             began.append((now, done))
-        self._bars.update(bar, total=wanted, completed=done)  # type: ignore[arg-type]
+        self._progress.update(bar, total=wanted, completed=done)  # type: ignore[arg-type]
         important = "reward" in line
         if not important and (self.console.is_terminal or now - shown[0] < LINE_EVERY_S):
             return
@@ -145,4 +123,4 @@ class Watch:
         rate = (done - first) / max(now - start, 1e-9)
         rest = f", about {(wanted - done) / rate:,.0f} s left" if rate > 0 and done < wanted else ""
         text = line or f"{done:,} of {wanted:,} steps"
-        self.console.print(f"{label}: {text}{rest}", markup=False, highlight=False, soft_wrap=True)
+        self.say(f"{label}: {text}{rest}")

@@ -246,7 +246,7 @@ def test_a_cell_that_cannot_be_used(
         ),
         (HEADER.encode() + b"\n0,0.5,0,012,A,10,5,,1.4\n", "columns ttft_s and e2e_s"),
         (HEADER.encode() + b"\n\xff\xfe\n", "is not UTF-8 text"),
-        (None, "no such reference file"),
+        (None, "no such file"),
     ],
 )
 def test_a_file_that_cannot_be_used(

@@ -34,7 +34,8 @@ def one_of_each(scenario: Scenario) -> ClusterAction:
             r, g = np.unravel_index(int(room.argmax()), room.shape)
             if room[r, g] > 0:
                 left[r, g] -= 1
-                e = scenario.endpoint_index(m, int(r), scenario.pools.index(pool))
+                e = (m * len(scenario.regions) + int(r)) * len(scenario.pools)
+                e += scenario.pools.index(pool)
                 instances[e, g] += 1
     return ClusterAction(instances)
 

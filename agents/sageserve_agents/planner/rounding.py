@@ -19,7 +19,7 @@ import numpy as np
 import pulp
 
 from sageserve_agents.planner.backend import PlannerError, SolverOptions, make_solver, read
-from sageserve_agents.planner.formulation import Model, build
+from sageserve_agents.planner.formulation import Model
 from sageserve_agents.planner.problem import Plan, PlanProblem
 from sageserve_env.view import Floats, Ints
 
@@ -62,16 +62,6 @@ def relax_and_round(
     model.lp.assignStatus(pulp.LpStatusOptimal, pulp.LpSolutionIntegerFeasible)
     seconds = (build_s, time.perf_counter() - began)
     return read(problem, model, "highs", options, seconds, bound)
-
-
-def lower_bound_usd(problem: PlanProblem, options: SolverOptions | None = None) -> float:
-    """Return the value of the relaxation, below which no plan can cost.
-
-    Raises:
-        PlannerError: If it cannot be solved.
-    """
-    model = build(problem)
-    return Relaxation(model, options or SolverOptions()).solve(interior=False)
 
 
 class Relaxation:

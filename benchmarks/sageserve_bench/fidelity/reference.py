@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Mapping
 from itertools import permutations
 from pathlib import Path
@@ -12,6 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from sageserve_bench.csv_files import read_csv
 from sageserve_bench.errors import UserError
 from sageserve_env.catalogue import REGIONS
 
@@ -46,7 +46,7 @@ def read_reference(path: Path, fleet: Mapping[str, int]) -> pd.DataFrame:
         UserError: If the file cannot be read, has a value that cannot be replayed, or has no row
             with results. Rows are counted from 1, without the header.
     """
-    text = _read(path)
+    text = read_csv(path, COLUMNS, dtype=str)
     orders = {"".join(map(str, order)) for order in ORDERS}
     for column, known, wanted in (
         ("model", set(fleet), f"one of {', '.join(fleet)}; --fleet names the instances of a model"),
@@ -72,28 +72,6 @@ def read_reference(path: Path, fleet: Mapping[str, int]) -> pd.DataFrame:
             "there is nothing to compare with"
         )
     return rows.sort_values("arrival_s", kind="stable", ignore_index=True)
-
-
-def _read(path: Path) -> pd.DataFrame:
-    """Return the file as text, cell by cell."""
-    try:
-        text = pd.read_csv(path, dtype=str)
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such reference file") from None
-    except pd.errors.EmptyDataError:
-        raise UserError(f"{path}: the file is empty; needed: {', '.join(COLUMNS)}") from None
-    except UnicodeDecodeError:
-        raise UserError(f"{path}: is not UTF-8 text") from None
-    except (OSError, ValueError, EOFError, zlib.error) as error:
-        raise UserError(f"{path}: cannot be read as CSV: {' '.join(str(error).split())}") from None
-    missing = [column for column in COLUMNS if column not in text.columns]
-    if missing:
-        raise UserError(f"{path}: column {missing[0]!r} is missing; needed: {', '.join(COLUMNS)}")
-    if text.empty:
-        raise UserError(f"{path}: has a header and no rows")
-    if not isinstance(text.index, pd.RangeIndex):
-        raise UserError(f"{path}: row 1 has more cells than the header has columns")
-    return text
 
 
 def _numbers(

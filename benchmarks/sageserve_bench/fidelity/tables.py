@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from sageserve_bench.csv_files import read_csv
 from sageserve_bench.errors import UserError
 
 SPLITWISE_FILE = "splitwise_perf_model.csv"
@@ -82,7 +83,7 @@ def load_tables(folder: Path) -> list[Measured]:
     """
     if not folder.is_dir():
         raise UserError(f"no folder of latency tables at {folder}: name it with --tables DIR")
-    splitwise = _read(folder / SPLITWISE_FILE)
+    splitwise = read_csv(folder / SPLITWISE_FILE, _COLUMNS)
     splitwise = splitwise[splitwise["tensor_parallel"] == SPLITWISE_TENSOR_PARALLEL]
     found = []
     for name, model in SPLITWISE_MODELS.items():
@@ -92,24 +93,11 @@ def load_tables(folder: Path) -> list[Measured]:
             prefill_s, decode_s = table["prompt_time"] / 1e3, table["token_time"] / 1e3
             found.append(_measured(model, gpu, table, prefill_s, decode_s))
     for model, file in LLAMA3_FILES.items():
-        table = _read(folder / file)
+        table = read_csv(folder / file, _COLUMNS)
         prefill_s = table["prompt_time"].where(table["batch_size"] == 1)
         decode_s = table["token_time"] / table["token_size"]
         found.append(_measured(model, VM_TYPES["a100-80gb"], table, prefill_s, decode_s))
     return found
-
-
-def _read(path: Path) -> pd.DataFrame:
-    try:
-        table = pd.read_csv(path)
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such table; --tables DIR names their folder") from None
-    except (ValueError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: cannot be read as CSV: {error}") from None
-    missing = [column for column in _COLUMNS if column not in table.columns]
-    if missing:
-        raise UserError(f"{path}: column {missing[0]!r} is missing; needed: {', '.join(_COLUMNS)}")
-    return table
 
 
 def _measured(

@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from sageserve_bench.csv_files import read_csv
 from sageserve_bench.errors import UserError
 from sageserve_env.catalogue.tables import model_facts
 from sageserve_env.options import BatchingConfig
@@ -132,27 +133,6 @@ def engine_batching(engine: str, budget_tokens: int) -> BatchingConfig:
     )
 
 
-def read_csv(path: Path, columns: tuple[str, ...]) -> pd.DataFrame:
-    """Read a CSV that must have some columns.
-
-    Raises:
-        UserError: If it cannot be read or lacks one.
-    """
-    try:
-        table = pd.read_csv(path, low_memory=False)
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file") from None
-    except (OSError, ValueError, EOFError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise UserError(f"{path}: cannot be read as CSV: {reason}") from None
-    missing = [column for column in columns if column not in table.columns]
-    if missing:
-        raise UserError(f"{path}: column {missing[0]!r} is missing; needed: {', '.join(columns)}")
-    if table.empty:
-        raise UserError(f"{path}: has a header and no rows")
-    return table
-
-
 def read_silicon(path: Path) -> tuple[list[Measurement], dict[str, int]]:
     """Read the samples whose model, precision and engine the catalogue has.
 
@@ -162,7 +142,7 @@ def read_silicon(path: Path) -> tuple[list[Measurement], dict[str, int]]:
     Raises:
         UserError: If the file cannot be read.
     """
-    table = read_csv(path, _SILICON_COLUMNS)
+    table = read_csv(path, _SILICON_COLUMNS, low_memory=False)
     names = {(f.family, f.precision, f.engine): f.name for f in model_facts().values()}
     found: list[Measurement] = []
     left_out: dict[str, int] = {}
