@@ -1,6 +1,6 @@
 """``python -m sageserve_env.precompile``: compile the kernels once, for every first run to come.
 
-Fills `sageserve_traces.compiled.COMMON` with code for a common instruction set, in half a minute.
+Fills `sageserve_traces.compiled.COMMON` with code for a common instruction set, in a minute.
 Run it after installing (``make`` does) or before building a wheel, which then contains the code.
 Where the processor lacks these instructions, or the folder cannot be written, it says so and the
 first run compiles for itself.
@@ -13,11 +13,14 @@ import shutil
 import subprocess
 import sys
 
-# What a first session calls: environments of every kind of action, a simulator by itself.
+# What a first session calls: environments of every kind of action, decisions of agents and what
+# networks observe, a simulator by itself.
 _TOUR = """
 import gymnasium as gym, numpy as np
 import sageserve_env
+from sageserve_env.actions import ClusterAction
 from sageserve_env.capacity import measure_theta
+from sageserve_env.observe import Observer
 from sageserve_env.registration import IDS
 from sageserve_env.scenario import load_scenario
 from sageserve_env.simulator.simulator import Simulator
@@ -30,6 +33,11 @@ for env_id in kinds.values():
     env.reset(seed=0)
     for _ in range(2):
         env.step(env.action_space.sample())
+    core = env.unwrapped
+    view = core.view()
+    held = np.zeros(len(core.scenario.endpoints))
+    core.step_cluster(ClusterAction(view.target, niw_release=held))
+    Observer(core.scenario, view.theta).observation(view)
     env.close()
 scenario = load_scenario("trap-base").replace(horizon_s=600.0)
 simulator = Simulator(scenario, measure_theta(scenario), records=True)
