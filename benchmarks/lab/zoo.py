@@ -71,7 +71,6 @@ def table(runs: Sequence[Learned]) -> str:
             [
                 f"`{one.agent}`",
                 f"{last['steps']:,.0f}",
-                f"{last['seconds']:,.0f}",
                 f"{one.curve.rows[0]['reward']:.1f}",
                 f"{best['reward']:.1f}" + (", flat" if flat else ""),
                 f"{one.test['reward']:.1f}",
@@ -82,8 +81,8 @@ def table(runs: Sequence[Learned]) -> str:
     test, curve = runs[0].test, runs[0].curve
     figures = [f"{test[f'{LINE}_reward']:.1f}", f"{test[f'{LINE}_cost_usd']:,.0f}"]
     attained = f"{100 * test[f'{LINE}_slo_iwf']:.1f}"
-    rows.append([f"`{LINE}`", "", "", "", f"{curve.line['reward']:.1f}", *figures, attained])
-    titles = ["recipe", "steps", "s", "first", "best", "test", "dollars", "IW-F %"]
+    rows.append([f"`{LINE}`", "", "", f"{curve.line['reward']:.1f}", *figures, attained])
+    titles = ["recipe", "steps", "first", "best", "test", "dollars", "IW-F %"]
     commands = "\n".join(one.command for one in runs)
     reason = "<!-- not run: each learns for minutes -->"
     return f"{markdown_table(titles, rows)}\n\n{reason}\n```sh\n{commands}\n```"

@@ -27,9 +27,9 @@ def test_runs_stand_by_their_test_return_and_a_flat_curve_is_called_flat(tmp_pat
     publish(tmp_path, "sac", [-112.0, -111.9], -120.0)
     publish(tmp_path, "ppo", [-112.0, -80.0], -93.5)
     assert zoo(tmp_path)("mine").splitlines()[2:] == [
-        "| `ppo` | 1,000 | 9 | -112.0 | -80.0 | -93.5 | 826 | 97.8 |",
-        "| `sac` | 1,000 | 9 | -112.0 | -111.9, flat | -120.0 | 826 | 97.8 |",
-        "| `ilp` |  |  |  | -90.2 | -102.5 | 845 | 96.2 |",
+        "| `ppo` | 1,000 | -112.0 | -80.0 | -93.5 | 826 | 97.8 |",
+        "| `sac` | 1,000 | -112.0 | -111.9, flat | -120.0 | 826 | 97.8 |",
+        "| `ilp` |  |  | -90.2 | -102.5 | 845 | 96.2 |",
         "",
         "<!-- not run: each learns for minutes -->",
         "```sh",
