@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from rich.console import Console
-from rich.progress import TextColumn
+from rich.progress import MofNCompleteColumn, TextColumn
 
 from sageserve_agents.learned.arguments import TrainArgs
 from sageserve_agents.learned.run import Result
@@ -91,8 +91,7 @@ class Watch(Display):
     """A bar with the time left on a terminal; lines now and then elsewhere."""
 
     def __init__(self, console: Console) -> None:
-        steps = TextColumn("{task.completed:,.0f} of {task.total:,.0f} steps")
-        super().__init__(console, steps)
+        super().__init__(console, MofNCompleteColumn(), TextColumn("steps"))
 
     def follow(self, label: str) -> Callable[[int, int, str], None]:
         """Return what a run reports to."""
