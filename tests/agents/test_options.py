@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from sageserve_agents import agent_class, make_agent
+from sageserve_agents import calibrated as shipped_options
 from sageserve_agents.calibrated import calibrated, calibrated_on
 from sageserve_agents.options import Limits, limits_of
 from sageserve_agents.parameters import Range
@@ -120,3 +121,12 @@ def test_a_stress_test_has_the_options_of_the_scenario_it_is_like() -> None:
     assert calibrated_on("tiny") == "tiny"
     assert calibrated("burst-day") == calibrated("global-day") != {}
     assert calibrated("no-such-scenario") == {}
+
+
+def test_a_file_of_options_without_agents_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shipped_options, "FOLDER", tmp_path)
+    (tmp_path / "mine.yaml").write_text("agent: {ilp: {rho: 1}}\n")
+    with pytest.raises(ValueError, match=r"mine.yaml: expected agents with their options"):
+        calibrated("mine")

@@ -32,7 +32,7 @@ def calibrated(scenario: str) -> Mapping[str, Mapping[str, Any]]:
         ValueError: If its file is not of the form above.
     """
     data = _read(calibrated_on(scenario))
-    agents = data.get("agents", {})
+    agents = data.get("agents") if data else {}
     if not isinstance(agents, dict) or not all(isinstance(o, dict) for o in agents.values()):
         raise ValueError(f"{scenario}.yaml: expected agents with their options")
     return agents
