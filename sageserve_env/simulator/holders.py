@@ -64,7 +64,7 @@ def list_holder(s: Any, v: int, node: int) -> None:
     if trie.n_listed == CROWD:
         s.crowd[trie.listed, v // 63] |= 1 << (v % 63)
     elif trie.n_listed < LISTED:
-        trie.listed |= int(v) << (_VM_BITS * trie.n_listed)
+        trie.listed |= int(v) << (_VM_BITS * int(trie.n_listed))
         trie.n_listed += 1
 
 
@@ -81,9 +81,9 @@ def forget_holder(s: Any, v: int, node: int) -> None:
     for place in range(trie.n_listed):
         if listed(s, node, place) == v:
             trie.n_listed -= 1
-            last = listed(s, node, trie.n_listed)
-            trie.listed += (last - int(v)) << (_VM_BITS * place)
-            trie.listed &= (1 << (_VM_BITS * trie.n_listed)) - 1
+            left = int(trie.n_listed)
+            trie.listed += (listed(s, node, left) - int(v)) << (_VM_BITS * place)
+            trie.listed &= (1 << (_VM_BITS * left)) - 1
             return
 
 
@@ -119,7 +119,7 @@ def _take_row(s: Any, node: int) -> None:
         v = 63 * w
         while word != 0:
             if word & 1 == 1:
-                trie.listed |= v << (_VM_BITS * trie.n_listed)
+                trie.listed |= v << (_VM_BITS * int(trie.n_listed))
                 trie.n_listed += 1
             word >>= 1
             v += 1
