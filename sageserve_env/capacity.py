@@ -67,15 +67,14 @@ def measure_theta(scenario: Scenario, mix: TokenMixOf | None = None) -> NDArray[
         float64 [M, G]; 1.0 where a model does not run on a VM type.
     """
     pairs = tuple(_pairs(scenario, m, mix) for m in range(len(scenario.models)))
-    key = _key(scenario, pairs)
-    cached = _load(key)
-    if cached is None:
-        cached = [
+
+    def measured() -> list[list[float]]:
+        return [
             [_probe(scenario, m, g, pairs[m]) for g in range(len(scenario.gpus))]
             for m in range(len(scenario.models))
         ]
-        _store(key, cached)
-    return np.array(cached)
+
+    return np.array(kept(_identity(scenario, pairs), measured))
 
 
 def _pairs(scenario: Scenario, m: int, mix: TokenMixOf | None) -> TokenPairs:
@@ -99,7 +98,7 @@ def _default_mix(scenario: Scenario) -> TokenMixOf:
     return mix
 
 
-def _key(scenario: Scenario, pairs: tuple[TokenPairs, ...]) -> str:
+def _identity(scenario: Scenario, pairs: tuple[TokenPairs, ...]) -> tuple[Any, ...]:
     digest = [int(p.astype(np.int64) @ np.arange(1, len(p) + 1)) for pair in pairs for p in pair]
     what: tuple[Any, ...] = (
         _FORMAT,
@@ -112,36 +111,51 @@ def _key(scenario: Scenario, pairs: tuple[TokenPairs, ...]) -> str:
         what += ("goodput", scenario.tiers, scenario.slo_scale)
     elif scenario.batching.discipline != "fcfs":  # who is served first follows from objectives
         what += (scenario.tiers, scenario.slo_scale)
-    return stable_hash(what, 20)
+    return what
 
 
 def _probe(scenario: Scenario, m: int, g: int, pairs: TokenPairs) -> float:
     """Return what one instance sustains, in a scenario that has nothing else."""
     if not scenario.compatible[m, g]:
         return 1.0
+    one = alone(scenario, m, g)
+    prompt, output = pairs
+    pick = np.random.default_rng(PROBE_SEED).integers(0, len(prompt), PROBE_REQUESTS)
+    saturated = max(1.0, _saturated(one, prompt[pick], output[pick]))
+    if not promises(scenario):
+        return saturated
+    return max(1.0, saturated * _promised_load(one, prompt[pick], output[pick], saturated))
+
+
+def alone(
+    scenario: Scenario,
+    m: int,
+    g: int,
+    instances: int = 1,
+    *,
+    horizon_s: float = _LONG_S,
+    sessions: str = "open",
+) -> Scenario:
+    """Return a scenario that has some instances of model ``m`` on VM type ``g``, and nothing else.
+
+    It names the model as the scenario does.
+    """
     model, gpu = scenario.model_specs[m], scenario.gpu_specs[g]
-    alone = scenario.replace(
+    return scenario.replace(
         name="probe",
-        regions=(RegionConfig("probe", {gpu.name: 1}),),
+        regions=(RegionConfig("probe", {gpu.name: instances}),),
         models=(model.name,),
         gpus=(gpu.name,),
-        initial_instances=1,
-        min_instances=1,
+        initial_instances=instances,
+        min_instances=instances,
         pooling="unified",
-        horizon_s=_LONG_S,
+        horizon_s=horizon_s,
         faults=FaultConfig(),
         round_trips_s=((0.0,),),
         routing={"delay_s": 0.0},
         tiers=tuple(replace(tier, refuse_above_s=None) for tier in scenario.tiers),
-        # the probe names the model as the scenario does, and has no sessions
-        workload={"rename_models": {}, "sessions": "open"},
+        workload={"rename_models": {}, "sessions": sessions},
     )
-    prompt, output = pairs
-    pick = np.random.default_rng(PROBE_SEED).integers(0, len(prompt), PROBE_REQUESTS)
-    saturated = max(1.0, _saturated(alone, prompt[pick], output[pick]))
-    if not promises(scenario):
-        return saturated
-    return max(1.0, saturated * _promised_load(alone, prompt[pick], output[pick], saturated))
 
 
 def promises(scenario: Scenario) -> bool:
@@ -229,6 +243,21 @@ def _play(
 # -- cache ----------------------------------------------------------------------------------------
 
 _memory: dict[str, list[list[float]]] = {}
+
+
+def kept(what: tuple[Any, ...], measured: Callable[[], list[list[float]]]) -> list[list[float]]:
+    """Return what was measured before, or measure it and keep it.
+
+    Args:
+        what: All that the values depend on.
+        measured: Measures them.
+    """
+    key = stable_hash(what, 20)
+    values = _load(key)
+    if values is None:
+        values = measured()
+        _store(key, values)
+    return values
 
 
 @lru_cache(maxsize=1)

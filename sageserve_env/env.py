@@ -229,8 +229,6 @@ class SageServeEnv(Stepping, WritableSpec, gym.Env[Observation, Any]):
             self.reward_dim = size[0]
 
         self._simulator = Simulator(self.scenario, self._workloads.theta())
-        if (curve := self._workloads.hit_curve()) is not None:
-            self._simulator.follow_hits(curve.hit_rate, curve.theta)
         self._buffers = build_buffers(
             self.scenario,
             self._simulator.initial_fleet(),

@@ -1,125 +1,215 @@
-"""What an instance sustains of sessions: theta by the hit rate of its prefix cache.
+"""What an instance sustains of sessions: theta at the hit rate that it has at that load.
 
-A probe of single requests has nothing to reuse. So a reference hour of the generator, whose seed no
-episode has, is served in order by a few caches of an instance's size, without time: by least work
-where the scenario's router weighs what is cached, else in turn. Theta is measured for what is left
-to compute of each prompt, then counted in whole prompts. Our assumptions (A): the hit rate is that
-of `CACHES` instances, and what is cached costs neither attention nor memory.
+A probe of single requests has nothing to reuse, and a hit rate that was seen at another load says
+little: memory that running requests need is memory that the cache loses, so that the hit rate falls
+with the load, and with it what the load may be. So a few instances serve sessions in the simulator,
+with the scenario's router and caches, under one load after another. Theta is the highest at which
+they keep the promises of the tiers, in tokens of whole prompts: the hit rate in it is that of this
+load (a fixed point). The router takes the load under trial for theta where it weighs waits. Beyond
+theta the hit rate collapses and less is served than before.
+
+Our assumptions (A): `INSTANCES` of one VM type stand for a fleet, and sessions of a reference seed,
+which no episode has, for all days.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import lru_cache
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sageserve_env.capacity import measure_theta
+from sageserve_env.capacity import alone, kept
 from sageserve_env.policies import ROUTERS
 from sageserve_env.scenario import Scenario
-from sageserve_env.simulator.prefix_in_turn import serve_in_turn
+from sageserve_traces.session_law import KINDS, Sessions
 from sageserve_traces.sessions import make_sessions
-from sageserve_traces.token_mix import TokenPairs
-from sageserve_traces.trace import RequestTrace
+from sageserve_traces.trace import RequestTrace, trusted
 
-_Turns = tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.int64]]
-"""Prompt, output and cached tokens."""
-
-CACHES = 4
+INSTANCES = 4
 REFERENCE_SEED = 1_000_003
-REFERENCE_S = 2 * 3600.0
 REFERENCE_HOUR_UTC = 16.0
+WARM_S, COUNTED_S = 900.0, 1800.0  # (A) the caches fill before service is counted
+_FORMAT = 1  # of the kept values; raise when the probe or the simulator's physics change
+_FIRST = 1.0 / 16.0  # (A) sessions of the law per instance at which it counts as idle
+_MOST_DOUBLINGS = 16
+_HALVINGS = 6  # of the last doubling: to 2 %
+_SERVED = 0.9  # (A) least share of the offered requests that a load which is sustained completes
 
 
-@lru_cache(maxsize=1)
-def _reference() -> RequestTrace:
-    return make_sessions(
-        REFERENCE_SEED, REFERENCE_S, start_hour_utc=REFERENCE_HOUR_UTC, history_days=0.0
+class Served(NamedTuple):
+    """What came of a load.
+
+    Attributes:
+        load: Prompt tokens per second that arrived at an instance.
+        hit_rate: Prompt tokens that were found cached over those asked for.
+        attained: Share of requests in time by tier of the scenario, 1 where none fell due, [K].
+        completed: Completed requests over those offered.
+    """
+
+    load: float
+    hit_rate: float
+    attained: NDArray[np.float64]
+    completed: float
+
+
+def session_theta(scenario: Scenario, kinds: Sequence[Sessions] = KINDS) -> NDArray[np.float64]:
+    """Return theta of sessions, float64 [M, G], in tokens of whole prompts per second.
+
+    Args:
+        scenario: The cluster; models, VM types, batching, tiers and the router matter.
+        kinds: Laws of the sessions; a model that has none gets those of the first one.
+    """
+    routing = scenario.routing
+    what = (
+        "sessions",
+        (_FORMAT, INSTANCES, REFERENCE_SEED, REFERENCE_HOUR_UTC, WARM_S, COUNTED_S),
+        scenario.model_specs,
+        scenario.gpu_specs,
+        scenario.batching,
+        scenario.tiers,
+        scenario.slo_scale,
+        scenario.workload.sessions,
+        (routing, ROUTERS.spec(routing.router).weights),
+        [_kinds_of(scenario, m, kinds) for m in range(len(scenario.models))],
+    )
+
+    def measured() -> list[list[float]]:
+        return [
+            [_theta(scenario, m, g, kinds) for g in range(len(scenario.gpus))]
+            for m in range(len(scenario.models))
+        ]
+
+    return np.array(kept(what, measured))
+
+
+def _theta(scenario: Scenario, m: int, g: int, kinds: Sequence[Sessions]) -> float:
+    if not scenario.compatible[m, g]:
+        return 1.0
+    few = alone(
+        scenario, m, g, INSTANCES, horizon_s=WARM_S + COUNTED_S, sessions=scenario.workload.sessions
+    )
+    own = _kinds_of(scenario, m, kinds)
+
+    def offered(scale: float) -> RequestTrace:
+        return _offered(few, own, scale)
+
+    targets = np.array([tier.target for tier in scenario.tiers])
+    return max(1.0, highest(lambda trace: serve(few, trace), offered, targets).load)
+
+
+def _kinds_of(scenario: Scenario, m: int, kinds: Sequence[Sessions]) -> tuple[Sessions, ...]:
+    """Return the laws of the sessions that a model of the scenario serves."""
+    renamed = scenario.workload.rename_models
+    own = tuple(k for k in kinds if renamed.get(k.model, k.model) == scenario.models[m])
+    return own or tuple(k for k in kinds if k.model == kinds[0].model)
+
+
+def highest(
+    served: Callable[[RequestTrace], Served],
+    offered: Callable[[float], RequestTrace],
+    targets: NDArray[np.float64],
+) -> Served:
+    """Return what came of the highest load that is sustained.
+
+    The rate of new sessions doubles until it is not, then the last doubling is halved, by leaving
+    out sessions. Where hardly any load misses a target already, the share that it attains is asked
+    for of all loads.
+
+    Args:
+        served: Serves a trace.
+        offered: Returns a trace by the rate of new sessions.
+        targets: Share of each tier that is to be in time, [K].
+    """
+    scale = _FIRST
+    best = served(offered(scale))
+    needed = np.where(best.attained >= targets, targets, targets * best.attained)
+
+    def sustained(one: Served) -> bool:
+        return bool((one.attained >= needed).all() and one.completed >= _SERVED)
+
+    for _ in range(_MOST_DOUBLINGS):
+        scale *= 2.0
+        trace = offered(scale)
+        one = served(trace)
+        if sustained(one):
+            best = one
+            continue
+        low, high = 0.5, 1.0
+        for _ in range(_HALVINGS):
+            middle = (low + high) / 2.0
+            one = served(_thinned(trace, middle))
+            if sustained(one):
+                low, best = middle, one
+            else:
+                high = middle
+        break
+    return best
+
+
+def _offered(few: Scenario, kinds: tuple[Sessions, ...], scale: float) -> RequestTrace:
+    """Return sessions of one model in one region, so many times the law's rate per instance."""
+    make = make_sessions.__wrapped__  # the one that is kept is the episode's
+    trace = make(
+        REFERENCE_SEED,
+        few.horizon_s,
+        scale * INSTANCES,
+        start_hour_utc=REFERENCE_HOUR_UTC,
+        history_days=0.0,
+        kinds=kinds,
+    )
+    return trusted(
+        trace,
+        _columns(trace, np.ones(len(trace), dtype=bool)) | {"region": np.zeros_like(trace.region)},
+        models=few.models,
+        regions=few.region_names,
+        **_optional(trace, np.ones(len(trace), dtype=bool)),
     )
 
 
-#: Shares of the reference's cached tokens at which theta is measured; above 1: of what is left to
-#: compute, half is taken to be cached too.
-_SHARES = (0.0, 0.5, 0.8, 1.0, 1.5)
+def _thinned(trace: RequestTrace, share: float) -> RequestTrace:
+    """Return a trace with a share of its sessions, among them those of a smaller share."""
+    assert trace.session is not None
+    order = np.random.default_rng(REFERENCE_SEED).random(int(trace.session.max()) + 1)
+    rows = order[trace.session] < share
+    return trusted(trace, _columns(trace, rows), **_optional(trace, rows))
 
 
-@dataclass(frozen=True)
-class HitCurve:
-    """Theta by the hit rate of the prefix caches.
-
-    Attributes:
-        hit_rate: Rising hit rates, [K, M].
-        theta: Theta at these, in tokens of whole prompts per second, [K, M, G].
-    """
-
-    hit_rate: NDArray[np.float64]
-    theta: NDArray[np.float64]
+def _columns(trace: RequestTrace, rows: NDArray[np.bool_]) -> dict[str, Any]:
+    names = ("arrival_s", "model", "region", "tier", "prompt_tokens", "output_tokens")
+    return {name: getattr(trace, name)[rows] for name in names}
 
 
-def session_theta(scenario: Scenario) -> NDArray[np.float64]:
-    """Return theta of sessions, float64 [M, G], in tokens of whole prompts per second."""
-    return _measured(scenario, _reference_turns(scenario), 1.0)[1]
+def _optional(trace: RequestTrace, rows: NDArray[np.bool_]) -> dict[str, Any]:
+    return {n: getattr(trace, n)[rows] for n in ("prefix_node", "session", "think_s")}
 
 
-def session_curve(scenario: Scenario) -> HitCurve | None:
-    """Return theta of sessions by hit rate; None where there is no prefix cache."""
-    if scenario.batching.prefix_cache == "none":
-        return None
-    turns = _reference_turns(scenario)
-    points = [_measured(scenario, turns, share) for share in _SHARES]
-    return HitCurve(np.array([p[0] for p in points]), np.array([p[1] for p in points]))
+def serve(few: Scenario, trace: RequestTrace) -> Served:
+    """Serve sessions with a fixed fleet; what happens in the first `WARM_S` does not count."""
+    from sageserve_env.simulator.simulator import Simulator
+
+    late = trace.arrival_s >= WARM_S
+    instances = len(few.models) * few.initial_instances
+    rate = float(trace.prompt_tokens[late].sum()) / COUNTED_S / instances
+    sim = Simulator(few, np.full((1, 1), max(1.0, rate)))
+    sim.reset(trace)
+    sim.advance(WARM_S)
+    before, counts = sim.totals(), _counts(sim)
+    sim.advance(WARM_S + COUNTED_S)
+    after = sim.totals()
+    prompt, found, asked = _counts(sim) - counts
+    good, bad = after.attained - before.attained, after.missed - before.missed
+    due = good + bad
+    return Served(
+        load=float(prompt) / COUNTED_S / instances,
+        hit_rate=float(found) / max(1.0, float(asked)),
+        attained=np.where(due > 0, good / np.maximum(due, 1), 1.0),
+        completed=float((after.completed - before.completed).sum()) / max(1, int(late.sum())),
+    )
 
 
-def _reference_turns(scenario: Scenario) -> list[_Turns]:
-    return [_computed(scenario, m) for m in range(len(scenario.models))]
-
-
-def _measured(
-    scenario: Scenario, turns: list[_Turns], share: float
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return hit rate [M] and theta [M, G] with a share of the reference's cached tokens."""
-    pairs: list[TokenPairs] = []
-    whole_over_rest = np.ones((len(scenario.models), 1))
-    for m, (prompt, output, cached) in enumerate(turns):
-        rest = prompt - np.rint(min(share, 1.0) * cached).astype(np.int64)
-        if share > 1.0:
-            rest = np.rint((2.0 - share) * rest).astype(np.int64)
-        rest = np.maximum(rest, 1)
-        pairs.append((rest.astype(np.int32), output))
-        whole_over_rest[m] = prompt.sum() / rest.sum()
-    theta = measure_theta(scenario, lambda m: pairs[m])
-    hit_rate = 1.0 - 1.0 / whole_over_rest[:, 0]
-    return hit_rate, np.where(scenario.compatible, theta * whole_over_rest, theta)
-
-
-def _computed(scenario: Scenario, m: int) -> _Turns:
-    """Return prompt, output and cached tokens of a model's requests in the second half."""
-    trace = _reference()
-    names = [scenario.workload.rename_models.get(n, n) for n in trace.models]
-    own = names.index(scenario.models[m]) if scenario.models[m] in names else 0
-    mine = trace.model == own
-    prompt = trace.prompt_tokens[mine].astype(np.int64)
-    cached = np.zeros(len(prompt), dtype=np.int64)
-    batching = scenario.batching
-    if batching.prefix_cache != "none":
-        tokens = int(scenario.kv_capacity_tokens[m][scenario.compatible[m]].min())
-        capacity = max(1, tokens // batching.prefix_block_tokens)
-        weights = ROUTERS.spec(scenario.routing.router).weights
-        cached = _cached_tokens(
-            own, capacity, "least_work" if weights.get("prefix_s") else "round_robin"
-        )
-    late = slice(len(prompt) // 2, None)
-    return prompt[late], trace.output_tokens[mine][late], cached[late]
-
-
-@lru_cache(maxsize=16)
-def _cached_tokens(own: int, capacity: int, router: str) -> NDArray[np.int64]:
-    """Return what caches of ``capacity`` blocks hold of the reference's requests of a model."""
-    trace = _reference()
-    mine = trace.model == own
-    assert trace.prefixes is not None and trace.prefix_node is not None
-    prompt = trace.prompt_tokens[mine].astype(np.int64)
-    return serve_in_turn(trace.prefixes, trace.prefix_node[mine], prompt, CACHES, capacity, router)[
-        0
-    ]
+def _counts(sim: Any) -> NDArray[np.float64]:
+    """Return prompt tokens that have arrived, that were found cached and that were asked for."""
+    clock = sim.state.clock[0]
+    return np.array([sim.state.demand[..., 1].sum(), clock.found_tokens, clock.asked_tokens])

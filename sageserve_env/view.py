@@ -68,7 +68,7 @@ class ClusterView:
     theta: Annotated[
         Floats,
         "MG",
-        "prompt tokens a second an instance sustains; with prefix caches at the hit rate of 5 min",
+        "prompt tokens a second an instance sustains, prefix hits at that load included",
     ]
     # fleet
     target: Annotated[Ints, "EG", "targets in force"]

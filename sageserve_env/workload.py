@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from sageserve_env._config import unknown_key_message
 from sageserve_env.capacity import measure_theta
 from sageserve_env.scenario import Scenario
-from sageserve_env.session_capacity import HitCurve, session_curve, session_theta
+from sageserve_env.session_capacity import session_theta
 from sageserve_traces import (
     MODELS,
     REGIONS,
@@ -213,12 +213,6 @@ class Workloads:
         """Return theta of all episodes, [M, G], see `theta_of`."""
         return theta_of(self.scenario, self._source(0))
 
-    def hit_curve(self) -> HitCurve | None:
-        """Return theta by hit rate of prefix caches, where it is known: of generated sessions."""
-        if self._source(0).name != SESSIONS:
-            return None
-        return session_curve(self.scenario)
-
     @property
     def _generated(self) -> bool:
         spec = self.trace
@@ -280,7 +274,8 @@ def theta_of(scenario: Scenario, trace: TraceSource) -> NDArray[np.float64]:
     requests before its start are known: a model's own if there are at least `LEAST_ROWS`, else
     those of all models. Where fewer lie before the start, theta is measured for the reference mix:
     the published one of the scenario's own generated workload, or of ``o365``. Nothing that an
-    episode serves is looked at. Generated sessions have a reference hour (`session_capacity`).
+    episode serves is looked at. Of generated sessions a
+    reference is served (`session_capacity`).
     """
     renamed = [scenario.workload.rename_models.get(n, n) for n in trace.models]
     if not isinstance(trace, RequestTrace):

@@ -26,7 +26,7 @@ from sageserve_traces.transforms import concatenate, tile
 
 FULL = "o365-full-day"
 SESSIONS = "sessions-day"
-SESSIONS_SCALE = 35.0  # ten million requests a day
+SESSIONS_SCALE = 37.0  # ten million requests a day
 SEED = 2000
 HOUR_S = 3600.0
 REPEATS = 5

@@ -80,17 +80,6 @@ class Simulator:
         self.state: State
         self.feed: Feed
 
-    def follow_hits(self, hit_rate: NDArray[np.float64], theta: NDArray[np.float64]) -> None:
-        """Let the theta that agents see be that of the hit rate of the last 5 minutes.
-
-        Routers and signals of the cluster keep the one that the simulator was made with.
-
-        Args:
-            hit_rate: Rising hit rates of prefix caches, [K, M].
-            theta: Theta at these, [K, M, G].
-        """
-        self.raw.put("curve", np.concatenate([hit_rate[:, :, None], theta], axis=2))
-
     if not TYPE_CHECKING:  # a type checker would then allow any name
 
         def __getattr__(self, name: str) -> NoReturn:

@@ -22,7 +22,6 @@ from sageserve_env.simulator._jit import jit
 from sageserve_env.simulator.codes import (
     COLD,
     INFINITY,
-    LOAD,
     LOADING,
     NONE,
     PROVISIONING,
@@ -30,9 +29,6 @@ from sageserve_env.simulator.codes import (
     SPOT,
 )
 from sageserve_env.simulator.counters import (
-    ASKED_TOKENS,
-    FOUND_TOKENS,
-    of_minutes,
     plan,
     read_counters,
 )
@@ -73,8 +69,6 @@ class Raw(Handle):
     Attributes:
         calendar: Hour of the day (UTC) at which the trace begins, where in it time 0 is in seconds,
             the weekday of its begin, and the most sequences of an instance, f8 [4].
-        curve: Hit rates of prefix caches and, by VM type, theta at these, f8 [K, M, 1 + G]; no rows
-            where theta does not follow them.
         flat: All arrays in the order of `SOURCES`, those of `OWN_SOURCES` behind them.
         own: The arrays of `OWN_SOURCES`, by name.
         recent: Place in ``flat`` and counters of the last minutes, i8 [arrays, 3] (`counters`).
@@ -82,7 +76,6 @@ class Raw(Handle):
     """
 
     calendar: Array
-    curve: Array
     flat: Array
     own: dict[str, Array]
     recent: Array
@@ -90,7 +83,6 @@ class Raw(Handle):
 
     FIELDS = (
         ("calendar", _F8, 1),
-        ("curve", _F8, 3),
         ("flat", _F8, 1),
         ("recent", _I8, 2),
         ("total", _I8, 2),
@@ -132,10 +124,8 @@ def build_raw(scenario: Scenario, theta: NDArray[np.float64]) -> Raw:
 
     own = [*OWN_SOURCES]
     usual = [name for name in shape if name not in OWN_SOURCES]
-    curve = np.zeros((0, len(scenario.models), 1 + len(scenario.gpus)))
     raw = Raw(
         calendar=calendar,
-        curve=curve,
         flat=flat,
         **plan(places),
         **{name: part(flat, name) for name in usual},
@@ -219,8 +209,6 @@ def survey(s: State, raw: Raw) -> None:
     _fleet(s, raw, now_s)
     _service(s, raw, now_s)
     read_counters(s, raw.recent, raw.total, raw.flat, now_s)
-    if raw.curve.shape[0] > 0:
-        _theta(s, raw, now_s)
     _demand(s, raw, now_s)
     _models(s, raw, now_s)
     scale = 1.0 if s.config[0].router == SHARES else PENALTY_UNIT_S
@@ -319,50 +307,6 @@ def _in_time(window: Array, e: int, minute: int, last: int) -> float:
                 if i < RATIO_BUCKETS // 2:
                     good += window[e, row, i]
     return good / total if total > 0 else 1.0
-
-
-@jit
-def _theta(s: State, raw: Raw, now_s: float) -> None:
-    """Theta at the hit rate of a model's last 5 minutes; as measured where nothing arrived.
-
-    Between the hit rates of the curve the seconds of a prompt token are interpolated.
-    """
-    minute, points = int(now_s / 60.0), raw.curve.shape[0]
-    for m in range(raw.theta.shape[0]):
-        found, asked = 0, 0
-        for e in range(s.endpoint.shape[0]):
-            if s.endpoint[e].model == m:
-                last = int(s.window_minute[e])
-                found += of_minutes(s, e, FOUND_TOKENS, minute, last)
-                asked += of_minutes(s, e, ASKED_TOKENS, minute, last)
-        k, part = points - 2, 0.0
-        hits = found / asked if asked > 0 else 0.0
-        while k > 0 and hits < raw.curve[k, m, 0]:
-            k -= 1
-        span = raw.curve[k + 1, m, 0] - raw.curve[k, m, 0]
-        if span > 0.0:
-            part = min(1.0, max(0.0, (hits - raw.curve[k, m, 0]) / span))
-        for g in range(raw.theta.shape[1]):
-            theta = s.profile[m * raw.theta.shape[1] + g].theta
-            if asked > 0:
-                low, high = 1.0 / raw.curve[k, m, 1 + g], 1.0 / raw.curve[k + 1, m, 1 + g]
-                theta = 1.0 / (low + part * (high - low))
-            raw.theta[m, g] = theta
-    if s.config[0].utilisation == LOAD and s.config[0].stale_s == 0.0:
-        for e in range(s.endpoint.shape[0]):
-            _live_utilisation(s, raw, e)
-
-
-@jit
-def _live_utilisation(s: State, raw: Raw, e: int) -> None:
-    """Count the load of endpoint ``e`` in theta at the hit rate of its model."""
-    endpoint = s.endpoint[e]
-    theta = 0.0
-    for g in range(raw.theta.shape[1]):
-        theta += s.active[e, g] * raw.theta[endpoint.model, g]
-    if theta > 0.0:
-        load = (endpoint.ring_tokens + endpoint.queued_tokens) / (60.0 * theta)
-        raw.utilisation[e] = max(raw.kv_utilisation[e], load)
 
 
 @jit

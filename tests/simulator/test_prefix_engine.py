@@ -412,22 +412,6 @@ def test_the_view_has_the_hit_rate_of_the_last_five_minutes() -> None:
     assert "prefix_hits" not in feature_names(scenario())
 
 
-def test_theta_follows_the_hit_rate() -> None:
-    # 200 of 700 tokens are found: 2/7, between 0, where a token takes 1 ms, and 4/7, where it takes
-    # 0.5 ms. Without requests theta is the measured one. The load of 700 tokens counts in it too.
-    of = scenario(batching={"prefix_cache": "lru", "prefix_block_tokens": 100})
-    rows = [(0.0, 250, 3), (10.0, 450, 3)]
-    sim = Simulator(of, np.full((1, 1), 1500.0))
-    sim.follow_hits(np.array([[0.0], [4 / 7]]), np.array([[[1000.0]], [[2000.0]]]))
-    sim.reset(with_paths(rows, [[1, 2], [1, 2, 3, 4]], of))
-    assert sim.view().theta.tolist() == [[1500.0]]
-    sim.advance(20.0)
-    assert sim.view().theta[0, 0] == pytest.approx(1 / 0.00075)
-    assert sim.view().utilisation == pytest.approx([700 * 0.00075 / 60])
-    sim.advance(400.0)
-    assert sim.view().theta.tolist() == [[1500.0]]
-
-
 def feature_names(of: Any) -> list[str]:
     """Return the names of the features of an endpoint that a scenario has."""
     rows = [f for f in FEATURES if f.axis == "endpoint"]

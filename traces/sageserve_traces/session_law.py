@@ -104,7 +104,7 @@ CHAT: Final = Sessions(  # all of it ours (A)
     name="chat",
     model="llama-3.1-8b",
     tier="IW-F",
-    sessions_per_s=0.4,
+    sessions_per_s=0.27,
     shared_tokens=2_048,
     groups=20,
     group_power=1.0,
@@ -123,4 +123,4 @@ CHAT: Final = Sessions(  # all of it ours (A)
 )
 
 KINDS: Final = (CHAT, AGENT)
-"""At these rates two requests in five are turns of agents, and seven prompt tokens in eight."""
+"""At these rates half of the requests are turns of agents, and nine prompt tokens in ten."""
