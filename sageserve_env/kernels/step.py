@@ -9,8 +9,8 @@ from sageserve_env.kernels.decoder import Decoder
 from sageserve_env.kernels.scaling import Scaling, scale
 from sageserve_env.simulator._jit import jit
 from sageserve_env.simulator.codes import DONE
-from sageserve_env.simulator.events import advance
 from sageserve_env.simulator.fleet import reconcile
+from sageserve_env.simulator.parts import advance
 from sageserve_env.simulator.scoring import refresh_scores
 from sageserve_env.simulator.state import State
 from sageserve_env.simulator.survey import Raw, survey

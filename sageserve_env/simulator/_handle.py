@@ -223,16 +223,44 @@ def _unbox_handle(typ: HandleType, obj: Any, c: Any) -> NativeValue:
     return NativeValue(address, is_error=c.pyapi.c_api_error())
 
 
+@numba.extending.intrinsic
+def _part_of(typing: Any, handle: Any, m: Any) -> Any:
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        typ, number_type = signature.args
+        index, _ = typ.fields[PARTS]
+        table = builder.bitcast(arguments[0], _WORD.as_pointer())
+        parts = builder.load(builder.gep(table, [ir.Constant(_WORD, index * WORDS)]))
+        row = context.cast(builder, arguments[1], number_type, types.intp)
+        bytes_of_row = ir.Constant(_WORD, len(typ.fields) * WORDS * 8)
+        return builder.inttoptr(builder.add(parts, builder.mul(row, bytes_of_row)), _POINTER)
+
+    return handle(handle, m), generate
+
+
+PARTS = "parts"
+
+#: ``part_of(s, m)`` is `Handle.part` in kernels.
+part_of = cast(
+    "Callable[[Any, int], Any]",
+    (lambda handle, m: handle.part(m)) if numba.config.DISABLE_JIT else _part_of,
+)
+
+
 class Handle:
     """Base of a state: named arrays, and the table that kernels see.
 
     Subclasses set ``FIELDS`` to ``(name, dtype, dimensions)`` and annotate the names. A handle
     holds copies of the arrays it is made from, all in one block of memory. ``IN_WORDS`` names those
     that show another one, of records of 8-byte numbers, as integers with one axis more.
+
+    A handle may have *parts*: handles on the same arrays, but for those that ``IN_PARTS`` names.
+    Of these each part has its own, a row of the array that stands there. Then the field ``parts``
+    holds the tables of the parts, [parts, words].
     """
 
     FIELDS: tuple[tuple[str, np.dtype[Any], int], ...] = ()
     IN_WORDS: ClassVar[dict[str, str]] = {}
+    IN_PARTS: ClassVar[dict[str, str]] = {}
     _places: dict[str, tuple[int, np.dtype[Any], int]]
     _numba_type_: HandleType
 
@@ -251,7 +279,11 @@ class Handle:
         missing = self._own() ^ set(arrays)
         if missing:
             raise TypeError(f"{type(self).__name__}: wrong or missing arrays: {sorted(missing)}")
-        for name, array in together(arrays).items():
+        placed = together(arrays)
+        if self.IN_PARTS:
+            parts = len(placed[next(iter(self.IN_PARTS.values()))])
+            self.put(PARTS, np.zeros((parts, self._table.size), dtype=np.int64))
+        for name, array in placed.items():
             self.put(name, array)
 
     def put(self, name: str, array: np.ndarray[Any, Any]) -> None:
@@ -261,13 +293,33 @@ class Handle:
             raise TypeError(f"{name}: expected C-contiguous {dtype} with {ndim} axes")
         setattr(self, name, array)
         self._table[index, : 1 + ndim] = array.__array_interface__["data"][0], *array.shape
+        if self.IN_PARTS and name not in self.IN_PARTS:
+            self._tables_of_parts()[:, index] = self._table[index]
+        for own, rows in self.IN_PARTS.items():
+            if rows == name:
+                for table, row in zip(self._tables_of_parts(), array, strict=True):
+                    place = row.__array_interface__["data"][0]
+                    table[self._places[own][0], : row.ndim + 1] = place, *row.shape
         for words, of in self.IN_WORDS.items():
             if of == name:
                 self.put(words, array.view(np.int64).reshape(*array.shape, -1))
 
+    def part(self, m: int) -> Any:
+        """Return a part; good until an array of the whole is put anew."""
+        part = object.__new__(type(self))
+        part.__dict__.update(self.__dict__)
+        part.address = int(self._tables_of_parts()[m].ctypes.data)
+        for own, rows in self.IN_PARTS.items():
+            setattr(part, own, getattr(self, rows)[m])
+        return part
+
+    def _tables_of_parts(self) -> np.ndarray[Any, Any]:
+        tables: np.ndarray[Any, Any] = getattr(self, PARTS)
+        return tables.reshape(len(tables), *self._table.shape)
+
     def _own(self) -> set[str]:
-        """Return the names of the arrays that are not another one's words."""
-        return {name for name, _, _ in self.FIELDS if name not in self.IN_WORDS}
+        """Return the names of the arrays that do not show others."""
+        return {name for name, _, _ in self.FIELDS} - {*self.IN_WORDS, PARTS}
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle the arrays, not their addresses."""

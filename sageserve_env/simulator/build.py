@@ -18,7 +18,14 @@ from sageserve_env.policies import (
 from sageserve_env.scenario import Scenario
 from sageserve_env.simulator import codes
 from sageserve_env.simulator.counters import RECENT
-from sageserve_env.simulator.heaps import NO_ITEM, ROOT, SLOT_BITS, time_bits
+from sageserve_env.simulator.heaps import (
+    NO_ITEM,
+    ROOT,
+    SLOT_BITS,
+    first_leaf,
+    plant,
+    time_bits,
+)
 from sageserve_env.simulator.memory import zeros
 from sageserve_env.simulator.metrics import BUCKETS, RATIO_BUCKETS, WINDOW_MINUTES
 from sageserve_env.simulator.prefix import cache_arrays, trie_array
@@ -44,8 +51,10 @@ from sageserve_env.simulator.state import (
 DEMAND_BIN_S = 60.0
 RECORD_COLUMNS = 5
 INITIAL_SLOTS = 4096
+APART_FROM = 256  # arrivals in an interval; below, the change from one model to the next costs more
 _PADDING = 8  # one cache line, so that rows of a power of two do not share cache sets
 _UNLIMITED_TOKENS = 1 << 40
+_MOST_LEAVES = 1 << 20  # of the tournaments of all models: 16 MB
 
 # Most that fits the records' fields; KV tokens are added up, so half of their range.
 _MOST_8, _MOST_16, _MOST_KV_TOKENS = (1 << 7) - 1, (1 << 15) - 1, 1 << 30
@@ -120,9 +129,10 @@ def build_state(scenario: Scenario, theta: NDArray[np.float64], seed: int, minut
     vms = int(scenario.inventory.sum())
     most = int(scenario.inventory.sum(axis=1).max())
     tables = _tables(scenario)
+    clock, parts, places = _clock(scenario, seed), _parts(scenario), _places(vms)
     s = State(
         config=_config(scenario, seed),
-        clock=_clock(scenario, seed),
+        clock=clock,
         vm=_vms(scenario),
         request=np.zeros(INITIAL_SLOTS, dtype=REQUEST),
         endpoint=_endpoints(scenario),
@@ -141,8 +151,12 @@ def build_state(scenario: Scenario, theta: NDArray[np.float64], seed: int, minut
         order=np.zeros((m, len(DISCIPLINE_FEATURES))),
         order_row=discipline_rows(scenario),
         ends=np.zeros((vms, scenario.batching.max_sequences + _PADDING), dtype=np.int64),
-        tree_time=_times(vms),
-        tree_vm=_winners(vms),
+        tree_time=np.full(places, time_bits(np.inf), dtype=np.int64),
+        tree_vm=np.zeros(places, dtype=np.int32),
+        leaf=np.zeros(vms, dtype=np.int32),
+        part_clock=_part_clocks(clock, parts),
+        part_time=np.zeros((parts, places), dtype=np.int64),
+        part_vm=np.zeros((parts, places), dtype=np.int32),
         picture=np.zeros(e, dtype=PICTURE),
         sent=np.zeros((r, e), dtype=np.int64),
         ring=np.zeros((e, 60), dtype=np.int64),
@@ -165,7 +179,7 @@ def build_state(scenario: Scenario, theta: NDArray[np.float64], seed: int, minut
         count=np.zeros((m, r, k), dtype=COUNT),
         ttft=np.zeros((m, r, k, BUCKETS), dtype=np.int32),
         e2e=np.zeros((m, r, k, BUCKETS), dtype=np.int32),
-        tpot=np.zeros((k, BUCKETS), dtype=np.int32),
+        tpot=np.zeros((m, k, BUCKETS), dtype=np.int32),
         window=np.zeros((e, WINDOW_MINUTES, RATIO_BUCKETS), dtype=np.int64),
         tpot_window=np.zeros((e, WINDOW_MINUTES, RATIO_BUCKETS), dtype=np.int64),
         recent=np.zeros((e, WINDOW_MINUTES, len(RECENT)), dtype=np.int64),
@@ -179,7 +193,9 @@ def build_state(scenario: Scenario, theta: NDArray[np.float64], seed: int, minut
         trie=trie_array(np.zeros(1, np.int32), np.zeros(1, np.int32)),
         **cache_arrays(vms, _most_entries(scenario)),
         **dict(zip(ARRIVALS, EMPTY, strict=True)),
+        arrival_next=np.zeros(0, dtype=np.int32),
     )
+    plant(s)
     set_router(s, int(s.config[0]["router"]))
     set_discipline(s, int(s.config[0]["discipline"]))
     refresh_scores(s)
@@ -209,32 +225,40 @@ def _members(endpoints: int, most: int, value: int) -> Array:
     return np.full((endpoints, (max(1, most) + 7) // 8 * 8), value, dtype=np.int64)
 
 
-def _first_leaf(vms: int) -> int:
-    """Return the place of VM 0: behind the inner places of a full eight-way tournament."""
-    inner, leaves = 0, 1
-    while leaves < vms:
-        inner, leaves = inner + leaves, 8 * leaves
-    return ROOT + inner
-
-
 def _places(vms: int) -> int:
     """Return the length of a tournament, whole lines of eight."""
-    return max(8, 8 * (_first_leaf(vms) - ROOT + 1))
+    return max(8, 8 * (first_leaf(vms) - ROOT + 1))
 
 
-def _times(vms: int) -> Array:
-    """Return the times of a tournament without events."""
-    return np.full(_places(vms), time_bits(np.inf), dtype=np.int64)
+def _parts(scenario: Scenario) -> int:
+    """Return how many models may be simulated one by one: all or none.
+
+    None where one may change what happens to another between decisions in other ways than `parts`
+    looks for: by the common generator, the clocks of faults, pictures and sessions, the list of
+    requests on their way, or the rounding of the NIW manager's ticks.
+    """
+    faults, routing, models = scenario.faults, scenario.routing, len(scenario.models)
+    together = (
+        models == 1
+        or models * int(scenario.inventory.sum()) > _MOST_LEAVES
+        or faults.crash_per_hour + faults.eviction_per_hour + faults.provision_failure > 0
+        or faults.slow_share + faults.stale_metrics_s > 0
+        or faults.outage_region is not None
+        or routing.region_age_s + routing.delay_s > 0
+        or scenario.batching.balancer == "power_of_two"
+        or scenario.batching.prefix_cache != "none"
+        or scenario.workload.sessions == "closed"
+        or not float(scenario.niw.pull_interval_s).is_integer()
+    )
+    return 0 if together else models
 
 
-def _winners(vms: int) -> Array:
-    """Return the VM at each place of a tournament of equals: the lowest of its leaves."""
-    first = _first_leaf(vms)
-    winner = np.zeros(_places(vms), dtype=np.int32)
-    winner[first:] = np.arange(len(winner) - first)
-    for place in range(first - 1, ROOT - 1, -1):
-        winner[place] = winner[8 * (place - ROOT + 1)]
-    return winner
+def _part_clocks(clock: Array, parts: int) -> Array:
+    """Return the clocks of models that are simulated by themselves."""
+    clocks = np.repeat(clock[None], parts, axis=0)
+    clocks["part"] = np.arange(parts)[:, None]
+    clocks["exhausted"] = 1  # the next piece of the trace is not theirs to ask for
+    return clocks
 
 
 def _config(scenario: Scenario, seed: int) -> Array:
@@ -281,6 +305,7 @@ def _config(scenario: Scenario, seed: int) -> Array:
         "tpot": int(any(t.tpot_s is not None for t in scenario.tiers)),
         "residency": int(any(r.resident > 0 for r in scenario.regions)),
         "fading_per_s": np.log(2.0) / life.label_half_life_s if life.label_half_life_s else 0.0,
+        "apart_from": APART_FROM,
         "least_per_model": scenario.min_per_model,
         "longest_output": b.max_output_tokens,
         "prefix_tokens": b.prefix_block_tokens if b.prefix_cache != "none" else 0,
@@ -309,9 +334,8 @@ def _clock(scenario: Scenario, seed: int) -> Array:
     aged = scenario.routing.region_age_s > 0 or faults.stale_metrics_s > 0
     c["next_picture_s"] = 0.0 if aged else np.inf
     c["next_other_s"] = min(c["next_outage_s"], c["next_stale_s"], c["next_picture_s"])
-    c["first_leaf"] = _first_leaf(int(scenario.inventory.sum()))
     c["next_turn_s"] = np.inf
-    c["free_head"] = codes.NONE
+    c["free_head"] = c["part"] = codes.NONE
     c["transit_head"] = c["transit_tail"] = codes.NONE
     return clock
 

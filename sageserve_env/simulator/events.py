@@ -20,7 +20,7 @@ from sageserve_env.simulator.fleet import ready_event, reconcile, retire
 from sageserve_env.simulator.heaps import ROOT, next_event_s
 from sageserve_env.simulator.latency import prefill_s
 from sageserve_env.simulator.memory import LINE_BYTES
-from sageserve_env.simulator.metrics import bill, book_arrival
+from sageserve_env.simulator.metrics import book_arrival
 from sageserve_env.simulator.niw import hold, visit
 from sageserve_env.simulator.prefix_use import name_path
 from sageserve_env.simulator.rng import OBJECTIVE, RESIDENT, draw
@@ -43,13 +43,13 @@ def _fetch_arrivals(s: State, c: int) -> None:
     prefetch(s.arrival_order, c, 0)
     prefetch(s.arrival_node, c, 0)
     prefetch(s.arrival_turn, c, 0)
+    if s.clock[0].part != NONE:
+        prefetch(s.arrival_next, c, 0)
 
 
 @hot
 def _arrive(s: State, c: int, now_s: float) -> None:
     """Take request ``c`` of the current piece of the trace into a slot and route or hold it."""
-    if rare(c & 15 == 0) and c + 32 < s.arrival_s.shape[0]:  # sixteen fill a line
-        _fetch_arrivals(s, c + 32)
     i = take_slot(s)
     request = s.request[i]
     request.model = s.arrival_model[c]
@@ -166,14 +166,29 @@ def _vm_event(s: State, v: int, now_s: float) -> None:
             retire(s, v, now_s)
 
 
+@hot
+def _next_arrival(s: State) -> None:
+    """Go on to the next request of the trace, or of the model that is simulated by itself."""
+    clock = s.clock[0]
+    line = clock.cursor >> 4  # sixteen fill a line
+    if clock.part == NONE:
+        clock.cursor += 1
+    else:
+        after = s.arrival_next[clock.cursor]
+        clock.sequence += after - clock.cursor - 1  # one is counted already
+        clock.cursor = after
+    if rare(clock.cursor >> 4 != line) and clock.cursor + 32 < s.arrival_s.shape[0]:
+        _fetch_arrivals(s, (clock.cursor & ~15) + 32)
+
+
 @jit
-def advance(s: State, until_s: float) -> int:
-    """Process every event up to and including ``until_s``.
+def simulate(s: State, until_s: float) -> int:
+    """Process every event up to and including ``until_s``, of all models or of a part's.
 
     Simultaneous events are taken in the order VM events, other clocks, arrivals.
 
     Args:
-        s: The state; changed in place.
+        s: The state or a part of it; changed in place.
         until_s: End of the interval.
 
     Returns:
@@ -183,7 +198,7 @@ def advance(s: State, until_s: float) -> int:
     clock = s.clock[0]
     while True:
         arrival_s = INFINITY
-        if clock.cursor < s.arrival_s.shape[0]:
+        if clock.cursor < clock.end:
             arrival_s = s.arrival_s[clock.cursor]
         elif clock.exhausted == 0:
             return NEED_CHUNK
@@ -192,12 +207,12 @@ def advance(s: State, until_s: float) -> int:
         prefetch(s.vm, s.tree_vm[ROOT], LINE_BYTES)
         if vm_s <= arrival_s and vm_s <= clock.next_other_s:
             if rare(vm_s > until_s):
-                break
+                return DONE
             clock.now_s = vm_s
             _vm_event(s, s.tree_vm[ROOT], vm_s)
         elif rare(clock.next_other_s <= arrival_s):
             if clock.next_other_s > until_s:
-                break
+                return DONE
             if (
                 clock.next_turn_s <= clock.next_other_s
                 and clock.n_free == 0
@@ -208,17 +223,15 @@ def advance(s: State, until_s: float) -> int:
             _other_event(s, clock.next_other_s)
         else:
             if rare(arrival_s > until_s):
-                break
+                return DONE
             if rare(clock.n_free == 0):
                 if clock.n_touched == s.request.shape[0]:
                     return NEED_SLOTS
             clock.now_s = arrival_s
             _arrive(s, clock.cursor, arrival_s)
-            clock.cursor += 1
+            _next_arrival(s)
         clock.events += 1
         if rare(clock.reconcile == 1):
-            reconcile(s, clock.now_s)
-    clock.now_s = until_s
-    for v in range(s.vm.shape[0]):
-        bill(s, v, until_s)
-    return DONE
+            if clock.part == NONE:
+                reconcile(s, clock.now_s)
+            clock.reconcile = 0  # a part has nothing that is unmet

@@ -2,18 +2,20 @@
 
 The VMs' queue is a tournament with eight children a node, which fill one cache line. Every place
 holds a time and the VM it belongs to: places 8 (j - 6) to 8 (j - 6) + 7 are the children of place
-j, the root is place ``ROOT``, and VM v is at ``clock.first_leaf + v``. A place above the leaves
-holds the earliest of its children, of equals that of the lower VM. Times are kept as the 64 bits
-of the float, which for numbers that are not negative are ordered as the numbers are: integers are
-compared without branches. A change walks from the leaf towards the root, up to where the winner
-stays the same.
+j, the root is place ``ROOT``, and VM v is at ``leaf[v]``. A place above the leaves holds the
+earliest of its children, of equals that of the lower VM. Times are kept as the 64 bits of the
+float, which for numbers that are not negative are ordered as the numbers are: integers are compared
+without branches. A change walks from the leaf towards the root, up to where the winner stays the
+same.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from sageserve_env.simulator._jit import hot
+from sageserve_env.simulator._handle import part_of
+from sageserve_env.simulator._jit import hot, jit
+from sageserve_env.simulator.codes import INFINITY, NONE
 from sageserve_env.simulator.state import State
 
 ROOT = 7
@@ -45,7 +47,7 @@ def schedule(s: State, v: int, time_s: float) -> None:
     """Set the next event of VM ``v``; infinity means that it has none."""
     s.vm[v].event_s = time_s
     times, winners = s.tree_time, s.tree_vm
-    j = s.clock[0].first_leaf + v
+    j = s.leaf[v]
     times[j] = time_bits(time_s)
     while j > ROOT:
         c = j & ~7
@@ -68,6 +70,77 @@ def schedule(s: State, v: int, time_s: float) -> None:
             return
         times[j] = t0
         winners[j] = winner
+
+
+@jit
+def first_leaf(leaves: int) -> int:
+    """Return the place of the first of so many leaves, behind all inner places."""
+    inner, room = 0, 1
+    while room < leaves:
+        inner, room = inner + room, 8 * room
+    return ROOT + inner
+
+
+@jit
+def plant(s: State) -> None:
+    """Set the tournament of all VMs up anew."""
+    first = first_leaf(s.vm.shape[0])
+    for v in range(s.vm.shape[0]):
+        _plant_leaf(s, v, first + v)
+    _play(s, first, first + s.vm.shape[0])
+
+
+@jit
+def plant_parts(s: State) -> None:
+    """Set up the tournament of each part: of the VMs of its model that belong to an endpoint."""
+    for m in range(s.part_clock.shape[0]):
+        s.part_clock[m, 0].first_leaf = 0
+    for e in range(s.target.shape[0]):
+        part = s.part_clock[s.endpoint[e].model, 0]
+        for g in range(s.target.shape[1]):
+            part.first_leaf += s.active[e, g] + s.draining[e, g] + s.pending[e, g]
+    for m in range(s.part_clock.shape[0]):
+        part = s.part_clock[m, 0]
+        part.first_leaf = part.end_leaf = first_leaf(part.first_leaf)
+    for v in range(s.vm.shape[0]):
+        e = s.vm[v].endpoint
+        if e != NONE:
+            m = s.endpoint[e].model
+            part = s.part_clock[m, 0]
+            _plant_leaf(part_of(s, m), v, part.end_leaf)
+            part.end_leaf += 1
+    for m in range(s.part_clock.shape[0]):
+        part = s.part_clock[m, 0]
+        _play(part_of(s, m), part.first_leaf, part.end_leaf)
+
+
+@hot
+def _plant_leaf(s: State, v: int, place: int) -> None:
+    s.tree_time[place] = time_bits(s.vm[v].event_s)
+    s.tree_vm[place] = v
+    s.leaf[v] = place
+
+
+@jit
+def _play(s: State, first: int, end: int) -> None:
+    """Fill a tournament above its leaves, which begin at place ``first``, and their last line."""
+    times, winners = s.tree_time, s.tree_vm
+    while True:  # level by level, each in whole lines
+        while end & 7 != 0 or end == first:
+            times[end] = time_bits(INFINITY)
+            winners[end] = 0
+            end += 1
+        if first == ROOT:
+            return
+        for line in range(first, end, 8):
+            best = line
+            for j in range(line + 1, line + 8):
+                if times[j] < times[best]:
+                    best = j
+            above = (line >> 3) + ROOT - 1
+            times[above] = times[best]
+            winners[above] = winners[best]
+        first, end = (first >> 3) + ROOT - 1, (end >> 3) + ROOT - 1
 
 
 @hot

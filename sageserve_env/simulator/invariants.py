@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from sageserve_env.simulator import codes
-from sageserve_env.simulator.heaps import NO_ITEM, ROOT, SLOT_BITS, SLOT_MASK
+from sageserve_env.simulator.heaps import NO_ITEM, ROOT, SLOT_BITS, SLOT_MASK, first_leaf
 from sageserve_env.simulator.prefix_invariants import cache_tokens, check_holders
 from sageserve_env.simulator.scoring import LARGEST, least_score, next_boundary_s, order_bits, score
 from sageserve_env.simulator.slots import lane_of
@@ -41,7 +41,8 @@ def _requests(s: State) -> None:
     clock = s.clock[0]
     inside = int((s.request["state"] != codes.FREE).sum())
     touched = int(clock["n_touched"])
-    _require(int(clock["n_free"]) + inside == touched, "slots are free or in use")
+    free = int(clock["n_free"]) + int(s.part_clock["n_free"].sum())
+    _require(free + inside == touched, "slots are free or in use")
     _require(touched <= len(s.request), "slots in use exist")
     _require(
         int(clock["arrived"]) == int(clock["completed"]) + int(clock["refused"]) + inside,
@@ -226,16 +227,20 @@ def _pictures(s: State) -> None:
 
 
 def _events(s: State) -> None:
-    first = int(s.clock[0]["first_leaf"])
     times = s.tree_time.view(np.float64)
-    event_s = np.full(len(times) - first, np.inf)
-    event_s[: len(s.vm)] = s.vm["event_s"]
-    _require((times[first:] == event_s).all(), "the tournament's leaves are the VMs' events")
-    _require((event_s >= s.clock[0]["now_s"]).all(), "no event lies in the past")
+    first = first_leaf(len(s.vm))
+    _require((s.leaf == first + np.arange(len(s.vm))).all(), "VMs are the tournament's leaves")
+    _require((times[s.leaf] == s.vm["event_s"]).all(), "with their events")
+    _require((s.tree_vm[s.leaf] == np.arange(len(s.vm))).all(), "in their order")
+    _require(np.isinf(times[first + len(s.vm) :]).all(), "and no other")
+    _require((s.vm["event_s"] >= s.clock[0]["now_s"]).all(), "no event lies in the past")
     for place in range(ROOT, first):
         line = 8 * (place - ROOT + 1)
-        best = min((times[c], s.tree_vm[c]) for c in range(line, line + 8))
-        _require((times[place], s.tree_vm[place]) == best, "places hold their earliest child")
+        best = line + int(times[line : line + 8].argmin())
+        _require(
+            (times[place], s.tree_vm[place]) == (times[best], s.tree_vm[best]),
+            "places hold their earliest child",
+        )
 
 
 def _bill(sim: Simulator) -> None:

@@ -150,14 +150,13 @@ def book_completion(s: State, i: int, now_s: float) -> None:
     count = s.count[m, r, k]
     count.completed += 1
     count.output_tokens += request.output
-    count.e2e_s += e2e
     if served != r:
         count.remote_tokens += request.prompt + request.output
     s.e2e[m, r, k, bucket(e2e)] += 1
     tpot = 0.0
     if request.output > 1:
         tpot = (now_s - request.first_token_s) / (request.output - 1)
-        s.tpot[k, bucket(tpot)] += 1
+        s.tpot[m, k, bucket(tpot)] += 1
     if rare(s.tier[k].tpot_s > 0.0):
         _judge_pace(s, i, tpot, now_s)
     if s.tier[k].ttft == 0:

@@ -68,12 +68,19 @@ def _escalate(s: State, m: int, now_s: float) -> None:
 
 @jit
 def visit(s: State, now_s: float) -> None:
-    """Let the manager visit all endpoints, starting with another region each time."""
+    """Let the manager visit all endpoints, starting with another region each time.
+
+    That is an event for each model of which it holds requests.
+    """
     clock = s.clock[0]
     n_endpoints = s.endpoint.shape[0]
     held = 0
+    clock.events -= 1  # the event loop counts one
     for m in range(s.model.shape[0]):
+        if clock.part != NONE and m != clock.part:
+            continue
         if s.model[m].n_held > 0:
+            clock.events += 1
             _escalate(s, m, now_s)
             per_model = n_endpoints // s.model.shape[0]
             start = int(now_s / s.config[0].pull_interval_s) % per_model

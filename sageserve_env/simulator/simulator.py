@@ -29,9 +29,9 @@ from sageserve_env.simulator.build import (
     grow_slots,
 )
 from sageserve_env.simulator.decide import put_array
-from sageserve_env.simulator.events import advance
 from sageserve_env.simulator.feed import Feed, FeedPosition
 from sageserve_env.simulator.fleet import activate, reconcile
+from sageserve_env.simulator.parts import advance
 from sageserve_env.simulator.prefix import trie_array
 from sageserve_env.simulator.scoring import refresh_scores, set_discipline, set_router
 from sageserve_env.simulator.state import THINKING, State
@@ -259,6 +259,8 @@ class Simulator:
             clock["exhausted"] = 1
         for name, column in zip(ARRIVALS, chunk, strict=True):
             state.put(name, column)
+        if len(state.part_clock):
+            state.put("arrival_next", np.empty(len(chunk[0]), dtype=np.int32))
         need = int(clock["sequence"]) + len(chunk[0]) + len(state.turn)
         if need > MOST_REQUESTS:
             raise OverflowError(f"one simulation numbers at most {MOST_REQUESTS} requests")

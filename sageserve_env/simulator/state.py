@@ -77,6 +77,7 @@ CONFIG = _record(
     ("closed", "i8"),  # 1: a turn of a session arrives some time after the answer before it
     ("longest_output", "i8"),
     ("prefix_tokens", "i8"),  # tokens of a block of the prefix caches; 0: there are none
+    ("apart_from", "i8"),  # arrivals from which on models are simulated one by one
     ("least_per_model", "i8"),  # fewest target instances of a model over all its endpoints
 )
 
@@ -94,12 +95,18 @@ CLOCK = _record(
     ("free_head", "i8"),  # request slots that were given back
     ("n_free", "i8"),
     ("n_touched", "i8"),  # slots that were ever used: the first so many
-    ("first_leaf", "i8"),  # place of VM 0 in the tournament
     ("transit_head", "i8"),  # requests between region and instance, FIFO
     ("transit_tail", "i8"),
     ("sequence", "i8"),  # requests taken from the trace; tie-breaker of queue keys
     ("cursor", "i8"),  # next request of the current chunk
+    ("end", "i8"),  # and the one after its last, or after the last of the interval
     ("exhausted", "i8"),  # 1: the trace has no further chunk
+    ("part", "i8"),  # model that is simulated by itself; NONE: all of them
+    ("n_due", "i8"),  # its arrivals in the interval
+    ("first_due", "i8"),  # the first of them
+    ("first_leaf", "i8"),  # places of its VMs in its tournament: the first,
+    ("end_leaf", "i8"),  # and the one after the last
+    ("first_part", "i8"),  # model that comes first the next time
     ("reconcile", "i8"),  # 1: an unmet target may now be met
     ("rng1", "i8"),  # L'Ecuyer's combined generator
     ("rng2", "i8"),
@@ -275,17 +282,11 @@ COUNT = _record(
     ("output_tokens", "i8"),
     ("remote_tokens", "i8"),  # served outside the origin region
     ("ttft_s", "f8"),  # sum
-    ("e2e_s", "f8"),  # sum
 )
 
-
-HELD = _record(
-    ("head", "i8"),  # FIFO
-    ("tail", "i8"),
-)
+HELD = _record(("head", "i8"), ("tail", "i8"))  # FIFO
 
 _F8, _I8, _I4 = np.dtype(np.float64), np.dtype(np.int64), np.dtype(np.int32)
-
 
 # Prefix caches (``prefix``): nodes of the trie, one cache per VM, and what each holds.
 TRIE = _record(
@@ -314,7 +315,6 @@ ENTRY = _record(
     ("newer", "i4"),
     ("chain", "i4"),  # next in the bucket, or next of those that were given back
 )
-
 
 # Turns of closed sessions (``sessions``): all of the trace, and a heap of those that are to come.
 TURN = _record(
@@ -347,9 +347,7 @@ class State(Handle):
     model: Array  # MODEL [M]
     tier: Array  # TIER [K]
     profile: Array  # PROFILE [P]
-    table: (
-        Array  # f8 [P, 4, L]: prefill tokens, seconds, decode sequences (or pass tokens), seconds
-    )
+    table: Array  # f8 [P, 4, L]: prefill tokens, seconds, decode sequences or pass tokens, seconds
     member: Array  # i8 [E, W]: accepting VMs; W is a multiple of 8
     score: Array  # i8 [E, W]: their weighted scores as `order_bits`; LARGEST beyond the members
     jsq: Array  # i8 [E, W]: pending tokens << 24 | VM; LARGEST beyond the members
@@ -363,6 +361,11 @@ class State(Handle):
     ends: Array  # i8 [V, max_sequences + padding]: heap of end_iteration << 24 | slot
     tree_time: Array  # i8 [places]: tournament of next events, bits of their times (``heaps``)
     tree_vm: Array  # i4 [places]: their VMs
+    leaf: Array  # i4 [V]: place of each VM in the tournament
+    part_clock: Array  # CLOCK [M, 1]: of a model that is simulated by itself (``parts``)
+    part_time: Array  # i8 [M, places]: its tournament
+    part_vm: Array  # i4 [M, places]
+    parts: Array  # i8 [M, words]
     picture: Array  # PICTURE [E]
     sent: Array  # i8 [R, E]: prompt tokens that a gateway has sent since the picture was taken
     ring: Array  # i8 [E, 60]: prompt tokens routed per second
@@ -386,7 +389,7 @@ class State(Handle):
     count_words: Array  # i8 [M, R, K, fields of COUNT]: the same numbers by place
     ttft: Array  # i4 [M, R, K, B]
     e2e: Array  # i4 [M, R, K, B]
-    tpot: Array  # i4 [K, B]: mean time per output token after the first
+    tpot: Array  # i4 [M, K, B]: mean time per output token after the first
     window: Array  # i8 [E, 5, 64]: TTFT over objective, last five minutes
     tpot_window: Array  # i8 [E, 5, 64]: the same of the time per output token
     recent: Array  # i8 [E, 5, RECENT]: what was counted in the last five minutes (``counters``)
@@ -411,8 +414,10 @@ class State(Handle):
     arrival_order: Array  # i4 [N]: row of ``orders``
     arrival_node: Array  # i4 [N]: node of the prompt in ``trie``
     arrival_turn: Array  # i4 [N]: turn after it, where sessions are closed
+    arrival_next: Array  # i4 [N]: next request of the model in the interval (``parts``)
 
     IN_WORDS: ClassVar = {"count_words": "count"}
+    IN_PARTS: ClassVar = {"clock": "part_clock", "tree_time": "part_time", "tree_vm": "part_vm"}
     FIELDS = (
         ("config", CONFIG, 1),
         ("clock", CLOCK, 1),
@@ -436,6 +441,11 @@ class State(Handle):
         ("ends", _I8, 2),
         ("tree_time", _I8, 1),
         ("tree_vm", _I4, 1),
+        ("leaf", _I4, 1),
+        ("part_clock", CLOCK, 2),
+        ("part_time", _I8, 2),
+        ("part_vm", _I4, 2),
+        ("parts", _I8, 2),
         ("picture", PICTURE, 1),
         ("sent", _I8, 2),
         ("ring", _I8, 2),
@@ -459,7 +469,7 @@ class State(Handle):
         ("count_words", _I8, 4),
         ("ttft", _I4, 4),
         ("e2e", _I4, 4),
-        ("tpot", _I4, 2),
+        ("tpot", _I4, 3),
         ("window", _I8, 3),
         ("tpot_window", _I8, 3),
         ("recent", _I8, 3),
@@ -484,4 +494,5 @@ class State(Handle):
         ("arrival_order", _I4, 1),
         ("arrival_node", _I4, 1),
         ("arrival_turn", _I4, 1),
+        ("arrival_next", _I4, 1),
     )

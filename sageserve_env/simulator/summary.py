@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -79,7 +80,7 @@ def unfinished(sim: Simulator) -> Unfinished:
     reference = s.model["reference"][request["model"]]
     seconds = (request["target"] - request["prefilled"]) / s.profile["theta"][reference]
     price = scenario.price_usd_per_hour[request["region"], reference % len(scenario.gpus)] / 3600.0
-    usd = float((seconds * price).sum())
+    usd = math.fsum(seconds * price)  # the same in whichever slots they are
     return Unfinished(len(request), missed, usd)
 
 
@@ -163,7 +164,7 @@ def episode_metrics(sim: Simulator) -> dict[str, float | int]:
         summed_s = float(s.count["ttft_s"][:, :, k].sum())
         metrics[f"ttft_mean_{key}"] = summed_s / first if first else NOTHING_DUE
         metrics[f"e2e_p95_{key}"] = percentile(e2e, 0.95)
-        metrics[f"tpot_p95_{key}"] = percentile(s.tpot[k], 0.95)
+        metrics[f"tpot_p95_{key}"] = percentile(s.tpot[:, k].sum(axis=0), 0.95)
     metrics |= _left_by_tier(sim)
     metrics["preemptions"] = int(clock["preemptions"])
     metrics["requeued"] = int(clock["requeued"])

@@ -20,6 +20,7 @@ from sageserve_env.policies import ROUTER_FEATURES, ROUTERS
 from sageserve_env.scenario import POOLS, RegionConfig, Scenario
 from sageserve_env.simulator.simulator import Simulator
 from sageserve_traces.trace import RequestTrace
+from tests.simulator.canonical import canonical
 from tests.simulator.small import TIERS
 
 PROFILES = (
@@ -255,14 +256,10 @@ def play(sim: Simulator, case: Case) -> None:
 
 
 def fingerprint(sim: Simulator) -> dict[str, bytes]:
-    """Return every array of the state as bytes, and the records.
+    """Return every array of the state as bytes, requests by number, and the records.
 
     The buffered piece of the trace and the place in it are left out: where a piece is cut decides
     nothing, and a restored feed may cut elsewhere.
     """
-    skip = ("arrival", "record")
-    names = [n for n, _, _ in sim.state.FIELDS if not n.startswith(skip)]
-    arrays = {n: getattr(sim.state, n).copy() for n in names}
-    arrays["clock"]["cursor"] = arrays["clock"]["exhausted"] = 0
-    prints = {n: a.tobytes() for n, a in arrays.items()}
+    prints = {n: a.tobytes() for n, a in canonical(sim.state).items()}
     return prints | {n: a.tobytes() for n, a in sim.records().items()}
