@@ -81,6 +81,7 @@ class SageServeVectorEnv(WritableSpec, gym.vector.VectorEnv[Observation, Any, An
         self.envs = [SageServeEnv(**keywords) for _ in range(num_envs)]
         for env in self.envs:  # the team makes traces when it has time
             env.simulator.read_ahead = False
+            env.simulator.threads = 1
         first = self.envs[0]
         self.num_envs = num_envs
         self.threads = min(num_envs, threads or _cores())

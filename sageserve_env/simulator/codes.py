@@ -38,7 +38,7 @@ ARRIVAL, OBJECTIVE, PREFILL, PRIORITY, LATE, QUEUED, PRIORITY_OBJECTIVE = range(
 LOAD, KV = range(2)
 
 # what advance() returns
-DONE, NEED_CHUNK, NEED_SLOTS = range(3)
+DONE, NEED_CHUNK, NEED_SLOTS, APART = range(4)
 
 # accumulators of billed and donated VM-seconds: columns of ``vm_seconds``
 BILL_PENDING, BILL_ACTIVE, BILL_DRAINING = range(3)

@@ -15,9 +15,12 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+from numpy.typing import NDArray
+
 from sageserve_env.simulator._handle import part_of
 from sageserve_env.simulator._jit import jit
-from sageserve_env.simulator.codes import DONE, INFINITY, NEED_CHUNK, NEED_SLOTS
+from sageserve_env.simulator.codes import APART, DONE, INFINITY, NEED_CHUNK, NEED_SLOTS
 from sageserve_env.simulator.events import simulate
 from sageserve_env.simulator.heaps import plant, plant_parts
 from sageserve_env.simulator.metrics import bill
@@ -35,27 +38,36 @@ def advance(s: State, until_s: float) -> int:
 
     Returns:
         ``DONE``, or ``NEED_CHUNK`` / ``NEED_SLOTS`` when the caller has to supply more of either
-        and call again.
+        and call again, or ``APART`` when it has to let threads run `simulate_parts` and call again.
     """
     clock = s.clock[0]
     more = True
     while more:
         n = s.arrival_s.shape[0]
-        if clock.cursor == n and clock.exhausted == 0:
-            return NEED_CHUNK
-        end = _arrived_by(s, until_s)
-        if not _may_part(s, end):
-            clock.end = n
-            status = simulate(s, until_s)
-            if status != DONE:
-                return status
-            break
-        more = end == n and clock.exhausted == 0
-        end_s = min(until_s, s.arrival_s[n - 1]) if more else until_s
-        _link_arrivals(s, end)
-        if not _give_slots(s):
-            return NEED_SLOTS
-        _one_by_one(s, end, end_s)
+        if clock.apart == 0:
+            if clock.cursor == n and clock.exhausted == 0:
+                return NEED_CHUNK
+            end = _arrived_by(s, until_s)
+            if not _may_part(s, end):
+                clock.end = n
+                status = simulate(s, until_s)
+                if status != DONE:
+                    return status
+                break
+            clock.end, clock.end_s = end, until_s
+            if end == n and clock.exhausted == 0:
+                clock.end_s = min(until_s, s.arrival_s[n - 1])
+            _link_arrivals(s)
+            if not _give_slots(s):
+                return NEED_SLOTS
+            _open(s)
+            if s.config[0].shared == 1:
+                clock.apart = 1
+                return APART
+            _one_by_one(s)
+        clock.apart = 0
+        _close(s)
+        more = clock.end == n and clock.exhausted == 0
     clock.now_s = until_s
     for v in range(s.vm.shape[0]):
         bill(s, v, until_s)
@@ -103,8 +115,9 @@ def _may_part(s: State, end: int) -> bool:
 
 
 @jit
-def _link_arrivals(s: State, end: int) -> None:
-    """Link the arrivals of each model up to request ``end``, and count them."""
+def _link_arrivals(s: State) -> None:
+    """Link the arrivals of each model in the interval, and count them."""
+    end = s.clock[0].end
     for m in range(s.part_clock.shape[0]):
         part = s.part_clock[m, 0]
         part.n_due = 0
@@ -130,56 +143,60 @@ def _give_slots(s: State) -> bool:
 
 
 @jit
-def _one_by_one(s: State, end: int, end_s: float) -> None:
-    """Simulate one model after the other up to ``end_s``.
+def _open(s: State) -> None:
+    """Set clocks and tournaments of the parts to the start of the interval."""
+    clock = s.clock[0]
+    plant_parts(s)
+    for m in range(s.part_clock.shape[0]):
+        part = s.part_clock[m, 0]
+        part.now_s = clock.now_s
+        part.cursor, part.end = part.first_due, clock.end
+        part.sequence = clock.sequence + part.first_due - clock.cursor
+        part.next_tick_s = clock.next_tick_s if s.model[m].n_held > 0 else INFINITY
+        part.next_other_s = part.next_tick_s
+        part.admissions = clock.admissions
+
+
+@jit
+def _one_by_one(s: State) -> None:
+    """Simulate one model after the other.
 
     The last one, whose data is still in the cache, is the first of the next interval.
     """
     clock = s.clock[0]
     last = s.part_clock.shape[0] - 1
-    plant_parts(s)
     for i in range(last + 1):
-        m = i if clock.first_part == 0 else last - i
-        _open(s, m, end)
-        simulate(part_of(s, m), end_s)
+        simulate(part_of(s, i if clock.first_part == 0 else last - i), clock.end_s)
     clock.first_part = last - clock.first_part
-    clock.sequence += end - clock.cursor
-    clock.cursor = end
-    clock.now_s = end_s
+
+
+@jit
+def simulate_parts(s: State, models: NDArray[np.int64]) -> None:
+    """Simulate some models; other threads may simulate others at the same time."""
+    for i in range(models.shape[0]):
+        simulate(part_of(s, models[i]), s.clock[0].end_s)
+
+
+@jit
+def _close(s: State) -> None:
+    """Set the clock of all to the end of the interval, and add what the models have counted."""
+    clock = s.clock[0]
+    clock.sequence += clock.end - clock.cursor
+    clock.cursor = clock.end
+    clock.now_s = clock.end_s
     clock.next_tick_s = INFINITY
-    admissions = clock.admissions
-    for m in range(last + 1):
-        _close(s, m, admissions)
+    admissions = clock.admissions  # with which each model began to number its own
+    for m in range(s.part_clock.shape[0]):
+        part = s.part_clock[m, 0]
+        clock.admissions += part.admissions - admissions
+        clock.next_tick_s = min(clock.next_tick_s, part.next_tick_s)
+        clock.arrived += part.arrived
+        clock.completed += part.completed
+        clock.refused += part.refused
+        clock.preemptions += part.preemptions
+        clock.escalated += part.escalated
+        clock.events += part.events
+        part.arrived = part.completed = part.refused = 0
+        part.preemptions = part.escalated = part.events = 0
     clock.next_other_s = clock.next_tick_s
     plant(s)
-
-
-@jit
-def _open(s: State, m: int, end: int) -> None:
-    """Set the clock of model ``m`` to the start of the interval."""
-    clock, part = s.clock[0], s.part_clock[m, 0]
-    part.now_s = clock.now_s
-    part.cursor, part.end = part.first_due, end
-    part.sequence = clock.sequence + part.first_due - clock.cursor
-    part.next_tick_s = clock.next_tick_s if s.model[m].n_held > 0 else INFINITY
-    part.next_other_s = part.next_tick_s
-    part.admissions = clock.admissions
-
-
-@jit
-def _close(s: State, m: int, admissions: int) -> None:
-    """Add what model ``m`` has counted in the interval to the clock of all.
-
-    Its count of admissions, which numbers them too, began at ``admissions``.
-    """
-    clock, part = s.clock[0], s.part_clock[m, 0]
-    clock.admissions += part.admissions - admissions
-    clock.next_tick_s = min(clock.next_tick_s, part.next_tick_s)
-    clock.arrived += part.arrived
-    clock.completed += part.completed
-    clock.refused += part.refused
-    clock.preemptions += part.preemptions
-    clock.escalated += part.escalated
-    clock.events += part.events
-    part.arrived = part.completed = part.refused = 0
-    part.preemptions = part.escalated = part.events = 0

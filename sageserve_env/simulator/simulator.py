@@ -18,7 +18,7 @@ from sageserve_env.entries import (
 from sageserve_env.knobs import KNOBS
 from sageserve_env.policies import DISCIPLINES, ROUTERS
 from sageserve_env.scenario import Scenario
-from sageserve_env.simulator import codes, invariants, producer, summary
+from sageserve_env.simulator import apart, codes, invariants, producer, summary
 from sageserve_env.simulator.build import (
     ARRIVALS,
     DEMAND_BIN_S,
@@ -62,6 +62,8 @@ class Simulator:
     Attributes:
         read_ahead: Make the next piece of the trace in a thread while the engine works; changes no
             result. Takes effect at the next reset.
+        threads: Simulate models in so many threads where they can be simulated one by one; changes
+            no result. Takes effect at the next reset.
     """
 
     def __init__(
@@ -71,6 +73,7 @@ class Simulator:
         self.theta = np.asarray(theta, dtype=np.float64)
         self.keep_records = records
         self.read_ahead = producer.pays()
+        self.threads = apart.threads_by_default()
         shape = (len(scenario.models), len(scenario.gpus))
         if self.theta.shape != shape or not (self.theta[scenario.compatible] > 0).all():
             raise ValueError(f"theta: expected positive numbers of shape {shape}")
@@ -123,6 +126,7 @@ class Simulator:
         state.admission[:] = default_admission(self.scenario)
         state.config[0]["admission"] = int(np.isfinite(state.admission).any())
         self.state, self.feed = state, feed
+        self._share()
         self.set_calendar()
         self._start_fleet(self.initial_fleet() if initial is None else np.asarray(initial))
 
@@ -132,6 +136,10 @@ class Simulator:
         start = (source.start_hour_utc, self.feed.offset_s, source.start_weekday)
         self.raw.calendar[:3] = start
         self.raw.horizon_s[0] = self.scenario.horizon_s if horizon_s is None else horizon_s
+
+    def _share(self) -> None:
+        """Tell the event loop whether there are threads for its models."""
+        self.state.config[0]["shared"] = int(self.threads > 1)
 
     def initial_fleet(self) -> NDArray[np.int64]:
         """Return the scenario's initial instances, [E, G], as far as the inventory goes."""
@@ -242,8 +250,10 @@ class Simulator:
             self.supply(status)
 
     def supply(self, status: int) -> None:
-        """Give the event loop what it stopped for: request slots or the next piece of the trace."""
-        if status == codes.NEED_SLOTS:
+        """Give the event loop what it stopped for: slots, the next piece of the trace, threads."""
+        if status == codes.APART:
+            apart.simulate_apart(self.state, self.threads)
+        elif status == codes.NEED_SLOTS:
             grow_slots(self.state)
         else:
             self._next_chunk()
@@ -284,6 +294,7 @@ class Simulator:
         self.require_own(snapshot)
         self.feed.seek(snapshot.position)
         self.state = snapshot.state.copy()
+        self._share()
         self.set_calendar(float(self.raw.horizon_s[0]))
 
     def require_own(self, snapshot: Snapshot) -> None:

@@ -3,8 +3,7 @@
 Axes: V VMs, E endpoints, G VM types, M models, R regions, K tiers, S request slots, P = M x G
 profiles, F features of a router, D of a discipline, B histogram bins, T minutes of the episode.
 Times are seconds since the start of the episode; ``NONE`` (-1) stands for "no such index". Records
-keep what is used together in one or two cache lines. Kernels take the ``State`` tuple; nothing else
-holds state.
+keep together what is used together. Kernels take the ``State``; nothing else holds state.
 """
 
 from __future__ import annotations
@@ -78,10 +77,11 @@ CONFIG = _record(
     ("longest_output", "i8"),
     ("prefix_tokens", "i8"),  # tokens of a block of the prefix caches; 0: there are none
     ("apart_from", "i8"),  # arrivals from which on models are simulated one by one
+    ("shared", "i8"),  # 1: by several threads
     ("least_per_model", "i8"),  # fewest target instances of a model over all its endpoints
 )
 
-CLOCK = _record(
+CLOCK = _lines(
     ("now_s", "f8"),
     ("next_other_s", "f8"),  # earliest of the times below
     ("next_tick_s", "f8"),  # NIW manager; inf while nothing is held
@@ -102,6 +102,8 @@ CLOCK = _record(
     ("end", "i8"),  # and the one after its last, or after the last of the interval
     ("exhausted", "i8"),  # 1: the trace has no further chunk
     ("part", "i8"),  # model that is simulated by itself; NONE: all of them
+    ("apart", "i8"),  # 1: other threads simulate the parts
+    ("end_s", "f8"),  # up to then
     ("n_due", "i8"),  # its arrivals in the interval
     ("first_due", "i8"),  # the first of them
     ("first_leaf", "i8"),  # places of its VMs in its tournament: the first,
@@ -205,7 +207,7 @@ REQUEST = _lines(
     ("cached", "i4"),  # prompt tokens that it found when first admitted; NONE before
 )
 
-ENDPOINT = _record(
+ENDPOINT = _lines(
     ("theta", "f8"),  # prompt tokens per second of the active instances
     ("kv_used", "i8"),  # over active instances
     ("kv_capacity", "i8"),
@@ -237,7 +239,7 @@ PICTURE = _record(
     ("pending_tokens", "i8"),
 )
 
-MODEL = _record(
+MODEL = _lines(
     ("n_held", "i8"),  # with the NIW manager
     ("held_tokens", "i8"),
     ("global_head", "i8"),  # requests that no endpoint can take, FIFO

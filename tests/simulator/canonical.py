@@ -33,11 +33,11 @@ def canonical(s: State) -> dict[str, Array]:
     skip = ("arrival", "record", "part")
     arrays = {n: getattr(s, n).copy() for n, _, _ in s.FIELDS if not n.startswith(skip)}
     clock = arrays["clock"][0]
-    arrays["config"]["apart_from"] = 0
+    arrays["config"]["apart_from"] = arrays["config"]["shared"] = 0
     if len(s.part_clock) == 0:
         clock["cursor"] = clock["end"] = clock["exhausted"] = 0
         return arrays
-    for name in _NAMES:
+    for name in (*_NAMES, "end_s"):
         clock[name] = 0
     request = s.request
     used = np.flatnonzero(request["state"] != codes.FREE)

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sageserve_env.simulator import apart
 from sageserve_env.simulator.heaps import next_event_s, plant_parts
 from sageserve_env.simulator.simulator import Simulator
 from tests.simulator.canonical import canonical
@@ -24,10 +25,13 @@ CALM = {
 }
 
 
-def _both(case: Case) -> tuple[Simulator, Simulator]:
-    sims = case.simulator(), case.simulator()
-    for sim, arrivals in zip(sims, (0, NEVER), strict=True):
+def _in_three_ways(case: Case) -> tuple[Simulator, Simulator, Simulator]:
+    """Return simulators of models together, one by one and in two threads."""
+    sims = case.simulator(), case.simulator(), case.simulator()
+    for sim, arrivals, shared in zip(sims, (NEVER, 0, 0), (0, 0, 1), strict=True):
+        sim.threads = 1 + shared
         sim.state.config[0]["apart_from"] = arrivals
+        sim.state.config[0]["shared"] = shared
     return sims
 
 
@@ -64,13 +68,14 @@ def calm_cases(draw: st.DrawFn) -> Case:
 @given(st.one_of(calm_cases(), calm_cases(), calm_cases(), cases()))
 @settings(max_examples=150)
 def test_one_by_one_equals_together(case: Case) -> None:
-    one, other = _both(case)
+    together, *others = _in_three_ways(case)
     for wait, action in case.steps:
-        for sim in (one, other):
+        for sim in (together, *others):
             sim.apply(action)
             sim.advance(sim.time_s + wait)
-        one.check_invariants()
-        _equal(one, other)
+        for sim in others:
+            sim.check_invariants()
+            _equal(sim, together)
 
 
 def _two_models(rows: list[tuple[float, int, int]], **changes: Any) -> Simulator:
@@ -154,6 +159,19 @@ def test_a_vm_that_drains_keeps_models_together_while_one_waits_for_it(
     assert sim.state.draining.sum() == 1
     sim.advance(20.0)
     assert _parted(sim) == parted
+
+
+def test_threads_share_the_models_evenly() -> None:
+    arrivals = np.array([10, 40, 0, 25, 24])
+    assert [some.tolist() for some in apart.shared_out(arrivals, 2)] == [[1, 0], [3, 4, 2]]
+    assert [some.tolist() for some in apart.shared_out(arrivals[:1], 2)] == [[0]]
+
+
+@pytest.mark.parametrize("value", ["0", "two", "-1", ""])
+def test_a_wrong_number_of_threads_is_refused(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SAGESERVE_MODEL_THREADS", value)
+    with pytest.raises(ValueError, match="SAGESERVE_MODEL_THREADS: expected a whole number"):
+        simulator(scenario(), ROWS)
 
 
 def test_slots_for_the_interval_are_made_beforehand() -> None:
