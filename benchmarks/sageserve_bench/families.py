@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable, Mapping, Sequence
 
 from sageserve_agents.registry import agent_class, is_file, parse_spec
@@ -61,10 +62,10 @@ def savings(
         if saved is None or not base:
             continue
         share = (base - new.cost_per_day_usd) / base
-        word = "saves" if share >= 0 else "costs more by"
-        line = f"The best {kind} ({new.agent}) {word} {abs(share):.1%} against the best {before}"
-        line += f" ({old.agent})"
+        worth = f"saves {share:.1%} against" if share >= 0 else f"costs {-share:.1%} more than"
+        line = f"The best {kind} ({new.agent}) {worth} the best {before} ({old.agent})"
         if saved.low is not None and saved.high is not None:
-            line += f"; 95 % interval {saved.low / base:+.1%} to {saved.high / base:+.1%}"
+            ends = sorted(math.copysign(1.0, share) * end / base for end in (saved.low, saved.high))
+            line += f"; 95 % interval {ends[0]:+.1%} to {ends[1]:+.1%}"
         lines.append(line + ".")
     return lines

@@ -166,3 +166,14 @@ def test_what_a_kind_of_agent_saves_over_the_one_before() -> None:
     assert "The best planner (ilp) saves 19.9% against the best rule (reactive)" in text
     assert "95 % interval +19.9% to +19.9%" in text
     assert "learned agent" not in text
+
+
+def test_a_kind_of_agent_that_costs_more_than_the_one_before() -> None:
+    rows = [
+        row(agent, seed=seed, cost_usd=usd + seed)
+        for agent, usd in (("reactive", 200.0), ("ilp", 240.0))
+        for seed in range(3)
+    ]
+    _, text = said(*rows)
+    assert "The best planner (ilp) costs 19.9% more than the best rule (reactive)" in text
+    assert "95 % interval +19.9% to +19.9%" in text
