@@ -14,7 +14,7 @@ from sageserve_bench.cli import run
 from sageserve_bench.headroom.bound import fluid_bound_usd
 from sageserve_bench.headroom.edits import KINDS, Editor, Place
 from sageserve_bench.headroom.least import least_fleet_usd
-from sageserve_bench.headroom.measure import ratios
+from sageserve_bench.headroom.measure import PLANNER, RULE, Budget, Cast, measure, ratios
 from sageserve_bench.headroom.playing import Day
 from sageserve_bench.headroom.search import Search, _figures
 from sageserve_bench.headroom.summary import summary
@@ -124,12 +124,31 @@ def test_the_relaxation_is_work_over_theta_where_nothing_binds(day: Day) -> None
 
 
 def test_headroom_is_over_the_bill_with_hindsight() -> None:
-    figures = {"rule_usd": 130.0, "planner_usd": 120.0, "learned_usd": None, "perfect_usd": 110.0}
+    figures = {"rule_usd": 110.0, "rival_usd": 120.0, "informed_usd": 110.0}
     assert ratios({**figures, "hindsight_usd": 100.0}) == {
         "headroom": pytest.approx(0.2),
         "headroom_decision": pytest.approx(0.1),
     }
     assert ratios({**figures, "hindsight_usd": None})["headroom"] is None
+
+
+def test_the_rival_is_the_cheapest_on_average_of_those_that_attain() -> None:
+    # On the first day the dear fleet is no dearer; the small one misses its target.
+    specs = ("static:instances=4", "static:instances=3", "static:instances=1")
+    cast = Cast({RULE: specs, PLANNER: ()})
+    rows = list(measure(small(), (3, 4), cast, Budget(plays=1)))
+    attain = [s for s in specs if not any(row["rule_all"][s]["misses"] for row in rows)]
+    for row in rows:
+        assert row["rival"] == row["informed"] == row["rule"] == attain[-1]
+        assert row["rival_usd"] == row["rule_all"][attain[-1]]["cost_usd"]
+    assert rows[0]["margin"] == rows[1]["margin"]
+
+
+def test_batch_work_that_waits_is_left(day: Day) -> None:
+    played, plan = day.play_agent(make_agent("static:instances=4"))
+    plan.arrays["niw_release"][:] = 0.0
+    held = day.play(plan).left
+    assert held.shape == (6, 1) and held[-1, 0] > played.left[-1, 0] >= 0.0
 
 
 def test_a_mean_needs_every_seed() -> None:

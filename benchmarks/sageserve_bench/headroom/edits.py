@@ -14,6 +14,7 @@ import numpy as np
 from sageserve_bench.headroom.plan import Plan
 from sageserve_env.scenario import Scenario
 
+_SHARE = 0.25  # of a fleet, the most that one edit removes (our assumption)
 _RELEASES = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0, 1.5)
 _WAITS = (np.inf, 1.0, 0.5, 0.25, 0.1)  # times the objective
 
@@ -85,11 +86,12 @@ def add(editor: Editor, plan: Plan, place: Place) -> None:
 
 
 def remove(editor: Editor, plan: Plan, place: Place) -> None:
-    """One instance fewer, where there is one."""
+    """Fewer instances where there are some: one, or up to a quarter of a large fleet."""
     at = editor.pick(place.model, used=True, plan=plan, place=place)
     if at is not None:
         counts = plan.arrays["instances"][place.start : place.stop, at[0], at[1]]
-        np.maximum(counts - 1, 0, out=counts)
+        fewer = 1 + int(editor.rng.random() * _SHARE * counts.mean())
+        np.maximum(counts - fewer, 0, out=counts)
 
 
 def move(editor: Editor, plan: Plan, place: Place) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 import pickle
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from sageserve_env.scenario import Scenario
 
 STATIC, RULE, PLANNER, PERFECT, LEARNED = "static", "rule", "planner", "perfect", "learned"
 KINDS = (STATIC, RULE, PLANNER, PERFECT, LEARNED)
+RIVAL, INFORMED = "rival", "informed"  # the best that knows no future; that or the best that does
 
 
 @dataclass(frozen=True)
@@ -68,10 +69,10 @@ def measure(
 ) -> Iterator[dict[str, Any]]:
     """Yield the figures of each seed, as plain values.
 
-    First all agents play all days. Of each kind the best is the cheapest that attains on average;
-    then every day is searched for the cheapest plan that serves as well as the best of them that
-    knows no future. Every finished agent and the state of every search are kept in ``folder``, so
-    that an interrupted job goes on.
+    First all agents play all days. Of each kind the best is the cheapest that attains on average,
+    and the rival is the cheapest of those that know no future. Then every day is searched for the
+    cheapest plan that serves as well as the rival does on average over the days. Every finished
+    agent and the state of every search are kept in ``folder``, so that an interrupted job goes on.
 
     Args:
         scenario: The cluster.
@@ -83,12 +84,21 @@ def measure(
     """
     targets = Targets.of(scenario)
     plays = {seed: _agents(scenario, seed, cast, targets, folder, told) for seed in seeds}
-    chosen = {
-        kind: best_of({spec: [plays[s][spec][0] for s in seeds] for spec in specs}, targets)
-        for kind, specs in cast.agents.items()
-    }
+
+    def best(specs: Iterable[str | None]) -> str | None:
+        named = [spec for spec in specs if spec is not None]
+        return best_of({spec: [plays[s][spec][0] for s in seeds] for spec in named}, targets)
+
+    chosen = {kind: best(specs) for kind, specs in cast.agents.items()}
+    rival = best(chosen.get(kind) for kind in (RULE, PLANNER, LEARNED))
+    chosen |= {RIVAL: rival, INFORMED: best((rival, chosen.get(PERFECT)))}
+    asked = 0.0
+    if rival is not None:
+        means = targets.means([plays[seed][rival][0].metrics for seed in seeds])
+        asked = max(0.0, targets.margin(means))
     for seed in seeds:
-        yield _day(scenario, seed, (cast, chosen, plays[seed]), budget, folder, told)
+        of_day = (cast, chosen, plays[seed])
+        yield _day(scenario, seed, of_day, asked, budget, folder, told)
 
 
 def best_of(tried: Mapping[str, Sequence[Played]], targets: Targets) -> str | None:
@@ -123,6 +133,7 @@ def _day(
     scenario: Scenario,
     seed: int,
     played: tuple[Cast, Mapping[str, str | None], Plays],
+    asked: float,
     budget: Budget,
     folder: Path | None,
     told: Told,
@@ -137,12 +148,10 @@ def _day(
         figures[kind], figures[f"{kind}_all"] = spec, every
         figures[f"{kind}_usd"] = None if spec is None else every[spec]["cost_usd"]
         figures[f"{kind}_service"] = None if spec is None else every[spec]
-    rivals = [chosen[kind] for kind in (RULE, PLANNER, LEARNED) if chosen.get(kind) is not None]
-    best_usd = {s: plays[s][0].metrics["cost_usd"] for s in rivals if s is not None}
-    asked = 0.0
-    if best_usd:
-        rival = min(best_usd, key=lambda s: best_usd[s])
-        asked = max(0.0, targets.margin(targets.means([plays[rival][0].metrics])))
+    for who in (RIVAL, INFORMED):
+        spec = chosen[who]
+        figures[who] = spec
+        figures[f"{who}_usd"] = None if spec is None else plays[spec][0].metrics["cost_usd"]
     figures["margin"] = asked
     wanted = targets.beyond(asked)
 
@@ -185,15 +194,12 @@ def _day(
 
 def ratios(figures: Mapping[str, Any]) -> dict[str, float | None]:
     """Return headroom and what of it a perfect forecast leaves, as shares of the hindsight bill."""
-    usual = [figures[f"{kind}_usd"] for kind in (RULE, PLANNER, LEARNED)]
-    usual = [usd for usd in usual if usd is not None]
-    informed = [*usual, *([figures["perfect_usd"]] if figures["perfect_usd"] else [])]
     least = figures["hindsight_usd"]
-    if least is None or not usual:
+    if least is None or figures[f"{RIVAL}_usd"] is None:
         return {"headroom": None, "headroom_decision": None}
     return {
-        "headroom": min(usual) / least - 1.0,
-        "headroom_decision": min(informed) / least - 1.0,
+        "headroom": figures[f"{RIVAL}_usd"] / least - 1.0,
+        "headroom_decision": figures[f"{INFORMED}_usd"] / least - 1.0,
     }
 
 

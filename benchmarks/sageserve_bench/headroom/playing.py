@@ -31,6 +31,7 @@ class Played:
             fell due.
         metrics: Figures of the episode, as in the result tables.
         returned_usd: Dollars and charged misses: minus the reward in dollars.
+        left: VM price of the batch work that is held after each step, [T, M].
     """
 
     usd: Floats
@@ -38,6 +39,7 @@ class Played:
     attained: Floats
     metrics: dict[str, Any]
     returned_usd: float
+    left: Floats
 
 
 class Day:
@@ -55,6 +57,10 @@ class Day:
         self.workload = self.env.workload
         region = [scenario.region_names.index(e.region) for e in scenario.endpoints]
         self._price = scenario.price_usd_per_hour[region] / _HOUR_S  # [E, G]
+        theta = np.where(scenario.compatible, self.workload.theta(), 0.0)  # [M, G]
+        price = np.array([g.price_usd_per_hour for g in scenario.gpu_specs]) / _HOUR_S
+        with np.errstate(divide="ignore"):
+            self._per_token = (price / theta).min(axis=1)  # [M], where a model runs cheapest
         self._model = np.array([scenario.models.index(e.model) for e in scenario.endpoints])
 
     def close(self) -> None:
@@ -82,6 +88,7 @@ class Day:
         env = self.env
         usd: list[Floats] = []
         missed: list[Floats] = []
+        left: list[Floats] = []
         env.reset(seed=self.seed)
         total, over = 0.0, False
         while not over:
@@ -90,6 +97,7 @@ class Day:
             over = terminated or truncated
             usd.append(self._spent())
             missed.append(env.simulator.state.count["missed"].sum(axis=1).astype(np.float64))
+            left.append(env.simulator.state.model["held_tokens"] * self._per_token)
         missed[-1] = missed[-1] + env.simulator.unfinished().missed.sum(axis=1)
         spent, lost = np.array(usd), np.array(missed)
         good = env.simulator.state.count["attained"].sum(axis=1)
@@ -101,6 +109,7 @@ class Day:
             attained,
             env.episode_metrics(),
             -total * self.scenario.reward.scale_usd,
+            np.array(left),
         )
 
     def _spent(self) -> Floats:

@@ -2,9 +2,10 @@
 
 Models meet only where they compete for VMs, and an edit is felt for an hour or two. So one play of
 the day tries many edits at once, one per model and block of the day, and each is judged by what its
-model paid and missed within its block. What was accepted is played together now and then; if that
-did not help, the plan goes back. Misses are charged at multipliers that rise while a target is
-missed and fall while it is exceeded, so that the search ends at the targets.
+model paid and missed within its block, and by the batch work that it left for later. What was
+accepted is played together now and then; if that did not help, the plan goes back. Misses are
+charged at multipliers that rise while a target is missed and fall while it is exceeded, so that the
+search ends at the targets; where it found nothing for a while it goes on from the best plan.
 """
 
 from __future__ import annotations
@@ -23,10 +24,15 @@ from sageserve_bench.headroom.playing import Day, Floats, Played, value
 from sageserve_bench.targets import Targets, fell_due
 from sageserve_env.simulator.summary import tier_key
 
-BLOCK_S = 9000.0  # an edit is judged by what happens until the end of its block (our assumption)
+# An edit is judged by what happens until the end of its block: long ones see late effects, of short
+# ones more are tried in a play. A play draws one of these (our assumption).
+BLOCKS_S = (9000.0, 3600.0, 1800.0)
+_LEAST_BLOCK = 4  # steps of a block
 REFRESH = 4  # plays between two of the plan as a whole
-_RAISE, _LOWER = 1.4, 0.85  # of a charge while its target is missed, or exceeded
-_CLOSE = 0.03  # of the misses allowed
+PATIENCE = 12  # of these without a better plan, after which the search returns to the best
+# Step of the logarithm of a charge over the spare share of the misses allowed, and its ends.
+_GAIN, _MOST_DOWN, _MOST_UP = 0.5, 0.15, 0.35
+_LEFT = 2.0  # charge for work that is left, over its VM price (our assumption)
 
 
 @dataclass
@@ -55,6 +61,7 @@ class State:
         price: What a miss is charged, by model and tier, [M, K].
         plays: Plays of the day so far.
         best: The best plan so far; None while no plan attains.
+        waited: Plays of the plan as a whole since it was found.
         rng: Source of the edits.
         log: Cost and attainment of every whole play.
     """
@@ -66,6 +73,7 @@ class State:
     rng: np.random.Generator
     plays: int = 0
     best: Best | None = None
+    waited: int = 0
     log: list[dict[str, float]] = field(default_factory=list)
 
 
@@ -105,7 +113,8 @@ class Search:
         self.state = State(plan, played, (plan, played), price.copy(), np.random.default_rng(seed))
         for one in starts:
             self._consider(*one)
-        self.block = max(4, round(BLOCK_S / scenario.decision_interval_s))
+        steps = {max(_LEAST_BLOCK, round(b / scenario.decision_interval_s)) for b in BLOCKS_S}
+        self.blocks = sorted(steps)
 
     def run(self, plays: int, file: Path | None = None) -> Best | None:
         """Search until the day was played so often; goes on where ``file`` says.
@@ -133,22 +142,26 @@ class Search:
         s = self.state
         editor = Editor(self.scenario, s.rng, self.others, self.frozen)
         candidate = s.plan.copy()
-        places = self._places(s.rng)
+        block = int(s.rng.choice(self.blocks))
+        places = self._places(s.rng, block)
         for place in places:
             editor.edit(candidate, place)
         played = self.day.play(candidate)
         s.plays += 1
         self._consider(candidate, played)
         plan, usd, missed = s.plan.copy(), s.played.usd.copy(), s.played.missed.copy()
+        left = s.played.left.copy()
         for place in places:
-            span = slice(place.start, min(place.start + self.block, len(plan)))
+            span = slice(place.start, min(place.start + block, len(plan)))
             m = place.model
             change = (played.usd[span, m] - usd[span, m]).sum()
             change += ((played.missed[span, m] - missed[span, m]) * s.price[m]).sum()
+            change += _LEFT * (played.left[span, m][-1] - left[span, m][-1])
             if change < -1e-9:
                 self._take(plan, candidate, m, slice(place.start, place.stop))
                 usd[span, m], missed[span, m] = played.usd[span, m], played.missed[span, m]
-        s.plan, s.played = plan, Played(usd, missed, played.attained, {}, 0.0)
+                left[span, m] = played.left[span, m]
+        s.plan, s.played = plan, Played(usd, missed, played.attained, {}, 0.0, left)
 
     def _refresh(self) -> None:
         """Play the plan as a whole; go back if it is worse than the last one."""
@@ -162,21 +175,25 @@ class Search:
             s.plan, played = s.whole
         s.played = played
         self._reprice(s.whole[1])
+        s.waited += 1
+        if s.best is not None and s.waited > PATIENCE:
+            s.plan, s.played, s.price, s.waited = s.best.plan, s.best.played, s.best.price.copy(), 0
+            s.whole = s.plan, s.played
         s.log.append({"plays": s.plays, **_figures(s.whole[1].metrics)})
         self.told(
             f"{s.plays} plays: {_figures(s.whole[1].metrics)}, best "
             f"{'none' if s.best is None else round(s.best.cost_usd)}"
         )
 
-    def _places(self, rng: np.random.Generator) -> list[Place]:
-        """Return a place per block and model, blocks beginning at a random phase."""
+    def _places(self, rng: np.random.Generator, block: int) -> list[Place]:
+        """Return a place per block and model, blocks of so many steps from a random phase on."""
         steps, places = len(self.state.plan), []
-        phase = int(rng.integers(self.block))
-        longest = max(1, int(0.6 * self.block))
-        for begin in range(phase - self.block, steps, self.block):
+        phase = int(rng.integers(block))
+        longest = max(1, int(0.6 * block))
+        for begin in range(phase - block, steps, block):
             for m in range(len(self.scenario.models)):
-                start = max(begin + int(rng.integers(0, max(1, self.block // 6))), 0)
-                stop = min(start + int(rng.integers(1, longest + 1)), begin + self.block, steps)
+                start = max(begin + int(rng.integers(0, max(1, block // 6))), 0)
+                stop = min(start + int(rng.integers(1, longest + 1)), begin + block, steps)
                 if stop > start:
                     places.append(Place(m, start, stop))
         return places
@@ -197,6 +214,7 @@ class Search:
         cost, best = float(played.metrics["cost_usd"]), self.state.best
         if best is None or cost < best.cost_usd:
             self.state.best = Best(plan.copy(), played, self.state.price.copy(), cost)
+            self.state.waited = 0
 
     def _reprice(self, played: Played) -> None:
         """Move the charges towards the targets: of tiers, and of models below the least share."""
@@ -208,9 +226,9 @@ class Search:
                 continue
             wanted = self.targets.floors[name]
             spare = (reached - wanted) / max(1.0 - wanted, 1e-6)
-            price[:, k] *= _RAISE if spare < 0 else 1.0 if spare < _CLOSE else _LOWER
+            price[:, k] *= np.exp(np.clip(-_GAIN * spare, -_MOST_DOWN, _MOST_UP))
             if tier.interactive:
-                price[played.attained[:, k] < floor, k] *= _RAISE
+                price[played.attained[:, k] < floor, k] *= np.exp(_MOST_UP)
 
 
 def _figures(metrics: dict[str, Any]) -> dict[str, float]:
