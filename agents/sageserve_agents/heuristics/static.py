@@ -48,7 +48,7 @@ class Static(RuleAgent[StaticOptions]):
     name = "static"
     options_type = StaticOptions
     tunable: ClassVar[Tunable] = {"target_load": Range(0.3, 1.2)}
-    service_knob = ServiceKnob("target_load", stingy=4.0, generous=0.2, log=True)
+    service_knob = ServiceKnob("target_load", stingy=16.0, generous=0.2, log=True)
 
     def start(self) -> None:
         """Forget the size of the last episode."""

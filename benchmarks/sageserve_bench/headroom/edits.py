@@ -162,7 +162,7 @@ def reweigh(editor: Editor, plan: Plan, place: Place) -> None:
 
 #: Knob, and its kinds of edits; a kind that is named more often is drawn more often.
 KINDS: tuple[tuple[str, tuple[Edit, ...]], ...] = (
-    ("scaling", (add, remove, remove, remove, shift, splice)),
+    ("scaling", (add, add, remove, remove, remove, shift, splice)),
     ("hardware", (move, move)),
     ("batch", (release,)),
     ("admission", (admit,)),

@@ -30,8 +30,10 @@ BLOCKS_S = (9000.0, 3600.0, 1800.0)
 _LEAST_BLOCK = 4  # steps of a block
 REFRESH = 4  # plays between two of the plan as a whole
 PATIENCE = 12  # of these without a better plan, after which the search returns to the best
-# Step of the logarithm of a charge over the spare share of the misses allowed, and its ends.
-_GAIN, _MOST_DOWN, _MOST_UP = 0.5, 0.15, 0.35
+# Steps of the logarithm of a charge: over the spare share of the misses allowed, at most; while a
+# target is missed, at least and at most.
+_GAIN, _MOST_DOWN = 0.5, 0.15
+_LEAST_UP, _MOST_UP = 0.1, 0.35
 _LEFT = 2.0  # charge for work that is left, over its VM price (our assumption)
 
 
@@ -226,7 +228,8 @@ class Search:
                 continue
             wanted = self.targets.floors[name]
             spare = (reached - wanted) / max(1.0 - wanted, 1e-6)
-            price[:, k] *= np.exp(np.clip(-_GAIN * spare, -_MOST_DOWN, _MOST_UP))
+            up = min(_LEAST_UP - _GAIN * spare, _MOST_UP)
+            price[:, k] *= np.exp(up if spare < 0 else -min(_GAIN * spare, _MOST_DOWN))
             if tier.interactive:
                 price[played.attained[:, k] < floor, k] *= np.exp(_MOST_UP)
 
