@@ -54,12 +54,19 @@ class StateArray(types.Array):
 register_default(StateArray)(models.ArrayModel)
 
 
-def _place(context: Any, builder: Any, array_type: StateArray, value: Any, index: Any) -> Any:
+def _place(
+    context: Any,
+    builder: Any,
+    array_type: StateArray,
+    value: Any,
+    index: Any,
+    check: bool = CHECK_BOUNDS,
+) -> Any:
     """Return the pointer to an element; ``index`` is a list of (type, value)."""
     array = arrayobj.make_array(array_type)(context, builder, value)
     shape = cgutils.unpack_tuple(builder, array.shape, array_type.ndim)
     words = [context.cast(builder, v, t, types.intp) for t, v in index]
-    if CHECK_BOUNDS:
+    if check:
         for axis, (word, length) in enumerate(zip(words, shape, strict=True)):
             cgutils.do_boundscheck(context, builder, word, length, axis)
     flat = words[0]
@@ -109,9 +116,8 @@ def _prefetch(typing: Any, array: Any, index: Any, offset: Any) -> Any:
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         array_type, index_type, offset_type = signature.args
         place = _indices(builder, index_type, arguments[1])
-        pointer = builder.bitcast(
-            _place(context, builder, array_type, arguments[0], place), _POINTER
-        )
+        element = _place(context, builder, array_type, arguments[0], place, check=False)
+        pointer = builder.bitcast(element, _POINTER)  # need not exist: nothing is read
         pointer = builder.gep(
             pointer, [context.cast(builder, arguments[2], offset_type, types.intp)]
         )
@@ -262,11 +268,14 @@ class Handle:
     IN_WORDS: ClassVar[dict[str, str]] = {}
     IN_PARTS: ClassVar[dict[str, str]] = {}
     _places: dict[str, tuple[int, np.dtype[Any], int]]
+    _shown_by: dict[str, str]
+    _tables_of_parts: np.ndarray[Any, Any] | None = None  # [parts, fields, WORDS]
     _numba_type_: HandleType
 
     def __init_subclass__(cls) -> None:
         """Create the Numba type of the subclass."""
         cls._places = {name: (i, *kind) for i, (name, *kind) in enumerate(cls.FIELDS)}
+        cls._shown_by = {of: other for other, of in {**cls.IN_WORDS, **cls.IN_PARTS}.items()}
         cls._numba_type_ = HandleType(cls.__name__, cls.FIELDS)
 
         @typeof_impl.register(cls)
@@ -292,30 +301,33 @@ class Handle:
         if array.dtype != dtype or array.ndim != ndim or not array.flags.c_contiguous:
             raise TypeError(f"{name}: expected C-contiguous {dtype} with {ndim} axes")
         setattr(self, name, array)
-        self._table[index, : 1 + ndim] = array.__array_interface__["data"][0], *array.shape
-        if self.IN_PARTS and name not in self.IN_PARTS:
-            self._tables_of_parts()[:, index] = self._table[index]
-        for own, rows in self.IN_PARTS.items():
-            if rows == name:
-                for table, row in zip(self._tables_of_parts(), array, strict=True):
-                    place = row.__array_interface__["data"][0]
-                    table[self._places[own][0], : row.ndim + 1] = place, *row.shape
-        for words, of in self.IN_WORDS.items():
-            if of == name:
-                self.put(words, array.view(np.int64).reshape(*array.shape, -1))
+        entry = (array.__array_interface__["data"][0], *array.shape)
+        self._table[index, : 1 + ndim] = entry
+        if name == PARTS:
+            self._tables_of_parts = array.reshape(len(array), *self._table.shape)
+        elif self._tables_of_parts is not None and name not in self.IN_PARTS:
+            self._tables_of_parts[:, index, : 1 + ndim] = entry
+        if name in self._shown_by:
+            self._show(self._shown_by[name], name, array)
+
+    def _show(self, other: str, name: str, array: np.ndarray[Any, Any]) -> None:
+        """Set what shows an array: its words, or the rows of the parts."""
+        if other in self.IN_WORDS:
+            self.put(other, array.view(np.int64).reshape(*array.shape, -1))
+            return
+        assert self._tables_of_parts is not None
+        for table, row in zip(self._tables_of_parts, array, strict=True):
+            place = row.__array_interface__["data"][0]
+            table[self._places[other][0], : row.ndim + 1] = place, *row.shape
 
     def part(self, m: int) -> Any:
         """Return a part; good until an array of the whole is put anew."""
         part = object.__new__(type(self))
         part.__dict__.update(self.__dict__)
-        part.address = int(self._tables_of_parts()[m].ctypes.data)
+        part.address = int(getattr(self, PARTS)[m].ctypes.data)
         for own, rows in self.IN_PARTS.items():
             setattr(part, own, getattr(self, rows)[m])
         return part
-
-    def _tables_of_parts(self) -> np.ndarray[Any, Any]:
-        tables: np.ndarray[Any, Any] = getattr(self, PARTS)
-        return tables.reshape(len(tables), *self._table.shape)
 
     def _own(self) -> set[str]:
         """Return the names of the arrays that do not show others."""
