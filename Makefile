@@ -100,7 +100,7 @@ coverage: $(TEST_STAMP)  ## Coverage of the Python code, kernels measured withou
 		--cov --cov-report= $(PLAIN_TESTS)
 	@echo "== everything else"
 	@$(BIN)/python -m pytest -q -n $(JOBS) --cov --cov-append --cov-report= $(PYTEST_ARGS)
-	@$(BIN)/python -m coverage report --fail-under=90 --skip-covered --sort=cover
+	@$(BIN)/python -m coverage report --fail-under=92 --skip-covered --sort=cover
 
 clean:  ## Remove caches and builds, keep the environment and results
 	@rm -rf build dist site htmlcov .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache \

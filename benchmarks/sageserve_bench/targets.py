@@ -26,6 +26,8 @@ NEAR_LEAST = 1.1
 MOST_MARGIN = 3.0
 """Margins are cut off here: a twentieth of the misses allowed is as good as none."""
 
+_ROUNDING = 1e-9  # of a share that is turned into a margin and back
+
 
 @dataclass(frozen=True)
 class Targets:
@@ -51,6 +53,20 @@ class Targets:
         left = math.exp(-margin)
         floors = {name: 1.0 - (1.0 - floor) * left for name, floor in self.floors.items()}
         return replace(self, floors=floors)
+
+    def as_good_as(self, means: Mapping[str, float]) -> Targets:
+        """Return targets that service as good as ``means`` attains.
+
+        The margin is that of ``means``, also where it is negative; of what misses its target or
+        hardly attains it, no less is asked than ``means`` has.
+        """
+        shifted = self.beyond(self.margin(means)).floors
+        floors = {
+            name: max(shifted[name], min(floor, means.get(name, floor))) - _ROUNDING
+            for name, floor in self.floors.items()
+        }
+        left = max(self.unfinished_share, means["unfinished_share"])
+        return replace(self, floors=floors, unfinished_share=left)
 
     def means(self, rows: Sequence[Row]) -> dict[str, float]:
         """Return the means over rows of what the service is judged by, and of what it costs.

@@ -71,7 +71,7 @@ def measure(
 
     First all agents play all days. Of each kind the best is the cheapest that attains on average,
     and the rival is the cheapest of those that know no future. Then every day is searched for the
-    cheapest plan that serves as well as the rival does on average over the days. Every finished
+    cheapest plan that serves as well as the rival does on that day. Every finished
     agent and the state of every search are kept in ``folder``, so that an interrupted job goes on.
 
     Args:
@@ -92,13 +92,9 @@ def measure(
     chosen = {kind: best(specs) for kind, specs in cast.agents.items()}
     rival = best(chosen.get(kind) for kind in (RULE, PLANNER, LEARNED))
     chosen |= {RIVAL: rival, INFORMED: best((rival, chosen.get(PERFECT)))}
-    asked = 0.0
-    if rival is not None:
-        means = targets.means([plays[seed][rival][0].metrics for seed in seeds])
-        asked = max(0.0, targets.margin(means))
     for seed in seeds:
         of_day = (cast, chosen, plays[seed])
-        yield _day(scenario, seed, of_day, asked, budget, folder, told)
+        yield _day(scenario, seed, of_day, budget, folder, told)
 
 
 def best_of(tried: Mapping[str, Sequence[Played]], targets: Targets) -> str | None:
@@ -133,7 +129,6 @@ def _day(
     scenario: Scenario,
     seed: int,
     played: tuple[Cast, Mapping[str, str | None], Plays],
-    asked: float,
     budget: Budget,
     folder: Path | None,
     told: Told,
@@ -152,11 +147,13 @@ def _day(
         spec = chosen[who]
         figures[who] = spec
         figures[f"{who}_usd"] = None if spec is None else plays[spec][0].metrics["cost_usd"]
-    figures["margin"] = asked
-    wanted = targets.beyond(asked)
+    rival, wanted = chosen[RIVAL], targets
+    if rival is not None:
+        wanted = targets.as_good_as(targets.means([plays[rival][0].metrics]))
+    figures["asked"] = wanted.to_dict()
 
     def file(*words: str) -> Path | None:
-        key = _key(scenario, seed, f"{asked:.6f}", *sorted(plays))
+        key = _key(scenario, seed, str(wanted.to_dict()), *sorted(plays))
         return None if folder is None else folder / ("-".join(["search", key, *words]) + ".pickle")
 
     day = Day(scenario, seed)
