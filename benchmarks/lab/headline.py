@@ -9,12 +9,14 @@ from sageserve_bench.errors import UserError
 from sageserve_bench.families import KINDS, best_of_kinds
 from sageserve_bench.outcome import AgentOutcome, Outcome, conclude
 from sageserve_bench.published import Published
+from sageserve_bench.targets import target_label
 from sageserve_bench.wording import short_names
 
 ROWS = 5
 NOTHING = "No comparison is published yet."
 CHART = Path("docs/images/cost_against_service.png")
 PICTURE = Path("docs/images/global_day.png")
+_LEAST_SHOWN = 90.0  # per cent, so that small differences of service look small
 
 
 def outcome_of(published: Published) -> Outcome:
@@ -59,7 +61,7 @@ def table(outcome: Outcome) -> str:
 
 
 def chart(published: Published, file: Path = CHART) -> None:
-    """Draw cost against service: a point per agent, the target as a line.
+    """Draw cost against service: a point per agent, its colour what it attains.
 
     Raises:
         UserError: If no agent has a figure for the first target.
@@ -73,16 +75,21 @@ def chart(published: Published, file: Path = CHART) -> None:
     if not agents:
         raise UserError(f"{published.name}: no agent has {column}")
     figure, axes = plt.subplots(figsize=(8, 4.2), layout="constrained")
-    for agent in agents:
+    for place, agent in enumerate(sorted(agents, key=lambda one: one.cost_per_day_usd)):
         x, y = agent.cost_per_day_usd, 100 * agent.means[column]
         colour = "#009e73" if agent.attains else "#d55e00"
         axes.scatter(
             x, y, s=60, facecolors="none" if agent.clairvoyant else colour, edgecolors=colour
         )
-        axes.annotate(short[agent.agent], (x, y), (6, 4), textcoords="offset points", fontsize=9)
-    axes.axhline(100 * target, color="#b3261e", linewidth=1, linestyle="--")
+        beside = (-8, -24) if place % 2 else (6, 5)  # so that neighbours can be read
+        axes.annotate(short[agent.agent], (x, y), beside, textcoords="offset points", fontsize=9)
+    axes.axhline(100 * target, color="#b3261e", linewidth=1, linestyle="--", label="target")
+    for colour, label in (("#009e73", "attains every target"), ("#d55e00", "misses one")):
+        axes.scatter([], [], s=60, color=colour, label=label)
+    axes.legend(frameon=False, fontsize=9, loc="upper right")
+    axes.set_ylim(min(_LEAST_SHOWN, axes.get_ylim()[0]), 100.0)
     axes.set_xlabel("dollars a day")
-    axes.set_ylabel("requests in time, %")
+    axes.set_ylabel(f"{target_label(column)} requests in time, %")
     axes.set_title(f"{published.name}: cost against service, mean of {agents[0].runs} test days")
     axes.spines[["top", "right"]].set_visible(False)
     file.parent.mkdir(parents=True, exist_ok=True)
