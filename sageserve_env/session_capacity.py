@@ -25,7 +25,7 @@ from sageserve_env.policies import ROUTERS
 from sageserve_env.scenario import Scenario
 from sageserve_traces.session_law import KINDS, Sessions
 from sageserve_traces.sessions import make_sessions
-from sageserve_traces.trace import RequestTrace, trusted
+from sageserve_traces.trace import RequestTrace, take
 
 INSTANCES = 4
 REFERENCE_SEED = 1_000_003
@@ -159,30 +159,15 @@ def _offered(few: Scenario, kinds: tuple[Sessions, ...], scale: float) -> Reques
         history_days=0.0,
         kinds=kinds,
     )
-    return trusted(
-        trace,
-        _columns(trace, np.ones(len(trace), dtype=bool)) | {"region": np.zeros_like(trace.region)},
-        models=few.models,
-        regions=few.region_names,
-        **_optional(trace, np.ones(len(trace), dtype=bool)),
-    )
+    here = np.zeros_like(trace.region)
+    return take(trace, slice(None), region=here, models=few.models, regions=few.region_names)
 
 
 def _thinned(trace: RequestTrace, share: float) -> RequestTrace:
     """Return a trace with a share of its sessions, among them those of a smaller share."""
     assert trace.session is not None
     order = np.random.default_rng(REFERENCE_SEED).random(int(trace.session.max()) + 1)
-    rows = order[trace.session] < share
-    return trusted(trace, _columns(trace, rows), **_optional(trace, rows))
-
-
-def _columns(trace: RequestTrace, rows: NDArray[np.bool_]) -> dict[str, Any]:
-    names = ("arrival_s", "model", "region", "tier", "prompt_tokens", "output_tokens")
-    return {name: getattr(trace, name)[rows] for name in names}
-
-
-def _optional(trace: RequestTrace, rows: NDArray[np.bool_]) -> dict[str, Any]:
-    return {n: getattr(trace, n)[rows] for n in ("prefix_node", "session", "think_s")}
+    return take(trace, order[trace.session] < share)
 
 
 def serve(few: Scenario, trace: RequestTrace) -> Served:

@@ -274,8 +274,7 @@ def theta_of(scenario: Scenario, trace: TraceSource) -> NDArray[np.float64]:
     requests before its start are known: a model's own if there are at least `LEAST_ROWS`, else
     those of all models. Where fewer lie before the start, theta is measured for the reference mix:
     the published one of the scenario's own generated workload, or of ``o365``. Nothing that an
-    episode serves is looked at. Of generated sessions a
-    reference is served (`session_capacity`).
+    episode serves is looked at. Of generated sessions a reference is served (`session_capacity`).
     """
     renamed = [scenario.workload.rename_models.get(n, n) for n in trace.models]
     if not isinstance(trace, RequestTrace):

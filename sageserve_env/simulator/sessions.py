@@ -16,7 +16,7 @@ from sageserve_env.simulator._jit import jit
 from sageserve_env.simulator.codes import INFINITY, NONE
 from sageserve_env.simulator.state import TURN, Array, State
 from sageserve_traces.source import TraceSource
-from sageserve_traces.trace import RequestTrace, trusted
+from sageserve_traces.trace import RequestTrace, take
 
 
 class ClosedSessions(NamedTuple):
@@ -59,14 +59,8 @@ def close_sessions(source: TraceSource, prefixes: bool) -> ClosedSessions:
     node = source.prefix_node if prefixes else None
     if node is not None:
         turns["node"] = node
-    names = ("arrival_s", "model", "region", "tier", "prompt_tokens", "output_tokens")
-    columns = {name: getattr(source, name)[is_first] for name in names}
-    first = trusted(
-        source,
-        columns,
-        session=after[is_first],
-        prefix_node=None if node is None else node[is_first],
-    )
+    held = None if node is None else node[is_first]
+    first = take(source, is_first, session=after[is_first], think_s=None, prefix_node=held)
     return ClosedSessions(first, turns, int(is_first.sum()))
 
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from .reading import ReadKeywords
     from .source import TraceSource
 
-__all__ = ["COLUMNS", "DemandSeries", "RequestTrace", "TraceError", "count_bins", "trusted"]
+__all__ = ["COLUMNS", "DemandSeries", "RequestTrace", "TraceError", "count_bins", "take", "trusted"]
 
 #: Columns of a trace in the order of the native files.
 COLUMNS = ("arrival_s", "model", "region", "tier", "prompt_tokens", "output_tokens")
@@ -223,7 +223,7 @@ class RequestTrace:
             raise TraceError(f"max_requests must be at least 1, got {max_requests}")
         first = int(np.searchsorted(self.arrival_s, start_s, side="left"))
         for low in range(first, len(self), max_requests):
-            yield _take(self, slice(low, low + max_requests))
+            yield take(self, slice(low, low + max_requests))
 
     def demand(self, bin_s: float, until_s: float | None = None) -> DemandSeries:
         """Count requests and tokens per bin from time 0 (the future: for oracles and plots).
@@ -291,7 +291,7 @@ class RequestTrace:
             past = self.history(past.bin_s, start_s).shift(-start_s) if aligned else None
         weekday, hour = advance_calendar(self.start_weekday, self.start_hour_utc, start_s)
         self.token_mix(0)  # the published mix is that of the whole trace
-        cut = _take(
+        cut = take(
             self,
             slice(low, max(low, high)),
             duration_s=end - start_s,
@@ -397,7 +397,9 @@ class RequestTrace:
         )
 
 
-def _take(trace: RequestTrace, rows: slice, **changes: object) -> RequestTrace:
+def take(
+    trace: RequestTrace, rows: slice | npt.NDArray[np.bool_], **changes: object
+) -> RequestTrace:
     """Take rows of a valid trace in their order, without checking them again."""
     columns = {name: getattr(trace, name)[rows] for name in COLUMNS}
     ids = None if trace.request_id is None else trace.request_id[rows]

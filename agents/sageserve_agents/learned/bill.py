@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from sageserve_env.env import SageServeEnv
+from sageserve_env.scenario import Scenario
 from sageserve_env.view import Floats
 
 _MOST_STEP = 0.1  # (A) of the logarithm of the price of a miss
@@ -48,11 +49,16 @@ class Bill:
 def left_usd(env: SageServeEnv) -> Floats:
     """Return the VM price of the prompt work that is held or queued, [M]."""
     view, scenario = env.view(), env.scenario
-    price = np.array([g.price_usd_per_hour for g in scenario.gpu_specs])
-    per_token = np.where(view.theta > 0, price / np.maximum(view.theta, 1.0) / 3600.0, np.inf)
     queued = view.queued_prompt_tokens.reshape(len(scenario.models), -1).sum(axis=1)
-    left: Floats = (view.niw_backlog_tokens + queued) * per_token.min(axis=1)
+    left: Floats = (view.niw_backlog_tokens + queued) * usd_per_token(scenario, view.theta)
     return left
+
+
+def usd_per_token(scenario: Scenario, theta: Floats) -> Floats:
+    """Return the list price of a prompt token where it is cheapest, by theta [M, G], [M]."""
+    price = np.array([g.price_usd_per_hour for g in scenario.gpu_specs]) / 3600.0
+    least: Floats = np.where(scenario.compatible, price / theta, np.inf).min(axis=1)
+    return least
 
 
 class Price:

@@ -71,8 +71,8 @@ def measure(
 
     First all agents play all days. Of each kind the best is the cheapest that attains on average,
     and the rival is the cheapest of those that know no future. Then every day is searched for the
-    cheapest plan that serves as well as the rival does on that day. Every finished
-    agent and the state of every search are kept in ``folder``, so that an interrupted job goes on.
+    cheapest plan that serves as well as the rival does on that day. Every finished agent and the
+    state of every search are kept in ``folder``, so that an interrupted job goes on.
 
     Args:
         scenario: The cluster.
@@ -93,8 +93,7 @@ def measure(
     rival = best(chosen.get(kind) for kind in (RULE, PLANNER, LEARNED))
     chosen |= {RIVAL: rival, INFORMED: best((rival, chosen.get(PERFECT)))}
     for seed in seeds:
-        of_day = (cast, chosen, plays[seed])
-        yield _day(scenario, seed, of_day, budget, folder, told)
+        yield _day(scenario, seed, (cast, chosen, plays[seed]), budget, folder, told)
 
 
 def best_of(tried: Mapping[str, Sequence[Played]], targets: Targets) -> str | None:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sageserve_agents import Agent
+from sageserve_agents.learned.bill import usd_per_token
 from sageserve_agents.playing import begin
 from sageserve_bench.headroom.plan import Plan, plan_of
 from sageserve_env.actions import ClusterAction
@@ -57,10 +58,7 @@ class Day:
         self.workload = self.env.workload
         region = [scenario.region_names.index(e.region) for e in scenario.endpoints]
         self._price = scenario.price_usd_per_hour[region] / _HOUR_S  # [E, G]
-        theta = np.where(scenario.compatible, self.workload.theta(), 0.0)  # [M, G]
-        price = np.array([g.price_usd_per_hour for g in scenario.gpu_specs]) / _HOUR_S
-        with np.errstate(divide="ignore"):
-            self._per_token = (price / theta).min(axis=1)  # [M], where a model runs cheapest
+        self._per_token = usd_per_token(scenario, self.workload.theta())
         self._model = np.array([scenario.models.index(e.model) for e in scenario.endpoints])
 
     def close(self) -> None:
