@@ -2,9 +2,10 @@
 
     python examples/ppo_sb3.py --env SageServe-Tiny-v1 --minutes 5 --seed 0 --output results/ppo
 
-Learns on training seeds, keeps what is best on validation seeds at good service, and plays it and
-`ilp` on test seeds: model.zip and evaluate.json (means over the test seeds) are in the output
-folder. Nothing of the planner is used to learn.
+Learns on training seeds, keeps what is best on validation seeds, raises its targets until other
+validation seeds are served well, as calibration does for every agent, and plays it and `ilp` on
+test seeds: model.zip and evaluate.json (means over the test seeds) are in the output folder.
+Nothing of the planner is used to learn.
 """
 
 import argparse
@@ -21,10 +22,12 @@ from stable_baselines3.common.callbacks import BaseCallback
 import sageserve_env  # noqa: F401
 from sageserve_env.sb3 import make_sb3
 
-VALIDATION = range(1000, 1006)
+VALIDATION, CALIBRATION = range(1000, 1006), range(1016, 1032)
 FIGURES = ("reward", "cost_usd", "slo_iwf")
-GAMMA = 0.9  # 20 minutes at two minutes a step: what a start decides shows within them
-KEPT = 0.97  # share of IW-F in time that a policy needs to be kept: two points above the target
+# gamma 0.9 is 20 minutes at two minutes a step: what a start decides shows within them
+SETTINGS = {"n_steps": 72, "batch_size": 288, "n_epochs": 6, "gamma": 0.9}
+SETTINGS["policy_kwargs"] = {"log_std_init": -1.6}
+SERVED = 0.98  # share of IW-F in time on calibration seeds: three points above the target
 
 
 class Budget(BaseCallback):
@@ -33,32 +36,27 @@ class Budget(BaseCallback):
     def __init__(self, env_id: str, minutes: float, output: Path) -> None:
         super().__init__()
         self.env_id, self.seconds, self.output = env_id, 60.0 * minutes, output
-        self.began, self.looked = time.perf_counter(), 0.0
-        self.best = (-np.inf, -np.inf)
+        self.began, self.spent, self.looked, self.best = time.perf_counter(), 0.0, 0.0, -np.inf
 
     def _on_step(self) -> bool:
+        self.spent = (time.perf_counter() - self.began) / self.seconds
         return self.spent < 1.0
 
-    @property
-    def spent(self) -> float:
-        """Share of the time that has passed."""
-        return (time.perf_counter() - self.began) / self.seconds
+    def rate(self, left: float) -> float:
+        """Rate of learning, which falls with the time."""
+        return 1e-3 * max(0.1, 1.0 - self.spent)
 
     def _on_rollout_start(self) -> None:
         if self.spent - self.looked > 0.08 and self.spent > 0.3:
             self.look()
-
-    def _on_training_end(self) -> None:
-        self.look()
 
     def look(self) -> None:
         """Play the validation seeds."""
         self.looked = self.spent
         means = evaluate(self.model, self.env_id, VALIDATION)
         print(f"{self.num_timesteps:,} steps: {means}", flush=True)
-        rank = (min(means["slo_iwf"], KEPT), means["reward"])
-        if rank > self.best:
-            self.best = rank
+        if means["reward"] > self.best:
+            self.best = means["reward"]
             self.model.save(self.output / "model.zip", exclude=["learning_rate", "lr_schedule"])
 
 
@@ -72,6 +70,15 @@ def evaluate(model: PPO, env_id: str, seeds: range | list[int]) -> dict[str, flo
         observation, _, _, over, infos = envs.step(action)
     envs.close()
     return {name: round(float(np.mean(infos["episode_metrics"][name])), 4) for name in FIGURES}
+
+
+def calibrate(model: PPO, env_id: str) -> PPO:
+    """Raise all targets in small steps until enough requests are in time."""
+    for _ in range(6):
+        if evaluate(model, env_id, CALIBRATION)["slo_iwf"] >= SERVED:
+            break
+        model.policy.action_net.bias.data += 0.05
+    return model
 
 
 def play_ilp(env_id: str, seeds: list[int]) -> dict[str, float]:
@@ -97,20 +104,13 @@ def main() -> None:
     args.output.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(1)  # the nets are small; the cores are for the simulators
     budget = Budget(args.env, args.minutes, args.output)
-    model = PPO(
-        "MlpPolicy",
-        make_sb3(args.env, num_envs=16, seed=args.seed),
-        seed=args.seed,
-        device="cpu",
-        n_steps=72,
-        batch_size=288,
-        n_epochs=6,
-        gamma=GAMMA,
-        learning_rate=lambda left: 1e-3 * max(0.1, 1.0 - budget.spent),
-        policy_kwargs={"log_std_init": -1.6},
-    )
+    envs = make_sb3(args.env, num_envs=16, seed=args.seed)
+    model = PPO("MlpPolicy", envs, budget.rate, seed=args.seed, device="cpu", **SETTINGS)
     model.learn(total_timesteps=10**9, callback=budget)
-    result = evaluate(PPO.load(args.output / "model.zip"), args.env, tests)
+    budget.look()
+    model = calibrate(PPO.load(args.output / "model.zip"), args.env)
+    model.save(args.output / "model.zip")
+    result = evaluate(model, args.env, tests)
     result |= {f"ilp_{name}": value for name, value in play_ilp(args.env, tests).items()}
     (args.output / "evaluate.json").write_text(json.dumps(result, indent=2) + "\n", "utf-8")
     print(json.dumps(result))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import runpy
 from pathlib import Path
@@ -41,7 +42,11 @@ def test_ppo_from_scratch_writes_a_model_and_its_figures(
     words = ["ppo_sb3.py", "--env", "SageServe-Tiny-v1", "--minutes", "0.05", "--seed", "0"]
     words += ["--test-seeds", "2000", "--output", str(tmp_path)]
     monkeypatch.setattr("sys.argv", words)
-    runpy.run_path(str(repository / "examples" / "ppo_sb3.py"), run_name="__main__")
+    monkeypatch.syspath_prepend(str(repository / "examples"))
+    example = importlib.import_module("ppo_sb3")
+    for days in ("VALIDATION", "CALIBRATION"):
+        monkeypatch.setattr(example, days, range(1000, 1001))
+    example.main()
     assert (tmp_path / "model.zip").is_file()
     figures = json.loads((tmp_path / "evaluate.json").read_text())
     assert set(figures) >= {"reward", "ilp_reward", "cost_usd", "ilp_cost_usd", "slo_iwf"}
