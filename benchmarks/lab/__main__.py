@@ -178,10 +178,14 @@ def routers(
     days: Annotated[int, typer.Option(min=0, help="Simulated days of each search.")] = 80,
     fleet: Annotated[list[str] | None, typer.Option(help="Which; all if left out.")] = None,
     hours: Annotated[float, typer.Option(help="Length of a day.")] = 24.0,
+    again: Annotated[bool, typer.Option("--again", help="Found weights on other days.")] = False,
 ) -> None:
     """Compare routers on sessions-day with a fixed fleet: presets, tuned and learned weights."""
-    from lab.routers import FLEETS, compare_routers
+    from lab.routers import FLEETS, compare_routers, play_again
 
+    if again:
+        play_again(output, typer.echo, hours=hours)
+        return
     compare_routers(output, days, typer.echo, fleets=fleet or list(FLEETS), hours=hours)
 
 

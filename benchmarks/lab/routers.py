@@ -38,6 +38,7 @@ SCENARIO = "sessions-day"
 SCALE = 2.0
 """Of the traffic: less than the scenario's, so that the fleets below can serve it."""
 TRAIN_SEEDS, TEST_SEEDS = (1000, 1001), (2000, 2001, 2002)
+OTHER_SEEDS = (2010, 2011, 2012)
 ROUTERS = ("least_wait", "prefix_affinity", "session_affinity")
 #: Instances of every endpoint by VM type, where the model runs on it.
 FLEETS: dict[str, dict[str, int]] = {
@@ -185,11 +186,16 @@ def search(
 
 
 def rows_of(
-    label: str, fleet: str, router: str, weights: str, hours: float
+    label: str,
+    fleet: str,
+    router: str,
+    weights: str,
+    hours: float,
+    seeds: Sequence[int] = TEST_SEEDS,
 ) -> list[dict[str, Any]]:
     """Return a row per test seed."""
     rows = []
-    for seed in TEST_SEEDS:
+    for seed in seeds:
         day = serve(router, weights, FLEETS[fleet], seed, hours)
         m = day.metrics
         rows.append(
@@ -267,6 +273,18 @@ def compare_routers(
         _write(folder / "ttft.csv", rows)
         if fleet == "3 x h100x2":
             _write(folder / "equal_service.csv", least_fleets(arms, hours))
+
+
+def play_again(folder: Path, told: Callable[[str], None], *, hours: float = 24.0) -> None:
+    """Play the weights that were found on `OTHER_SEEDS`: ``ttft.csv`` to ``other_days.csv``."""
+    with (folder / "ttft.csv").open(encoding="utf-8") as file:
+        found = {(row["fleet"], row["router"]): row["weights"] for row in csv.DictReader(file)}
+    rows = []
+    for (fleet, label), weights in found.items():
+        if weights:
+            rows += rows_of(label, fleet, "prefix_affinity", weights, hours, OTHER_SEEDS)
+            told(f"{fleet} {label}: {[row['ttft_mean_s'] for row in rows[-len(OTHER_SEEDS) :]]}")
+            _write(folder / "other_days.csv", rows)
 
 
 def _write(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
