@@ -191,9 +191,9 @@ def rows_of(
     router: str,
     weights: str,
     hours: float,
-    seeds: Sequence[int] = TEST_SEEDS,
+    seeds: Sequence[int],
 ) -> list[dict[str, Any]]:
-    """Return a row per test seed."""
+    """Return a row per seed."""
     rows = []
     for seed in seeds:
         day = serve(router, weights, FLEETS[fleet], seed, hours)
@@ -268,7 +268,7 @@ def compare_routers(
                 found = search(names, whose, FLEETS[fleet], days, told, hours=length)
                 arms[label] = ("prefix_affinity", found)
         for label, (router, weights) in arms.items():
-            rows += rows_of(label, fleet, router, weights, hours)
+            rows += rows_of(label, fleet, router, weights, hours, TEST_SEEDS)
             told(f"{fleet} {label}: {[row['ttft_mean_s'] for row in rows[-len(TEST_SEEDS) :]]}")
         _write(folder / "ttft.csv", rows)
         if fleet == "3 x h100x2":

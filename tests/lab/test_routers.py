@@ -18,6 +18,7 @@ def rows_of(path: Path) -> list[dict[str, str]]:
 @pytest.fixture
 def short(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(routers, "TEST_SEEDS", (2000,))
+    monkeypatch.setattr(routers, "OTHER_SEEDS", (2010,))
     monkeypatch.setattr(routers, "MOST_PER_ENDPOINT", 2)
 
 
@@ -33,6 +34,10 @@ def test_presets_and_weights_that_were_found(tmp_path: Path) -> None:
     assert "prompt_s" not in found["tuned"]
     assert "prompt_s:0.02" in found["tuned_types"]
     assert "gpt-oss-120b.prompt_s:0.02" in found["learned"]
+    routers.play_again(tmp_path, told.append, hours=0.25)
+    again = rows_of(tmp_path / "other_days.csv")
+    assert {row["router"]: row["weights"] for row in again} == {k: v for k, v in found.items() if v}
+    assert {row["seed"] for row in again} == {"2010"}
     least = rows_of(tmp_path / "equal_service.csv")
     assert [row["router"] for row in least] == [row["router"] for row in rows]
     assert {row["per_endpoint"] for row in least} == {"2"}
