@@ -46,7 +46,33 @@ class Weights:
         return abs(low), abs(high)
 
 
-Space = Range | Choice | Weights
+@dataclass(frozen=True)
+class PerModel:
+    """A factor for each model of a scenario that a tuner may search, on its logarithm.
+
+    Attributes:
+        low: Least factor.
+        high: Greatest factor.
+        models: Models of the scenario.
+    """
+
+    low: float
+    high: float
+    models: int = 1
+
+    @staticmethod
+    def text(factors: Iterable[float]) -> str:
+        """Return the factors as an option has them, ``0.95/1.2``."""
+        return "/".join(f"{factor:.3g}" for factor in factors)
+
+    def changed(self, text: str | None, model: int, factor: float) -> str:
+        """Return the factors of ``text`` (all 1 if it is empty) with that of one model set."""
+        factors = [float(part) for part in text.split("/")] if text else [1.0] * self.models
+        factors[model] = factor
+        return self.text(factors)
+
+
+Space = Range | Choice | Weights | PerModel
 Tunable = Mapping[str, Space]
 
 

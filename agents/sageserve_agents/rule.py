@@ -80,13 +80,13 @@ class RuleAgent(ABC, Generic[OptionsT]):
     def desired(self, view: ClusterView) -> Ints:
         """Return the wanted instances per endpoint, int64 [E]; limits are applied afterwards.
 
-        The utilisation of the view is the measured one times the feedback of misses.
+        The utilisation of the view is the measured one times the feedback of misses, over trust.
         """
 
     def act(self, view: ClusterView) -> ClusterAction:
         """Return the decision for the next interval."""
         self.stack.observe(view)
-        if self.options.feedback > 0:
+        if self.options.feedback > 0 or self.options.trust:
             view = replace(view, utilisation=view.utilisation * self.stack.pressed)
         return self.decision(view, self.targets(view))
 

@@ -17,7 +17,7 @@ import numpy as np
 from sageserve_agents.endpoints import Endpoints
 from sageserve_agents.misses import Misses
 from sageserve_agents.options import Options, discipline_option, option
-from sageserve_agents.parameters import Choice, Tunable, Weights
+from sageserve_agents.parameters import Choice, PerModel, Tunable, Weights
 from sageserve_agents.weights import changed_weights, read_weights
 from sageserve_env.policies import ROUTERS
 from sageserve_env.scenario import Scenario
@@ -46,6 +46,7 @@ STACK_TUNABLE: Tunable = {
     "niw_ceiling": Choice((None, 0.6, 0.8, 1.0, 1.2)),
     "admission": Choice((None, 1.0, 3.0, 10.0, 30.0)),
     "feedback": Choice((0.0, 3.0, 6.0)),
+    "trust": PerModel(0.7, 1.6),
     "discipline": Choice((None, "edf", "triage")),
     "router": Choice((None, "jsq", "least_wait", "least_wait_kv", "prefix_affinity")),
     "router_weights": WEIGHTS_TRIED,
@@ -78,6 +79,10 @@ class StackOptions(Options):
         feedback: Gain of the load of each model on its own misses: the logarithm of the load that
             is provided for grows by this times what the shares of misses of the last hour and of
             the last six exceed what the service target allows. 0 never.
+        trust: Factors on what an instance of each model is relied on to serve, in the scenario's
+            order, as ``0.95/1.05/1.2/1``; one number is that of all, empty 1. How far a model may
+            be loaded differs from what the probe of one instance says by how its misses weigh
+            against its VMs.
     """
 
     stack: str = option("scenario", choices=STACKS)
@@ -87,12 +92,32 @@ class StackOptions(Options):
     niw_ceiling: float | None = option(None, low=0)
     admission: float | None = option(None, above=0)
     feedback: float = option(0.0, low=0, high=100)
+    trust: str = ""
 
     def __post_init__(self) -> None:
         """Check every value."""
         super().__post_init__()
+        self.trust_by_model(1)
         if self.router_weights is not None:
             read_weights(self.router_weights)
+
+    def trust_by_model(self, models: int) -> Floats:
+        """Return ``trust`` as numbers, [M].
+
+        Raises:
+            ValueError: If it is not one positive number, or one for each of several models.
+        """
+        try:
+            values = np.array([float(v) for v in self.trust.split("/")] if self.trust else [1.0])
+        except ValueError:
+            values = np.zeros(1)
+        if not (np.isfinite(values).all() and (values > 0).all()):
+            raise ValueError(f"trust must be numbers above 0, as in 0.9/1.1, got {self.trust!r}")
+        if len(values) == 1:
+            values = np.full(models, values[0])
+        if models > 1 and len(values) != models:
+            raise ValueError(f"trust names {len(values)} models, the scenario has {models}")
+        return values
 
     def chosen(self, name: str) -> Any:
         """Return an option, that of the stack where it is None; None is the scenario's."""
@@ -109,7 +134,8 @@ class Stack:
 
     Attributes:
         misses: Shares of misses per model.
-        pressure: Factor on the load of each model, float64 [M].
+        trust: Factor on what an instance of each model serves, float64 [M].
+        pressure: Factor on the load of each model by its misses, float64 [M].
         router_weights: Weights of the router, [M, F], or None for its own.
     """
 
@@ -119,6 +145,7 @@ class Stack:
         scenario = endpoints.scenario
         models = len(scenario.models)
         self.misses = Misses(models)
+        self.trust = options.trust_by_model(models)
         self.pressure: Floats = np.ones(models)
         self.admission = _limits(scenario, options.admission)
         changes = options.router_weights
@@ -140,9 +167,15 @@ class Stack:
         return beyond
 
     @property
+    def load_factor(self) -> Floats:
+        """What the load of each model is multiplied by, for misses and for trust, [M]."""
+        factor: Floats = self.pressure / self.trust
+        return factor
+
+    @property
     def pressed(self) -> Floats:
         """The factor on the load of each endpoint, [E]."""
-        by_endpoint: Floats = self.pressure[self.endpoints.model]
+        by_endpoint: Floats = self.load_factor[self.endpoints.model]
         return by_endpoint
 
     def release(self, view: ClusterView) -> Floats | None:

@@ -18,7 +18,7 @@ import numpy as np
 import yaml
 
 from sageserve_agents import calibrated
-from sageserve_agents.parameters import Choice, Range, ServiceKnob, Space, Weights
+from sageserve_agents.parameters import Choice, PerModel, Range, ServiceKnob, Space, Weights
 from sageserve_agents.registry import parse_spec
 from sageserve_bench.calibration import Calibration, calibrate, position_of, service_knob
 from sageserve_bench.errors import UserError
@@ -45,7 +45,7 @@ def explore(agent: str, prober: Prober, knob: ServiceKnob, count: int, margin: f
         margin: Margin of the service to aim at.
     """
     first = calibrate(agent, prober, knob=knob, max_probes=SEARCH_PROBES, margin=margin)
-    space = space_of(agent, knob)
+    space = space_of(agent, knob, len(prober.scenario.models))
     if not space:
         return first.spec
     rate, pace = cost_rate(first), _pace(first)
@@ -55,8 +55,11 @@ def explore(agent: str, prober: Prober, knob: ServiceKnob, count: int, margin: f
     least = equal_cost(first.best, rate, margin)
     best = first.spec
     for option, value in _changes(space, rng, count):
-        if isinstance(space[option], Weights) and option in kept:
+        values = space[option]
+        if isinstance(values, Weights) and option in kept:
             value = f"{kept[option]}/{value}"  # later parts win
+        if isinstance(values, PerModel):
+            value = values.changed(kept.get(option), *value)
         setting = {**kept, option: value, knob.option: knob.at(position)}
         try:
             probe = prober(with_options(agent, setting))
@@ -102,6 +105,9 @@ def _changes(
                 option,
                 values.part(feature, float(_draw(Range(*values.sizes(feature), "log"), rng))),
             )
+        elif isinstance(values, PerModel):
+            factor = float(_draw(Range(values.low, values.high, "log"), rng))
+            yield option, (int(rng.integers(values.models)), factor)
         else:
             yield option, _draw(values, rng)
 

@@ -18,10 +18,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from sageserve_agents.parameters import Choice, ServiceKnob, Space, Weights
+from sageserve_agents.parameters import Choice, PerModel, ServiceKnob, Space, Weights
 from sageserve_agents.registry import agent_class, parse_spec
 from sageserve_agents.stack import STACK_TUNABLE, StackOptions
 from sageserve_bench.calibration import Calibration, calibrate, position_of, service_knob
@@ -113,7 +113,7 @@ def tune(agent: str, prober: Prober, budget: int, *, sampler_seed: int = 0) -> T
     """
     agent = uncalibrated(agent)
     knob = service_knob(agent)
-    space = space_of(agent, knob)
+    space = space_of(agent, knob, len(prober.scenario.models))
     per_probe = len(prober.seeds)
     if budget < least_budget(per_probe):
         raise UserError(
@@ -139,10 +139,15 @@ def tune(agent: str, prober: Prober, budget: int, *, sampler_seed: int = 0) -> T
     return Tuning(agent, best, default, trials, rate, prober.episodes - began)
 
 
-def space_of(agent: str, knob: ServiceKnob) -> dict[str, Space]:
+def space_of(agent: str, knob: ServiceKnob, models: int) -> dict[str, Space]:
     """Return what may be varied: the stack, which all agents share, and the agent's own options.
 
     The service knob and what the specification gives are left out.
+
+    Args:
+        agent: Specification.
+        knob: Its service knob.
+        models: Models of the scenario.
     """
     name, given = parse_spec(agent)
     cls = agent_class(name)
@@ -150,7 +155,11 @@ def space_of(agent: str, knob: ServiceKnob) -> dict[str, Space]:
     if issubclass(getattr(cls, "options_type", object), StackOptions):
         space |= STACK_TUNABLE
     space |= getattr(cls, "tunable", {})
-    return {k: v for k, v in space.items() if k not in {knob.option, *given}}
+    return {
+        k: replace(v, models=models) if isinstance(v, PerModel) else v
+        for k, v in space.items()
+        if k not in {knob.option, *given}
+    }
 
 
 def cost_rate(calibration: Calibration) -> float:
@@ -235,6 +244,11 @@ def suggest(trial: optuna.Trial, name: str, values: Space) -> Any:
             for f in values.limits
         )
         return "/".join(parts)
+    if isinstance(values, PerModel):
+        return values.text(
+            trial.suggest_float(f"{name}.{m}", values.low, values.high, log=True)
+            for m in range(values.models)
+        )
     if values.kind == "int":
         return trial.suggest_int(name, round(values.low), round(values.high))
     return trial.suggest_float(name, values.low, values.high, log=values.kind == "log")
@@ -245,11 +259,14 @@ def _defaults(agent: str, space: Mapping[str, Space]) -> dict[str, Any]:
     from sageserve_agents import make_agent
 
     made = getattr(make_agent(agent), "options", None)
-    values = {}
+    values: dict[str, Any] = {}
     for name, allowed in space.items():
         value = getattr(made, name, None)
         if isinstance(allowed, Weights):
             inside, value = value is None, OWN_WEIGHTS
+        elif isinstance(allowed, PerModel):
+            values |= {f"{name}.{m}": 1.0 for m in range(allowed.models) if not value}
+            continue
         elif isinstance(allowed, Choice):
             inside = value in allowed.values
         else:

@@ -51,7 +51,7 @@ def test_values_out_of_range_are_refused(spec: str, message: str) -> None:
         ("staffing:staffing=margin", "unknown option"),
         ("lt-i:beyond=3", "unknown option"),
         ("lt-u:last_part_s=60", "unknown option"),
-        ("residual-es:trust=1.2", "unknown option"),
+        ("ppo:trust=1.2", "unknown option"),
         ("lt-i:beta=2", "beta has no effect unless staffing=sqrt"),
         ("ilp:refine=no;beyond=3", "beyond has no effect unless refine=yes"),
         ("ilp:pool_regions=no;local_share=.2", "local_share has no effect unless pool_regions"),

@@ -13,7 +13,6 @@ from sageserve_agents.endpoints import Endpoints
 from sageserve_agents.planner import forecasting, planning
 from sageserve_agents.planner import requirements as need
 from sageserve_agents.planner.backend import PlannerError
-from sageserve_agents.planner.options import TrustOptions
 from sageserve_agents.planner.refine import Refinement, refine
 from sageserve_agents.planner.schedule import HourlySchedule
 from sageserve_agents.planner.staffing import apportion
@@ -366,14 +365,3 @@ def test_mpc_keeps_what_a_short_dip_would_have_to_start_again() -> None:
 def test_agents_with_perfect_forecasts_are_clairvoyant() -> None:
     assert make_agent("ilp:forecaster=perfect").clairvoyant
     assert not make_agent("ilp").clairvoyant
-
-
-def test_trust_is_a_factor_on_theta_by_model() -> None:
-    assert TrustOptions().trust_by_model(3).tolist() == [1.0, 1.0, 1.0]
-    assert TrustOptions(trust="1.2").trust_by_model(2).tolist() == [1.2, 1.2]
-    assert TrustOptions(trust="1/0.9").trust_by_model(2).tolist() == [1.0, 0.9]
-    with pytest.raises(ValueError, match="names 2 models, the scenario has 3"):
-        TrustOptions(trust="1/0.9").trust_by_model(3)
-    for wrong in ("a/b", "0", "-1/1", "nan"):
-        with pytest.raises(ValueError, match="numbers above 0"):
-            TrustOptions(trust=wrong)

@@ -8,13 +8,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sageserve_agents import calibrated, make_agent
+from sageserve_agents import calibrated, make_agent, rollout
 from sageserve_agents.misses import Misses
 from sageserve_agents.registry import BUILT_IN, agent_class, is_calibrated
 from sageserve_agents.stack import StackOptions, batch_ceiling, reserve_s
 from sageserve_agents.weights import changed_weights
 from sageserve_env import list_scenarios, load_scenario
 from sageserve_env.entries import default_router_weights
+from sageserve_env.env import SageServeEnv
 from sageserve_env.policies.features import ROUTER_FEATURES
 from tests.agents.shipped import make_or_skip
 from tests.agents.toy import empty_history, make_view, scenario_of
@@ -43,6 +44,29 @@ def test_every_agent_can_decide_everything(name: str) -> None:
         reach = 0.5 if name.startswith("residual") else 0.0  # a network corrects it
         assert action.niw_release == pytest.approx(0.5, abs=reach)
     action.validate(scenario)
+
+
+def test_trust_is_a_factor_on_theta_by_model() -> None:
+    assert StackOptions().trust_by_model(3).tolist() == [1.0, 1.0, 1.0]
+    assert StackOptions(trust="1.2").trust_by_model(2).tolist() == [1.2, 1.2]
+    assert StackOptions(trust="1/0.9").trust_by_model(2).tolist() == [1.0, 0.9]
+    with pytest.raises(ValueError, match="names 2 models, the scenario has 3"):
+        StackOptions(trust="1/0.9").trust_by_model(3)
+    for wrong in ("a/b", "0", "-1/1", "nan"):
+        with pytest.raises(ValueError, match="numbers above 0"):
+            StackOptions(trust=wrong)
+
+
+@pytest.mark.parametrize("name", ["reactive", "hpa", "kpa", "ilp", "static"])
+def test_a_model_that_is_trusted_less_has_more_instances(name: str) -> None:
+    env = SageServeEnv("global-day", horizon_s=3600.0)
+    fleets = []
+    for trust in ("1/1/1/1", "1/0.6/1/1"):
+        rollout(env, make_agent(f"{name}:calibrated=no;trust={trust}"), seed=1000)
+        by_model = env.view().target.sum(axis=1).reshape(4, -1).sum(axis=1)
+        fleets.append(by_model.tolist())
+    same, other = fleets
+    assert other[1] > same[1]
 
 
 def test_weights_of_the_router_are_an_option() -> None:

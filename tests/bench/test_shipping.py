@@ -44,6 +44,7 @@ def cheap_under(option: str, value: str) -> Callable[[str], Probe]:
 @pytest.mark.parametrize(("option", "value"), [("niw_ceiling", "1.2"), ("router", "jsq")])
 def test_a_change_that_pays_is_kept(option: str, value: str) -> None:
     prober: Any = cheap_under(option, value)
+    prober.scenario = load_scenario("tiny")
     found = parse_spec(explore("hpa:calibrated=no", prober, KNOB, 40, 0.0))[1]
     assert found[option] == value
     assert float(found["target"]) == pytest.approx(1.0, abs=0.1)
@@ -51,13 +52,28 @@ def test_a_change_that_pays_is_kept(option: str, value: str) -> None:
     assert given["niw_ceiling"] == "0.6"
 
 
+def test_factors_of_models_are_changed_one_by_one() -> None:
+    def probe(spec: str) -> Probe:
+        factors = [float(f) for f in parse_spec(spec)[1].get("trust", "1/1/1/1").split("/")]
+        cost = 100.0 - 10.0 * (factors[1] > 1.1) - 10.0 * (factors[2] < 0.9)
+        return Probe(spec, {**MEANS, "cost_usd": cost}, 0.0, ())
+
+    prober: Any = probe
+    prober.scenario = load_scenario("global-day")
+    found = explore("hpa:calibrated=no", prober, KNOB, 120, 0.0)
+    factors = [float(f) for f in parse_spec(found)[1]["trust"].split("/")]
+    assert factors[0] == factors[3] == 1.0 and factors[1] > 1.1 and factors[2] < 0.9
+
+
 def test_weights_of_the_router_are_changed_one_by_one() -> None:
-    def prober(spec: str) -> Probe:
+    def probe(spec: str) -> Probe:
         text = parse_spec(spec)[1].get("router_weights", "")
         paid = sum(f"{feature}:" in text for feature in ("running", "prompt_s"))
         return Probe(spec, {**MEANS, "cost_usd": 100.0 - 10.0 * paid}, 0.0, ())
 
-    found = explore("hpa:calibrated=no", prober, KNOB, 60, 0.0)  # type: ignore[arg-type]
+    prober: Any = probe
+    prober.scenario = load_scenario("tiny")
+    found = explore("hpa:calibrated=no", prober, KNOB, 120, 0.0)
     weights = read_weights(parse_spec(found)[1]["router_weights"])
     assert {feature for _, feature, _ in weights} >= {"running", "prompt_s"}
     for _, feature, weight in weights:
@@ -68,10 +84,10 @@ def test_weights_of_the_router_are_changed_one_by_one() -> None:
 def test_every_agent_has_the_stack_to_choose_from() -> None:
     for name in ("static", "hpa", "ilp", "staffing", "oracle"):
         knob = service_knob(name)
-        space = space_of(name, knob)
+        space = space_of(name, knob, 2)
         assert set(STACK_TUNABLE) <= set(space)
         assert knob.option not in space
-    assert "router" not in space_of("hpa:router=jsq", service_knob("hpa"))
+    assert "router" not in space_of("hpa:router=jsq", service_knob("hpa"), 2)
 
 
 KNOB = ServiceKnob("target", 1.5, 0.05)

@@ -9,15 +9,23 @@ from pathlib import Path
 import pytest
 from optuna.trial import FixedTrial
 
-from sageserve_agents.parameters import ServiceKnob
+from sageserve_agents.parameters import PerModel, ServiceKnob
 from sageserve_agents.stack import WEIGHTS_TRIED
 from sageserve_agents.weights import read_weights
 from sageserve_bench import cli
-from sageserve_bench.calibration import Calibration
+from sageserve_bench.calibration import Calibration, service_knob
 from sageserve_bench.errors import UserError
 from sageserve_bench.pools import Backend, session
 from sageserve_bench.probing import Probe, Prober
-from sageserve_bench.tuning import LEAST_RATE, cost_rate, equal_cost, least_budget, suggest, tune
+from sageserve_bench.tuning import (
+    LEAST_RATE,
+    cost_rate,
+    equal_cost,
+    least_budget,
+    space_of,
+    suggest,
+    tune,
+)
 from sageserve_env.scenario import Scenario
 
 
@@ -76,6 +84,15 @@ def test_weights_of_the_router_are_the_routers_or_searched() -> None:
     weights = {feature: weight for _, feature, weight in read_weights(found)}
     assert weights == {f: pytest.approx(high) for f, (_, high) in WEIGHTS_TRIED.limits.items()}
     assert weights["prefix_s"] < 0 < weights["prompt_s"]
+
+
+def test_each_model_has_a_factor() -> None:
+    trust = space_of("ilp", service_knob("ilp"), 3)["trust"]
+    fixed = {"trust.0": 0.9, "trust.1": 1.0, "trust.2": 1.25}
+    assert suggest(FixedTrial(fixed), "trust", trust) == "0.9/1/1.25"
+    assert isinstance(trust, PerModel)
+    assert trust.changed(None, 1, 0.8) == "1/0.8/1"
+    assert trust.changed("1/0.8/1", 2, 1.2) == "1/0.8/1.2"
 
 
 @pytest.mark.slow

@@ -63,7 +63,7 @@ class SkyServe(RuleAgent[SkyServeOptions]):
             self._tokens = self._tokens_per_request()
         standing: Ints = view.target.sum(axis=1)
         per_instance = o.target_load * self.endpoints.best_theta(view.theta) / self._tokens
-        rate = interactive_requests_per_s(view, self.endpoints) * self.stack.pressure[:, None]
+        rate = interactive_requests_per_s(view, self.endpoints) * self.stack.load_factor[:, None]
         wanted = np.ceil(rate / per_instance[:, None] - 1e-9).astype(np.int64).reshape(-1)
         out = self._out.update(view.time_s, wanted > standing) >= o.upscale_delay_s
         into = self._in.update(view.time_s, wanted < standing) >= o.downscale_delay_s

@@ -71,7 +71,7 @@ class Static(RuleAgent[StaticOptions]):
             per_pair = np.full((models, regions), self.options.instances)
         elif len(tracker):
             tokens = tracker.series().prompt_tokens.sum(axis=3) / self.options.peak_bin_s
-            theta = self.endpoints.best_theta(view.theta)[:, None]
+            theta = (self.endpoints.best_theta(view.theta) * self.stack.trust)[:, None]
             per_pair = np.ceil(tokens.max(axis=0) / (self.options.target_load * theta))
         else:
             share = self.scenario.inventory.sum(axis=1) // models

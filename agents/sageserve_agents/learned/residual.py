@@ -169,7 +169,7 @@ class Residual(ForecastingAgent[ResidualOptions]):
         beta = self.headroom * o.beta * np.exp(_HEADROOM * outputs[:, 0] + self._feedback())
 
         def needed(forecast: Floats) -> Ints:
-            load = forecast * np.exp(_LOAD * outputs[:, 1]) / o.rho
+            load = forecast * np.exp(_LOAD * outputs[:, 1]) / (o.rho * self.stack.trust)
             counts: Ints = np.ceil(load + beta * np.sqrt(load) + batch - 1e-9).astype(np.int64)
             return counts
 

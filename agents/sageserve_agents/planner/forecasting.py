@@ -42,7 +42,6 @@ class ForecastingAgent(RuleAgent[OptionsT]):
     def start(self) -> None:
         """Forget the last episode."""
         self.tracker = DemandTracker(self.history, self.options.bin_s)
-        self.trust = self.options.trust_by_model(len(self.scenario.models))
         self.forecaster: Forecaster | None = None
         self.planned: Ints | None = None
         self._level: Floats | None = None  # interactive load above which batch work waits, [M]
@@ -64,7 +63,7 @@ class ForecastingAgent(RuleAgent[OptionsT]):
     @property
     def relied(self) -> Floats:
         """Share of theta that is relied on, [M]: trust, less where the model misses too much."""
-        share: Floats = self.trust / self.stack.pressure
+        share: Floats = self.stack.trust / self.stack.pressure
         return share
 
     def act(self, view: ClusterView) -> ClusterAction:

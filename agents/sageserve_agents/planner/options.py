@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-
 from sageserve_agents.options import When, option
 from sageserve_agents.parameters import Choice
 from sageserve_agents.planner.backend import SolverOptions
 from sageserve_agents.planner.forecast import FORECASTERS
 from sageserve_agents.stack import StackOptions
-from sageserve_env.view import Floats
 
 STAFFING = ("margin", "sqrt")
 VALLEYS_TRIED = Choice((False, True))
@@ -54,49 +51,9 @@ class ForecastOptions(StackOptions):
     lead_s: float | None = option(None, low=0)
     niw_ceiling: float | None = option(0.8, low=0)
 
-    def trust_by_model(self, models: int) -> Floats:
-        """Return factors on theta, [M]: none here."""
-        return np.ones(models)
-
 
 @dataclass(frozen=True)
-class TrustOptions(ForecastOptions):
-    """As `ForecastOptions`, with theta trusted more or less.
-
-    Attributes:
-        trust: Factors on theta by model in the scenario's order, as ``0.95/1.05/1.2/1``; empty
-            for 1. How far a model may be loaded differs from what the probe of one instance says
-            by how its misses weigh against its VMs.
-    """
-
-    trust: str = ""
-
-    def __post_init__(self) -> None:
-        """Check the values."""
-        super().__post_init__()
-        self.trust_by_model(1)
-
-    def trust_by_model(self, models: int) -> Floats:
-        """Return ``trust`` as numbers, [M].
-
-        Raises:
-            ValueError: If it is not one positive number, or one for each of several models.
-        """
-        try:
-            values = np.array([float(v) for v in self.trust.split("/")] if self.trust else [1.0])
-        except ValueError:
-            values = np.zeros(1)
-        if not (np.isfinite(values).all() and (values > 0).all()):
-            raise ValueError(f"trust must be numbers above 0, as in 0.9/1.1, got {self.trust!r}")
-        if len(values) == 1:
-            values = np.full(models, values[0])
-        if models > 1 and len(values) != models:
-            raise ValueError(f"trust names {len(values)} models, the scenario has {models}")
-        return values
-
-
-@dataclass(frozen=True)
-class PlannerOptions(TrustOptions):
+class PlannerOptions(ForecastOptions):
     """What every agent takes that plans with the integer program.
 
     Attributes:

@@ -14,14 +14,14 @@ from sageserve_agents.planner.options import (
     FORECASTERS_TRIED,
     UNCERTAIN,
     VALLEYS_TRIED,
-    TrustOptions,
+    ForecastOptions,
 )
 from sageserve_agents.rule import wake
 from sageserve_env.view import ClusterView, Floats, Ints
 
 
 @dataclass(frozen=True)
-class StaffingOptions(TrustOptions):
+class StaffingOptions(ForecastOptions):
     """Options of `Staffing`.
 
     Attributes:
