@@ -1,6 +1,7 @@
 """Learning on an environment id for some minutes."""
 
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,9 @@ from sageserve_bench.cli import run
 from sageserve_env.env import SageServeEnv
 
 pytest.importorskip("stable_baselines3")
+EventAccumulator = pytest.importorskip(
+    "tensorboard.backend.event_processing.event_accumulator"
+).EventAccumulator
 
 
 def row(reward: float) -> dict[str, float]:
@@ -49,6 +53,34 @@ def test_it_learns_and_writes_what_it_says(agent: str, tmp_path: Path) -> None:
         rows = [rollout(env, played, seed).metrics for seed in result["seeds"]]
         for name in ("reward", "cost_usd", "slo_iwf"):
             assert np.mean([row[name] for row in rows]) == pytest.approx(result[name], rel=1e-6)
+
+
+@pytest.mark.slow
+def test_a_run_can_be_watched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[object] = []
+
+    class Tracker:
+        @staticmethod
+        def init(**keywords: object) -> type["Tracker"]:
+            told.append(keywords)
+            return Tracker
+
+        @staticmethod
+        def finish() -> None:
+            told.append("finished")
+
+    monkeypatch.setitem(sys.modules, "wandb", Tracker)
+    words = ["train", "--env", "SageServe-Hour-v1", "--steps", "200", "--wandb", "mine"]
+    assert run([*words, "--output", str(tmp_path)]) == 0
+    first, last = told
+    assert isinstance(first, dict) and last == "finished"
+    assert first["project"] == "mine" and first["sync_tensorboard"] is True
+    events = EventAccumulator(str(tmp_path))
+    events.Reload()
+    shown = events.Tags()["scalars"]
+    assert {"validation/reward", "validation/ilp_reward"} <= set(shown)
+    monkeypatch.setitem(sys.modules, "wandb", None)
+    assert run([*words, "--output", str(tmp_path / "other")]) != 0
 
 
 @pytest.mark.slow

@@ -95,12 +95,18 @@ class Budget:
 
 
 def train_on_id(
-    agent: str, where: str, budget: Budget, seed: int, output: Path, told: Told
+    agent: str,
+    where: str,
+    budget: Budget,
+    seed: int,
+    output: Path,
+    told: Told,
+    wandb: str | None = None,
 ) -> Curve:
     """Learn, keep what is best on validation seeds, and compare it on test seeds.
 
-    Writes ``model.zip``, ``curve.csv`` and ``evaluate.json`` to the folder, and where the agent can
-    act with NumPy alone its checkpoint.
+    Writes ``model.zip``, ``curve.csv``, ``evaluate.json`` and TensorBoard events to the folder, and
+    where the agent can act with NumPy alone its checkpoint.
 
     Args:
         agent: Name of a recipe.
@@ -109,16 +115,18 @@ def train_on_id(
         seed: Of weights, exploration and the draw of training seeds.
         output: Folder.
         told: Is given a line of text at each evaluation.
+        wandb: Project of Weights & Biases that gets the events too; None for none.
 
     Raises:
-        ImportError: If the `[learn]` extra is missing.
+        ImportError: If the `[learn]` extra or `wandb` is missing.
         ValueError: If the recipe or the place is unknown.
     """
-    require("training", "torch", "stable_baselines3", "sb3_contrib")
+    require("training", "torch", "stable_baselines3", "sb3_contrib", "tensorboard")
     if agent not in recipes():
         raise nearest(agent, recipes(), "recipe")
     import torch
     import yaml
+    from stable_baselines3.common.logger import configure
 
     place = environment(where)
     recipe = yaml.safe_load((RECIPES / f"{agent}.yaml").read_text(encoding="utf-8"))
@@ -129,15 +137,22 @@ def train_on_id(
     curve = Curve(line_of(place, seeds))
     told(f"{LINE}: {_words(curve.line)}")
     learner = _Learner(recipe, keywords, seed)
+    tracked = None if wandb is None else _tracked(wandb, output, {**recipe, "seed": seed})
+    logger = configure(str(output), ["tensorboard"])
+    learner.model.set_logger(logger)
     began = time.perf_counter()
     while True:
         row = learner.play(seeds)
         spent = time.perf_counter() - began
         curve.rows.append({"steps": float(learner.steps), "seconds": spent, **row})
         write_curve(curve, output / "curve.csv")
+        for name, value in row.items():
+            logger.record(f"validation/{name}", value)
+            logger.record(f"validation/{LINE}_{name}", curve.line[name])
+        logger.dump(learner.steps)
         told(f"{learner.steps:,} steps, {spent:,.0f} s: {_words(row)}; {LINE} {_words(curve.line)}")
         if curve.best is curve.rows[-1]:
-            learner.model.save(output / "model.zip")
+            learner.model.save(output / "model.zip", exclude=["learning_rate", "lr_schedule"])
             kept = learner.arrays()
         if budget.share(spent, learner.steps) >= 1.0 or curve.stuck:
             break
@@ -165,6 +180,9 @@ def train_on_id(
     (output / "evaluate.json").write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
     told(f"test seeds: {_words(result)}; {LINE} {result[f'{LINE}_reward']:.2f}")
     told(curve.verdict())
+    logger.close()
+    if tracked is not None:
+        tracked.finish()
     return curve
 
 
@@ -189,6 +207,17 @@ def line_of(keywords: Mapping[str, Any], seeds: Sequence[int]) -> Row:
     rows = [rollout(env, agent, seed).metrics for seed in seeds]
     env.close()
     return {name: float(np.mean([row[name] for row in rows])) for name in FIGURES}
+
+
+def _tracked(project: str, output: Path, config: Mapping[str, Any]) -> Any:
+    """Return a run of Weights & Biases that takes what TensorBoard is given from now on."""
+    try:
+        wandb = importlib.import_module("wandb")
+    except ImportError:
+        raise ImportError(
+            "--wandb needs wandb, which is not installed: pip install wandb"
+        ) from None
+    return wandb.init(project=project, dir=str(output), config=dict(config), sync_tensorboard=True)
 
 
 def write_curve(curve: Curve, path: Path) -> None:

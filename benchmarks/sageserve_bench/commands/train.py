@@ -33,6 +33,9 @@ def train(
     threads: Annotated[
         int | None, typer.Option(help="Threads of the simulators and of PyTorch in a run.")
     ] = None,
+    wandb: Annotated[
+        str | None, typer.Option(help="Project of Weights & Biases that is shown the run.")
+    ] = None,
     backend: Annotated[str, typer.Option(help="process or ray.")] = "process",
     ray_address: Annotated[
         str | None, typer.Option(help="Ray cluster to use; auto finds a running one.")
@@ -42,7 +45,8 @@ def train(
 
     With --env ID or --scenario NAME, and --minutes or --steps: shows every evaluation beside the
     planner ilp, the line to pass, stops when nothing gets better, and writes model.zip, curve.csv,
-    evaluate.json, and policy.npz with card.json, to be used as --agents ppo:checkpoint=FOLDER.
+    evaluate.json, TensorBoard events, and policy.npz with card.json, to be used as
+    --agents ppo:checkpoint=FOLDER.
 
     residual-es and residual-ppo take --scenario and --steps; several seeds at a time; the same
     command goes on after an interruption.
@@ -54,7 +58,7 @@ def train(
     if agent in recipes():
         if seeds is not None or config is not None:
             raise UserError(f"--seeds and --config do not go with {agent}; it learns by its recipe")
-        _by_recipe(agent, env, scenario, minutes, steps, seed, output)
+        _by_recipe(agent, env, scenario, minutes, steps, seed, output, wandb)
         return
     if agent not in configured():
         raise nearest(agent, [*recipes(), *configured()], "agent to train")
@@ -62,6 +66,8 @@ def train(
         raise UserError(f"{agent} takes --scenario, not --env")
     if minutes is not None:
         raise UserError(f"{agent} takes --steps, not --minutes")
+    if wandb is not None:
+        raise UserError(f"--wandb goes with the recipes ({', '.join(recipes())}), not {agent}")
     from rich.console import Console
     from rich.table import Table
 
@@ -100,6 +106,7 @@ def _by_recipe(
     steps: int | None,
     seed: int,
     output: Path,
+    wandb: str | None,
 ) -> None:
     """Learn in an environment and say how to compare what came out."""
     from sageserve_agents.learned.checkpoint import CARD
@@ -112,7 +119,7 @@ def _by_recipe(
         raise UserError("--env and --scenario both say where to learn: give one, not both")
     if (minutes is None) == (steps is None):
         raise UserError(f"{agent} needs --minutes or --steps, as in --minutes 5")
-    train_on_id(agent, where, Budget(minutes, steps), seed, output, typer.echo)
+    train_on_id(agent, where, Budget(minutes, steps), seed, output, typer.echo, wandb)
     if (output / CARD).is_file():
         place = environment(where)["scenario"]
         words = ["sageserve", "compare", "--scenario", place, "--agents"]
