@@ -50,3 +50,19 @@ def test_ppo_from_scratch_writes_a_model_and_its_figures(
     assert (tmp_path / "model.zip").is_file()
     figures = json.loads((tmp_path / "evaluate.json").read_text())
     assert set(figures) >= {"reward", "ilp_reward", "cost_usd", "ilp_cost_usd", "slo_iwf"}
+
+
+@pytest.mark.slow
+def test_teachers_are_imitated(
+    repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("torch")
+    words = ["imitate.py", "--days", "2", "--epochs", "8", "--test-days", "1"]
+    words += ["--teachers", "kpa,hpa", "--output", str(tmp_path)]
+    monkeypatch.setattr("sys.argv", words)
+    runpy.run_path(str(repository / "examples" / "imitate.py"), run_name="__main__")
+    rows = json.loads((tmp_path / "evaluate.json").read_text())
+    assert set(rows) == {"clone", "kpa", "hpa"}
+    with np.load(tmp_path / "decisions.npz") as kept:
+        assert kept["done"].shape[1:] == (2, 1) and len(kept["seen"]) == len(kept["done"]) == 1440
+        assert set(kept["teachers"]) <= {"kpa", "hpa"}

@@ -5,6 +5,7 @@ A library that is not there is skipped; ``make test`` checks those that it has i
 
 from __future__ import annotations
 
+import runpy
 from pathlib import Path
 from typing import Any
 
@@ -118,6 +119,24 @@ def test_minari(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert data.total_episodes == 2 and data.total_steps == 6
     episode = next(data.iterate_episodes())
     assert episode.infos["cost"].shape == (4,)  # at the reset and at three steps
+
+
+def test_decisions_of_agents_are_a_minari_dataset(
+    repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    library("minari")
+    library("torch")
+    monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path))
+    words = ["imitate.py", "--days", "1", "--epochs", "1", "--test-days", "1", "--teachers", "kpa"]
+    words += ["--minari", "sageserve/kpa-v0", "--output", str(tmp_path / "out")]
+    monkeypatch.setattr("sys.argv", words)
+    runpy.run_path(str(repository / "examples" / "imitate.py"), run_name="__main__")
+    import minari
+
+    data = minari.load_dataset("sageserve/kpa-v0")
+    assert data.total_episodes == 1 and data.total_steps == 720
+    episode = next(data.iterate_episodes())
+    assert episode.actions["instances"].shape == (720, 2, 1)
 
 
 def test_supersuit() -> None:
