@@ -18,6 +18,7 @@ Strata = Sequence[Floats]
 Statistic = Callable[[Floats], Any]  # of pooled runs, over the last axis
 
 TRIM = 0.25
+FEWEST_CUT = round(1 / TRIM)  # runs from which on the interquartile mean is not the mean
 LEVEL = 0.95
 REPETITIONS = 2000
 

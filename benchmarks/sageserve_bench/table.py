@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from sageserve_bench.outcome import Outcome
-from sageserve_bench.statistics import Estimate
+from sageserve_bench.statistics import FEWEST_CUT, Estimate
 from sageserve_bench.targets import IN_FLIGHT_S, target_label
 from sageserve_bench.wording import duration, short_names
 
@@ -216,6 +216,8 @@ def legend(outcome: Outcome, *, terminal: bool, wide: bool) -> list[str]:
     agents = outcome.agents
     runs = sorted({agent.runs for agent in agents})
     said = [f"{runs[0]} to {runs[-1]} runs" if len(runs) > 1 else _runs(runs[0])]
+    if runs[-1] >= FEWEST_CUT:
+        said.append("figures are interquartile means, order and verdict go by means")
     if cheapest(outcome):
         said.append(f"{BEST} cheapest that meets every target")
     if any(agent.clairvoyant for agent in agents):
