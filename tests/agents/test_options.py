@@ -104,9 +104,10 @@ def test_published_settings_are_still_taken() -> None:
     specs = set()
     for path in RESULTS.glob("*/results.csv"):
         with path.open(encoding="utf-8") as file:
-            specs |= {row["agent"] for row in csv.DictReader(file) if row.get("agent")}
-    for spec in sorted(specs):
-        make_agent(spec)
+            rows = csv.DictReader(file)
+            specs |= {(row["agent"], row.get("scenario")) for row in rows if row.get("agent")}
+    for spec, scenario in sorted(specs, key=str):
+        make_agent(spec, scenario=scenario)
 
 
 def test_limits_in_words() -> None:
