@@ -97,7 +97,7 @@ class StackOptions(Options):
     def __post_init__(self) -> None:
         """Check every value."""
         super().__post_init__()
-        self.trust_by_model(1)
+        self._factors()
         if self.router_weights is not None:
             read_weights(self.router_weights)
 
@@ -105,18 +105,22 @@ class StackOptions(Options):
         """Return ``trust`` as numbers, [M].
 
         Raises:
-            ValueError: If it is not one positive number, or one for each of several models.
+            ValueError: If it is not one number, or one for each model.
         """
+        values = self._factors()
+        if len(values) == 1:
+            values = np.full(models, values[0])
+        if len(values) != models:
+            raise ValueError(f"trust names {len(values)} models, the scenario has {models}")
+        return values
+
+    def _factors(self) -> Floats:
         try:
             values = np.array([float(v) for v in self.trust.split("/")] if self.trust else [1.0])
         except ValueError:
             values = np.zeros(1)
         if not (np.isfinite(values).all() and (values > 0).all()):
             raise ValueError(f"trust must be numbers above 0, as in 0.9/1.1, got {self.trust!r}")
-        if len(values) == 1:
-            values = np.full(models, values[0])
-        if models > 1 and len(values) != models:
-            raise ValueError(f"trust names {len(values)} models, the scenario has {models}")
         return values
 
     def chosen(self, name: str) -> Any:

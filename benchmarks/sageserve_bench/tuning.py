@@ -265,7 +265,7 @@ def _defaults(agent: str, space: Mapping[str, Space]) -> dict[str, Any]:
         if isinstance(allowed, Weights):
             inside, value = value is None, OWN_WEIGHTS
         elif isinstance(allowed, PerModel):
-            values |= {f"{name}.{m}": 1.0 for m in range(allowed.models) if not value}
+            values |= {f"{name}.{m}": 1.0 for m in range(allowed.models)}
             continue
         elif isinstance(allowed, Choice):
             inside = value in allowed.values

@@ -52,6 +52,8 @@ def test_trust_is_a_factor_on_theta_by_model() -> None:
     assert StackOptions(trust="1/0.9").trust_by_model(2).tolist() == [1.0, 0.9]
     with pytest.raises(ValueError, match="names 2 models, the scenario has 3"):
         StackOptions(trust="1/0.9").trust_by_model(3)
+    with pytest.raises(ValueError, match="names 2 models, the scenario has 1"):
+        StackOptions(trust="1/0.9").trust_by_model(1)
     for wrong in ("a/b", "0", "-1/1", "nan"):
         with pytest.raises(ValueError, match="numbers above 0"):
             StackOptions(trust=wrong)

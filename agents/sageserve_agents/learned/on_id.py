@@ -132,12 +132,12 @@ def train_on_id(
     recipe = yaml.safe_load((RECIPES / f"{agent}.yaml").read_text(encoding="utf-8"))
     torch.set_num_threads(1)
     output.mkdir(parents=True, exist_ok=True)
+    tracked = None if wandb is None else _tracked(wandb, output, {**recipe, "seed": seed})
     keywords = {**place, **recipe.get("environment", {})}
     seeds = [SPLIT_SEEDS["validation"][0] + i for i in range(4)]
     curve = Curve(line_of(place, seeds))
     told(f"{LINE}: {_words(curve.line)}")
     learner = _Learner(recipe, keywords, seed)
-    tracked = None if wandb is None else _tracked(wandb, output, {**recipe, "seed": seed})
     logger = configure(str(output), ["tensorboard"])
     learner.model.set_logger(logger)
     began = time.perf_counter()
