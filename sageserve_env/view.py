@@ -13,16 +13,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, field, fields
-from typing import Annotated, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, get_args, get_origin, get_type_hints
 
 import numpy as np
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from sageserve_env.scenario import Scenario
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 WINDOWS_S = (60.0, 300.0, 900.0)
 DEMAND_BIN_S = 60.0
+_DAY_S = 86_400.0
 
 
 def _row() -> Floats:
@@ -178,6 +182,38 @@ def _sources() -> dict[str, Source]:
 
 SOURCES: dict[str, Source] = _sources()
 """The arrays of a view by name, read from the fields of `ClusterView`."""
+
+
+def idle_view(scenario: Scenario, theta: Floats, **changes: Any) -> ClusterView:
+    """Return the view of a cluster without traffic at time 0, its initial instances up.
+
+    Args:
+        scenario: The cluster; instances stand on its first VM type.
+        theta: Prompt tokens per second that an instance sustains, [M, G].
+        **changes: Fields that are otherwise.
+    """
+    shape = (len(scenario.models), len(scenario.regions), len(scenario.pools), len(scenario.gpus))
+    length = sizes(*shape, len(scenario.tiers)) | {"T": 0}
+    values: dict[str, Any] = {}
+    for name, source in SOURCES.items():
+        if source.required:
+            kind = np.int64 if source.whole else np.float64
+            array = np.zeros([length[axis] for axis in source.axes], dtype=kind)
+            values[name] = array if source.axes else 0.0
+    standing = values["target"]
+    standing[:, 0] = scenario.initial_instances
+    used = standing.reshape(shape).sum(axis=(0, 2))
+    values |= {
+        "interval_s": scenario.decision_interval_s,
+        "horizon_s": scenario.horizon_s,
+        "theta": theta,
+        "active": standing.copy(),
+        "idle_vms": np.maximum(scenario.inventory - used, 0),
+        "inventory": scenario.inventory,
+        "slo_attainment": np.ones(length["E"]),
+        "niw_deadline_s": np.full(length["M"], _DAY_S),
+    }
+    return ClusterView(**{**values, **changes})
 
 
 def sizes(models: int, regions: int, pools: int, gpus: int, tiers: int) -> dict[str, int]:

@@ -116,15 +116,8 @@ class Workload:
         trace, horizon_s = self.trace, self.scenario.horizon_s
         if self.offset_s == 0:
             return trace.demand(HISTORY_BIN_S, horizon_s)
-        return DemandSeries.from_chunks(
-            trace.chunks(self.offset_s),
-            bins=int(np.ceil(horizon_s / HISTORY_BIN_S - 1e-9)),
-            bin_s=HISTORY_BIN_S,
-            start_s=self.offset_s,
-            models=trace.models,
-            regions=trace.regions,
-            tiers=trace.tiers,
-        ).shift(-self.offset_s)
+        end_s = self.offset_s + horizon_s
+        return DemandSeries.of(trace, HISTORY_BIN_S, end_s, self.offset_s).shift(-self.offset_s)
 
 
 class Workloads:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Callable, Sequence
 
 from sageserve_bench.episode import RunResult, run_episode
 from sageserve_bench.errors import UserError
@@ -11,25 +10,24 @@ from sageserve_bench.pools import Backend, Stepped, run_jobs
 from sageserve_bench.tasks import Task
 
 
-class Listener(Protocol):
-    """Whom a backend tells what happens."""
-
-    def stepped(self, index: int, steps: int) -> None:
-        """Task ``index`` has done so many steps."""
-
-    def finished(self, index: int, result: RunResult) -> None:
-        """Task ``index`` is done; called once for each."""
-
-
-def execute(tasks: Sequence[Task], backend: Backend, listener: Listener) -> None:
+def execute(
+    tasks: Sequence[Task],
+    backend: Backend,
+    finished: Callable[[int, RunResult], None],
+    stepped: Callable[[int, int], None] = lambda index, steps: None,
+) -> None:
     """Run every task once.
+
+    Args:
+        tasks: What to run.
+        backend: Where.
+        finished: Is given the index of each task that is done, once, and its result.
+        stepped: Is given the index of a task and the steps that it has done.
 
     Raises:
         UserError: If an agent fails, or a worker dies again and again.
     """
-    run_jobs(
-        _run, tasks, backend, finished=listener.finished, stepped=listener.stepped, named=_named
-    )
+    run_jobs(_run, tasks, backend, finished=finished, stepped=stepped, named=_named)
 
 
 def _run(task: Task, stepped: Stepped) -> RunResult:

@@ -114,24 +114,18 @@ def run_grid(
         store.remove_leftovers()
         store.write_results(_table(rows))
 
-    class Collector:
-        """Saves what is finished."""
-
-        def stepped(self, index: int, done: int) -> None:
-            told.stepped(index, done)
-
-        def finished(self, index: int, result: RunResult) -> None:
-            place = todo[index]
-            row: Row = {**result.row, "run": keys[place]}
-            if store is not None:
-                store.save(keys[place], RunResult(row, result.series, result.actions))
-            rows[place] = row
-            if store is not None:
-                store.write_results(_table(rows))
-            told.finished(index, row)
+    def finished(index: int, result: RunResult) -> None:
+        place = todo[index]
+        row: Row = {**result.row, "run": keys[place]}
+        if store is not None:
+            store.save(keys[place], RunResult(row, result.series, result.actions))
+        rows[place] = row
+        if store is not None:
+            store.write_results(_table(rows))
+        told.finished(index, row)
 
     try:
-        execute([tasks[i] for i in todo], backend or Backend(), Collector())
+        execute([tasks[i] for i in todo], backend or Backend(), finished, told.stepped)
     except KeyboardInterrupt:
         if store is not None:  # a run may have been saved, and not be in the table yet
             rows |= _finished(store, keys)

@@ -74,7 +74,4 @@ def make_grid(
             )
         else:
             traces.append(one)
-    picked = (
-        pick_seeds(seeds, split=split) if isinstance(seeds, int) else pick_seeds(seed_list=seeds)
-    )
-    return Grid(chosen, where, tuple(traces), picked)
+    return Grid(chosen, where, tuple(traces), pick_seeds(seeds, split=split))

@@ -13,7 +13,7 @@ from sageserve_bench.agent_outcome import AgentOutcome
 from sageserve_bench.episode import SETTLED_S
 from sageserve_bench.families import savings
 from sageserve_bench.rows import Row
-from sageserve_bench.statistics import Estimate, estimate, improvement, mean, paired, pareto_front
+from sageserve_bench.statistics import Estimate, estimate, improvement, paired, pareto_front
 from sageserve_bench.targets import Targets, most_unfinished
 from sageserve_bench.verdict import DAYS_PER_MONTH, verdict_of
 from sageserve_env.scenario import Scenario
@@ -161,7 +161,7 @@ def _agent(
         runs = _arrays(strata_of(rows, name, metric))
         if runs:
             figures[metric] = estimate(runs, rng)
-            means[metric] = mean(np.concatenate(runs))
+            means[metric] = float(np.concatenate(runs).mean())
     service = Targets(targets, most_unfinished(_number(own[0], "horizon_s")))
     means_of_service = means | {"unfinished_share": _left(own)}
     misses, margin = service.misses(means_of_service), service.margin(means_of_service)

@@ -96,19 +96,12 @@ class Prober:
         tasks = [Task(spec, self.scenario, self.trace, seed) for seed in self.seeds]
         keys = [task.key(task.workload()) for task in tasks]
         todo = [i for i, key in enumerate(keys) if self.journal.get(key) is None]
-        journal = self.journal
 
-        class Collector:
-            """Keeps what is finished."""
+        def finished(index: int, result: RunResult) -> None:
+            self.journal.add(keys[todo[index]], result.row)
 
-            def stepped(self, index: int, steps: int) -> None:
-                """Progress inside an episode is not shown."""
-
-            def finished(self, index: int, result: RunResult) -> None:
-                journal.add(keys[todo[index]], result.row)
-
-        execute([tasks[i] for i in todo], self.backend, Collector())
-        found = [journal.get(key) for key in keys]
+        execute([tasks[i] for i in todo], self.backend, finished)
+        found = [self.journal.get(key) for key in keys]
         return [row for row in found if row is not None]
 
 

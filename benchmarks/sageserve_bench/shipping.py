@@ -9,8 +9,9 @@ calibrated on all seeds.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
+from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ import numpy as np
 import yaml
 
 from sageserve_agents import calibrated
-from sageserve_agents.parameters import Choice, PerModel, Range, ServiceKnob, Space, Weights
+from sageserve_agents.parameters import ServiceKnob
 from sageserve_agents.registry import parse_spec
 from sageserve_bench.calibration import Calibration, calibrate, position_of, service_knob
 from sageserve_bench.errors import UserError
@@ -45,21 +46,16 @@ def explore(agent: str, prober: Prober, knob: ServiceKnob, count: int, margin: f
         margin: Margin of the service to aim at.
     """
     first = calibrate(agent, prober, knob=knob, max_probes=SEARCH_PROBES, margin=margin)
-    space = space_of(agent, knob, len(prober.scenario.models))
-    if not space:
-        return first.spec
+    space = space_of(agent, knob, prober.scenario)
     rate, pace = cost_rate(first), _pace(first)
     rng = np.random.default_rng(0)
+    changes = {option: values.changes(rng) for option, values in space.items()}
     kept: dict[str, Any] = {}
     position = position_of(knob, first.value)
     least = equal_cost(first.best, rate, margin)
     best = first.spec
-    for option, value in _changes(space, rng, count):
-        values = space[option]
-        if isinstance(values, Weights) and option in kept:
-            value = f"{kept[option]}/{value}"  # later parts win
-        if isinstance(values, PerModel):
-            value = values.changed(kept.get(option), *value)
+    for option in islice(cycle(space), count):
+        value = space[option].changed(kept.get(option), next(changes[option]))
         setting = {**kept, option: value, knob.option: knob.at(position)}
         try:
             probe = prober(with_options(agent, setting))
@@ -85,40 +81,6 @@ def _pace(calibration: Calibration) -> float:
         return 0.0
     slope = (near[0][1] - near[1][1]) / (near[0][0] - near[1][0])
     return min(max(slope, 0.0), 0.25)
-
-
-def _changes(
-    space: Mapping[str, Space], rng: np.random.Generator, count: int
-) -> Iterator[tuple[str, Any]]:
-    """Yield so many options with a value, in turns; every choice is had before one comes again."""
-    names, left = list(space), dict[str, list[Any]]()
-    for number in range(count):
-        option = names[number % len(names)]
-        values = space[option]
-        if isinstance(values, Choice):
-            if not left.get(option):
-                left[option] = [values.values[i] for i in rng.permutation(len(values.values))]
-            yield option, left[option].pop()
-        elif isinstance(values, Weights):
-            feature = str(rng.choice(list(values.limits)))
-            yield (
-                option,
-                values.part(feature, float(_draw(Range(*values.sizes(feature), "log"), rng))),
-            )
-        elif isinstance(values, PerModel):
-            factor = float(_draw(Range(values.low, values.high, "log"), rng))
-            yield option, (int(rng.integers(values.models)), factor)
-        else:
-            yield option, _draw(values, rng)
-
-
-def _draw(values: Range, rng: np.random.Generator) -> float | int:
-    """Return a value of a range, to three digits."""
-    if values.kind == "log":
-        drawn = float(np.exp(rng.uniform(np.log(values.low), np.log(values.high))))
-    else:
-        drawn = float(rng.uniform(values.low, values.high))
-    return round(drawn) if values.kind == "int" else float(f"{drawn:.3g}")
 
 
 def calibrate_settings(

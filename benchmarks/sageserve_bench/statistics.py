@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import bootstrap, trim_mean
 
 Floats = NDArray[np.float64]
 Strata = Sequence[Floats]
@@ -36,33 +37,20 @@ class Estimate(NamedTuple):
         return self._asdict()
 
 
-def iqm(scores: Floats) -> float:
+def iqm(scores: Floats) -> Any:
     """Return the interquartile mean: a quarter is cut off at either end, rounded down."""
-    flat = np.ravel(np.asarray(scores, dtype=np.float64))
-    return float(_iqm(flat)) if len(flat) else float("nan")
+    return trim_mean(scores, TRIM, axis=-1)
 
 
-def _iqm(scores: Floats) -> Floats:
-    ordered = np.sort(scores, axis=-1)
-    count = ordered.shape[-1]
-    cut = int(TRIM * count)
-    middle: Floats = np.asarray(ordered[..., cut : count - cut].mean(axis=-1))
-    return middle
-
-
-def mean(scores: Floats) -> float:
-    """Return the mean; NaN if there is nothing."""
-    return float(np.mean(scores)) if np.size(scores) else float("nan")
-
-
-def _mean(scores: Floats) -> Any:
+def mean(scores: Floats) -> Any:
+    """Return the mean over the last axis."""
     return scores.mean(axis=-1)
 
 
 def estimate(
     strata: Strata,
     rng: np.random.Generator,
-    statistic: Statistic = _iqm,
+    statistic: Statistic = iqm,
     repetitions: int = REPETITIONS,
 ) -> Estimate:
     """Return a statistic of all runs with its stratified bootstrap percentile interval.
@@ -94,8 +82,6 @@ def _interval(
 
     A stratum of one run always comes out the same, and `scipy.stats.bootstrap` refuses it.
     """
-    from scipy.stats import bootstrap
-
     many = [i for i, runs in enumerate(strata) if len(runs) > 1]
 
     def filled(*drawn: Floats, axis: int = -1) -> Any:
@@ -158,7 +144,7 @@ def paired(
     first: Strata,
     second: Strata,
     rng: np.random.Generator,
-    statistic: Statistic = _mean,
+    statistic: Statistic = mean,
     repetitions: int = REPETITIONS,
 ) -> Estimate:
     """Return the difference first - second of runs on the same traffic, with its interval.

@@ -24,6 +24,14 @@ Tile = Annotated[
     str | None, typer.Option(help="Repeat a short trace up to this length, such as 6h.")
 ]
 RateScale = Annotated[float, typer.Option(help="Factor on the request rate.")]
+Seeds = Annotated[int, typer.Option(help="The first N seeds of the split.")]
+SeedList = Annotated[str | None, typer.Option(help="Exactly these seeds, as 1000,1003.")]
+Split = Annotated[str, typer.Option(help="train, validation or test.")]
+Workers = Annotated[int, typer.Option(help="Processes.")]
+BackendKind = Annotated[str, typer.Option(help="process or ray.")]
+RayAddress = Annotated[
+    str | None, typer.Option(help="Ray cluster to use; auto finds a running one.")
+]
 
 _Columns = Annotated[
     list[str] | None,
@@ -106,6 +114,20 @@ def read_options(
             "start_s": 0.0 if start in (None, "0") else parse_duration(str(start)),
         },
     )
+
+
+def parse_seeds(count: int, text: str | None) -> int | list[int]:
+    """Return how many seeds, or exactly those of a text such as ``7,8``.
+
+    Raises:
+        UserError: If the text is not a list of whole numbers.
+    """
+    if text is None:
+        return count
+    try:
+        return [int(piece) for piece in text.split(",")]
+    except ValueError:
+        raise UserError(f"--seed-list {text!r}: write whole numbers such as 7,8") from None
 
 
 def words_of(reading: ReadOptions) -> dict[str, str | None]:

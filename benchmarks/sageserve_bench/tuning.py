@@ -18,15 +18,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from statistics import StatisticsError, linear_regression
 from typing import TYPE_CHECKING, Any
 
-from sageserve_agents.parameters import Choice, PerModel, ServiceKnob, Space, Weights
+from sageserve_agents import make_agent
+from sageserve_agents.parameters import ServiceKnob, Space
 from sageserve_agents.registry import agent_class, parse_spec
 from sageserve_agents.stack import STACK_TUNABLE, StackOptions
 from sageserve_bench.calibration import Calibration, calibrate, position_of, service_knob
 from sageserve_bench.errors import UserError
 from sageserve_bench.probing import Probe, Prober, uncalibrated, with_options
+from sageserve_env.scenario import Scenario
 
 if TYPE_CHECKING:
     import optuna
@@ -38,7 +41,6 @@ LEAST_TRIALS = 4
 KNOB_REACH = 0.25  # of the knob's range, to both sides of the calibrated default (A)
 MOST_CREDIT = 0.7  # margins beyond this are not trusted to be worth their rate (A)
 SHORT_FACTOR = 1.3  # a shortfall weighs more than an excess: what is sure comes first (A)
-OWN_WEIGHTS = "own"  # the router's
 LEAST_RATE = 0.02  # of log cost per margin, where the probes of part 1 do not show it (A)
 
 
@@ -113,7 +115,7 @@ def tune(agent: str, prober: Prober, budget: int, *, sampler_seed: int = 0) -> T
     """
     agent = uncalibrated(agent)
     knob = service_knob(agent)
-    space = space_of(agent, knob, len(prober.scenario.models))
+    space = space_of(agent, knob, prober.scenario)
     per_probe = len(prober.seeds)
     if budget < least_budget(per_probe):
         raise UserError(
@@ -139,15 +141,10 @@ def tune(agent: str, prober: Prober, budget: int, *, sampler_seed: int = 0) -> T
     return Tuning(agent, best, default, trials, rate, prober.episodes - began)
 
 
-def space_of(agent: str, knob: ServiceKnob, models: int) -> dict[str, Space]:
+def space_of(agent: str, knob: ServiceKnob, scenario: Scenario) -> dict[str, Space]:
     """Return what may be varied: the stack, which all agents share, and the agent's own options.
 
     The service knob and what the specification gives are left out.
-
-    Args:
-        agent: Specification.
-        knob: Its service knob.
-        models: Models of the scenario.
     """
     name, given = parse_spec(agent)
     cls = agent_class(name)
@@ -155,11 +152,7 @@ def space_of(agent: str, knob: ServiceKnob, models: int) -> dict[str, Space]:
     if issubclass(getattr(cls, "options_type", object), StackOptions):
         space |= STACK_TUNABLE
     space |= getattr(cls, "tunable", {})
-    return {
-        k: replace(v, models=models) if isinstance(v, PerModel) else v
-        for k, v in space.items()
-        if k not in {knob.option, *given}
-    }
+    return {k: v.on(scenario) for k, v in space.items() if k not in {knob.option, *given}}
 
 
 def cost_rate(calibration: Calibration) -> float:
@@ -170,13 +163,11 @@ def cost_rate(calibration: Calibration) -> float:
     near = [p for p in calibration.probes if abs(p.margin) <= 2 * MOST_CREDIT]
     if len(near) < 2:
         return LEAST_RATE
-    x = [p.margin for p in near]
-    y = [math.log(p.cost_usd) for p in near]
-    middle_x, middle_y = sum(x) / len(x), sum(y) / len(y)
-    spread = sum((a - middle_x) ** 2 for a in x)
-    if spread <= 0.0:
+    margins, costs = [p.margin for p in near], [math.log(p.cost_usd) for p in near]
+    try:
+        slope = linear_regression(margins, costs).slope
+    except StatisticsError:  # all at one margin
         return LEAST_RATE
-    slope = sum((a - middle_x) * (b - middle_y) for a, b in zip(x, y, strict=True)) / spread
     return max(slope, LEAST_RATE)
 
 
@@ -218,7 +209,7 @@ def _trials(
     done: list[Trial] = []
 
     def objective(trial: optuna.Trial) -> float:
-        options = {key: suggest(trial, key, values) for key, values in space.items()}
+        options = {key: values.suggest(trial, key) for key, values in space.items()}
         options[knob.option] = knob.at(trial.suggest_float(knob.option, low, high))
         try:
             probe = prober(with_options(agent, options))
@@ -227,53 +218,13 @@ def _trials(
         done.append(Trial(probe, options, equal_cost(probe, rate)))
         return math.log(done[-1].equal_cost_usd)
 
-    study.enqueue_trial({knob.option: centre, **_defaults(agent, space)}, skip_if_exists=True)
+    made = getattr(make_agent(agent), "options", None)
+    start: dict[str, Any] = {knob.option: centre}
+    for key, values in space.items():
+        start |= values.begin(key, getattr(made, key, None))
+    study.enqueue_trial(start, skip_if_exists=True)
     study.optimize(objective, n_trials=count)
     return tuple(done)
-
-
-def suggest(trial: optuna.Trial, name: str, values: Space) -> Any:
-    """Return a trial's value of an option."""
-    if isinstance(values, Choice):
-        return trial.suggest_categorical(name, list(values.values))
-    if isinstance(values, Weights):
-        if trial.suggest_categorical(name, [OWN_WEIGHTS, "searched"]) == OWN_WEIGHTS:
-            return None
-        parts = (
-            values.part(f, trial.suggest_float(f"{name}.{f}", *values.sizes(f), log=True))
-            for f in values.limits
-        )
-        return "/".join(parts)
-    if isinstance(values, PerModel):
-        return values.text(
-            trial.suggest_float(f"{name}.{m}", values.low, values.high, log=True)
-            for m in range(values.models)
-        )
-    if values.kind == "int":
-        return trial.suggest_int(name, round(values.low), round(values.high))
-    return trial.suggest_float(name, values.low, values.high, log=values.kind == "log")
-
-
-def _defaults(agent: str, space: Mapping[str, Space]) -> dict[str, Any]:
-    """Return the values that the options have by default, where they lie in the space."""
-    from sageserve_agents import make_agent
-
-    made = getattr(make_agent(agent), "options", None)
-    values: dict[str, Any] = {}
-    for name, allowed in space.items():
-        value = getattr(made, name, None)
-        if isinstance(allowed, Weights):
-            inside, value = value is None, OWN_WEIGHTS
-        elif isinstance(allowed, PerModel):
-            values |= {f"{name}.{m}": 1.0 for m in range(allowed.models)}
-            continue
-        elif isinstance(allowed, Choice):
-            inside = value in allowed.values
-        else:
-            inside = isinstance(value, int | float) and allowed.low <= value <= allowed.high
-        if inside:
-            values[name] = value
-    return values
 
 
 def _candidates(trials: tuple[Trial, ...], knob: ServiceKnob) -> list[Trial]:

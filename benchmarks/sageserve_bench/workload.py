@@ -42,29 +42,27 @@ def report_of(scenario: Scenario, spec: TraceSpec | TraceSource) -> LoadReport |
     return None if read is None else read[1]
 
 
-def pick_seeds(
-    count: int = 1, *, seed_list: Sequence[int] | None = None, split: str = "test"
-) -> tuple[int, ...]:
-    """Return the first ``count`` seeds of a split, or exactly those of a list.
+def pick_seeds(seeds: int | Sequence[int] = 1, *, split: str = "test") -> tuple[int, ...]:
+    """Return so many of the first seeds of a split, or exactly those of a list.
 
     Raises:
         UserError: If the split is unknown, a count out of range or a seed negative or repeated.
     """
-    if seed_list is not None:
-        seeds = tuple(int(seed) for seed in seed_list)
-        if not seeds:
+    if not isinstance(seeds, int):
+        chosen = tuple(int(seed) for seed in seeds)
+        if not chosen:
             raise UserError("the list of seeds is empty")
-        if min(seeds) < 0:
-            raise UserError(f"seeds must be at least 0, got {min(seeds)}")
-        if len(set(seeds)) < len(seeds):
-            raise UserError(f"a seed is named twice in {', '.join(map(str, seeds))}")
-        return seeds
+        if min(chosen) < 0:
+            raise UserError(f"seeds must be at least 0, got {min(chosen)}")
+        if len(set(chosen)) < len(chosen):
+            raise UserError(f"a seed is named twice in {', '.join(map(str, chosen))}")
+        return chosen
     if split not in SPLIT_SEEDS:
         raise UserError(f"unknown split {split!r}; use {', '.join(SPLIT_SEEDS)}")
     first, end = SPLIT_SEEDS[split]
-    if not 1 <= count <= end - first:
-        raise UserError(f"the number of seeds must be 1 to {end - first}, got {count}")
-    return tuple(range(first, first + count))
+    if not 1 <= seeds <= end - first:
+        raise UserError(f"the number of seeds must be 1 to {end - first}, got {seeds}")
+    return tuple(range(first, first + seeds))
 
 
 def digest(value: object) -> str:

@@ -10,7 +10,7 @@ import numpy as np
 
 from sageserve_env.actions import ClusterAction
 from sageserve_env.scenario import Scenario, load_scenario
-from sageserve_env.view import DEMAND_BIN_S, WINDOWS_S, ClusterView, Floats
+from sageserve_env.view import DEMAND_BIN_S, WINDOWS_S, ClusterView, Floats, idle_view
 from sageserve_traces.trace import DemandSeries
 
 THETA = 10_000.0  # prompt tokens per second of every instance of the toy cluster
@@ -31,52 +31,9 @@ def history_of(scenario: Scenario, tokens: Floats, bin_s: float = 60.0) -> Deman
 
 
 def make_view(scenario: Scenario, **changes: Any) -> ClusterView:
-    """Return the view of an idle cluster at time 0 with its initial instances."""
-    e, g, k = len(scenario.endpoints), len(scenario.gpus), len(scenario.tiers)
-    m, r, w = len(scenario.models), len(scenario.regions), len(WINDOWS_S)
-    target = np.zeros((e, g), dtype=np.int64)
-    target[:, 0] = scenario.initial_instances
-    used = np.zeros((r, g), dtype=np.int64)
-    for i, endpoint in enumerate(scenario.endpoints):
-        used[scenario.region_names.index(endpoint.region)] += target[i]
-    zeros = np.zeros((e, g), dtype=np.int64)
-    values: dict[str, Any] = {
-        "time_s": 0.0,
-        "interval_s": scenario.decision_interval_s,
-        "horizon_s": scenario.horizon_s,
-        "hour_of_day": 0.0,
-        "weekday": 2.0,
-        "theta": np.full((m, g), THETA),
-        "target": target,
-        "active": target.copy(),
-        "pending": zeros,
-        "pending_ready_s": zeros.astype(np.float64),
-        "draining": zeros,
-        "unmet": zeros,
-        "idle_vms": scenario.inventory - used,
-        "spot_vms": np.zeros((m, r, g), dtype=np.int64),
-        "inventory": scenario.inventory,
-        "utilisation": np.zeros(e),
-        "kv_utilisation": np.zeros(e),
-        "queued_prompt_tokens": np.zeros(e),
-        "queued_requests": np.zeros(e, dtype=np.int64),
-        "running": np.zeros(e, dtype=np.int64),
-        "global_queue": np.zeros(m, dtype=np.int64),
-        "request_rate": np.zeros((w, m, r, k)),
-        "prompt_rate": np.zeros((w, m, r, k)),
-        "output_rate": np.zeros((w, m, r, k)),
-        "demand_requests": np.zeros((0, m, r, k)),
-        "demand_prompt_tokens": np.zeros((0, m, r, k)),
-        "demand_output_tokens": np.zeros((0, m, r, k)),
-        "ttft_p95_ratio": np.zeros(e),
-        "slo_attainment": np.ones(e),
-        "niw_backlog": np.zeros(m, dtype=np.int64),
-        "niw_backlog_tokens": np.zeros(m),
-        "niw_deadline_s": np.full(m, 86_400.0),
-    }
-    unknown = set(changes) - set(values)
-    assert not unknown, unknown
-    return ClusterView(**{**values, **changes})
+    """Return the view of an idle cluster on a Wednesday, every instance with the toy's theta."""
+    theta = np.full((len(scenario.models), len(scenario.gpus)), THETA)
+    return idle_view(scenario, theta, **{"weekday": 2.0, **changes})
 
 
 class ToyCluster:

@@ -84,10 +84,10 @@ def test_weights_of_the_router_are_changed_one_by_one() -> None:
 def test_every_agent_has_the_stack_to_choose_from() -> None:
     for name in ("static", "hpa", "ilp", "staffing", "oracle"):
         knob = service_knob(name)
-        space = space_of(name, knob, 2)
+        space = space_of(name, knob, load_scenario("tiny"))
         assert set(STACK_TUNABLE) <= set(space)
         assert knob.option not in space
-    assert "router" not in space_of("hpa:router=jsq", service_knob("hpa"), 2)
+    assert "router" not in space_of("hpa:router=jsq", service_knob("hpa"), load_scenario("tiny"))
 
 
 KNOB = ServiceKnob("target", 1.5, 0.05)

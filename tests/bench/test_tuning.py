@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from optuna.trial import FixedTrial
 
-from sageserve_agents.parameters import PerModel, ServiceKnob
+from sageserve_agents.parameters import ServiceKnob
 from sageserve_agents.stack import WEIGHTS_TRIED
 from sageserve_agents.weights import read_weights
 from sageserve_bench import cli
@@ -23,10 +23,9 @@ from sageserve_bench.tuning import (
     equal_cost,
     least_budget,
     space_of,
-    suggest,
     tune,
 )
-from sageserve_env.scenario import Scenario
+from sageserve_env.scenario import Scenario, load_scenario
 
 
 def probe(cost_usd: float, margin: float) -> Probe:
@@ -76,23 +75,22 @@ def test_options_that_are_given_are_not_varied(small: Scenario) -> None:
 
 def test_weights_of_the_router_are_the_routers_or_searched() -> None:
     fixed = {"router_weights": "own"}
-    assert suggest(FixedTrial(fixed), "router_weights", WEIGHTS_TRIED) is None
+    assert WEIGHTS_TRIED.suggest(FixedTrial(fixed), "router_weights") is None
     sizes = {f"router_weights.{f}": WEIGHTS_TRIED.sizes(f)[1] for f in WEIGHTS_TRIED.limits}
-    found = suggest(
-        FixedTrial({"router_weights": "searched", **sizes}), "router_weights", WEIGHTS_TRIED
-    )
+    trial = FixedTrial({"router_weights": "searched", **sizes})
+    found = WEIGHTS_TRIED.suggest(trial, "router_weights")
     weights = {feature: weight for _, feature, weight in read_weights(found)}
     assert weights == {f: pytest.approx(high) for f, (_, high) in WEIGHTS_TRIED.limits.items()}
     assert weights["prefix_s"] < 0 < weights["prompt_s"]
 
 
 def test_each_model_has_a_factor() -> None:
-    trust = space_of("ilp", service_knob("ilp"), 3)["trust"]
-    fixed = {"trust.0": 0.9, "trust.1": 1.0, "trust.2": 1.25}
-    assert suggest(FixedTrial(fixed), "trust", trust) == "0.9/1/1.25"
-    assert isinstance(trust, PerModel)
-    assert trust.changed(None, 1, 0.8) == "1/0.8/1"
-    assert trust.changed("1/0.8/1", 2, 1.2) == "1/0.8/1.2"
+    trust = space_of("ilp", service_knob("ilp"), load_scenario("global-day"))["trust"]
+    fixed = {"trust.0": 0.9, "trust.1": 1.0, "trust.2": 1.25, "trust.3": 1.0}
+    assert trust.suggest(FixedTrial(fixed), "trust") == "0.9/1/1.25/1"
+    assert trust.begin("trust", None) == dict.fromkeys(fixed, 1.0)
+    assert trust.changed(None, (1, 0.8)) == "1/0.8/1/1"
+    assert trust.changed("1/0.8/1/1", (2, 1.2)) == "1/0.8/1.2/1"
 
 
 @pytest.mark.slow

@@ -29,18 +29,18 @@ COLUMNS = ReadOptions(columns=MINE)  # type: ignore[arg-type]  # kept as pairs
 def test_seeds_of_a_split() -> None:
     assert pick_seeds(3) == (2000, 2001, 2002)
     assert pick_seeds(2, split="validation") == (1000, 1001)
-    assert pick_seeds(seed_list=[8, 7]) == (8, 7)
+    assert pick_seeds([8, 7]) == (8, 7)
 
 
 @pytest.mark.parametrize(
     ("keywords", "message"),
     [
-        ({"count": 0}, "must be 1 to 1000"),
-        ({"count": 1001}, "must be 1 to 1000"),
+        ({"seeds": 0}, "must be 1 to 1000"),
+        ({"seeds": 1001}, "must be 1 to 1000"),
         ({"split": "holdout"}, "unknown split 'holdout'"),
-        ({"seed_list": []}, "empty"),
-        ({"seed_list": [-1]}, "at least 0"),
-        ({"seed_list": [3, 3]}, "named twice"),
+        ({"seeds": []}, "empty"),
+        ({"seeds": [-1]}, "at least 0"),
+        ({"seeds": [3, 3]}, "named twice"),
     ],
 )
 def test_bad_seeds(keywords: dict[str, object], message: str) -> None:

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from .arrays import count_bins
 from .errors import TraceError
 from .names import MODELS, REGIONS, TIERS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
-    from .trace import RequestTrace
+    from .source import TraceSource
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -96,22 +97,20 @@ class DemandSeries:
         return cls(start_s, bin_s, empty, empty, empty, tuple(models), tuple(regions), tuple(tiers))
 
     @classmethod
-    def from_chunks(
-        cls,
-        chunks: Iterable[RequestTrace],
-        *,
-        bins: int,
-        bin_s: float,
-        start_s: float = 0.0,
-        models: Sequence[str],
-        regions: Sequence[str],
-        tiers: Sequence[str],
+    def of(
+        cls, source: TraceSource, bin_s: float, until_s: float | None = None, start_s: float = 0.0
     ) -> DemandSeries:
-        """Count the requests of sorted chunks into bins; requests outside the bins are ignored."""
-        tail = (len(models), len(regions), len(tiers))
+        """Count what a source yields from ``start_s`` on, up to ``until_s`` or its end.
+
+        The last bin may reach beyond the end.
+        """
+        end_s = source.duration_s if until_s is None else min(until_s, source.duration_s)
+        bins = count_bins(end_s - start_s, bin_s)
+        names = (source.models, source.regions, source.tiers)
+        tail = tuple(len(axis) for axis in names)
         cells = math.prod(tail)
         sums = np.zeros((3, bins * cells))
-        for chunk in chunks:
+        for chunk in source.chunks(start_s):
             if len(chunk) and chunk.arrival_s[0] >= start_s + bins * bin_s:
                 break
             row = np.floor((chunk.arrival_s - start_s) / bin_s).astype(np.int64)
@@ -127,9 +126,7 @@ class DemandSeries:
             for total, weight in zip(sums, weights, strict=True):
                 total[span] += np.bincount(flat, weights=weight, minlength=size)
         requests, prompt, output = (total.reshape(bins, *tail) for total in sums)
-        return cls(
-            start_s, bin_s, requests, prompt, output, tuple(models), tuple(regions), tuple(tiers)
-        )
+        return cls(start_s, bin_s, requests, prompt, output, *names)
 
     def rebin(self, bin_s: float) -> DemandSeries:
         """Sum neighbouring bins into wider ones; an incomplete group at the end is kept as it is.

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from .assignment import assign
 from .errors import TraceError
-from .streams import _Derived
+from .streams import Derived
 from .trace import RequestTrace
 from .transforms import concatenate
 
@@ -22,7 +22,7 @@ _BLOCK_S: Final = 600.0
 
 
 @dataclass(frozen=True, eq=False)
-class RateCurveTrace(_Derived):
+class RateCurveTrace(Derived):
     """Poisson arrivals at a piecewise constant rate; (prompt, output) pairs drawn from a trace.
 
     Models, regions and tiers are assigned by the seed (`assign`). It streams: requests are made

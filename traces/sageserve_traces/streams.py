@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Final
@@ -27,7 +28,7 @@ BURST_LENGTH_S: Final = 60.0
 COPY_DELAY_S: Final = 1.0
 
 
-class _Derived:
+class Derived(ABC):
     """What a source on top of another one has in common."""
 
     source: TraceSource
@@ -72,21 +73,18 @@ class _Derived:
         """Hour of the day of time 0."""
         return self.source.start_hour_utc
 
+    @property
+    @abstractmethod
+    def content_hash(self) -> str:
+        """SHA-256 of the source's hash and the parameters."""
+
+    @abstractmethod
     def chunks(self, start_s: float = 0.0) -> Iterator[RequestTrace]:
         """Yield the requests from ``start_s`` on."""
-        raise NotImplementedError("a derived stream defines its own chunks")
 
     def demand(self, bin_s: float, until_s: float | None = None) -> DemandSeries:
         """Count the requests that the stream will yield."""
-        end = self.duration_s if until_s is None else min(until_s, self.duration_s)
-        return DemandSeries.from_chunks(
-            self.chunks(),
-            bins=count_bins(end, bin_s),
-            bin_s=bin_s,
-            models=self.models,
-            regions=self.regions,
-            tiers=self.tiers,
-        )
+        return DemandSeries.of(self, bin_s, until_s)
 
     def history(self, bin_s: float, before_s: float = 0.0) -> DemandSeries:
         """Return the source's history before time 0, and what this stream did since."""
@@ -102,7 +100,7 @@ class _Derived:
 
 
 @dataclass(frozen=True)
-class BurstSource(_Derived):
+class BurstSource(Derived):
     """A source whose requests of the first minute of each hour come several more times.
 
     Attributes:

@@ -213,14 +213,7 @@ class SyntheticTrace:
         end = self.duration_s if until_s is None else min(until_s, self.duration_s)
         key = ("demand", bin_s, end)
         if key not in self._cache:
-            self._cache[key] = DemandSeries.from_chunks(
-                self.chunks(),
-                bins=count_bins(end, bin_s),
-                bin_s=bin_s,
-                models=self.models,
-                regions=self.regions,
-                tiers=self.tiers,
-            )
+            self._cache[key] = DemandSeries.of(self, bin_s, end)
         return self._cache[key]
 
     def history(self, bin_s: float, before_s: float = 0.0) -> DemandSeries:

@@ -232,15 +232,7 @@ class RequestTrace:
             bin_s: Width of a bin.
             until_s: End; the last bin may reach beyond it. Default: the whole trace.
         """
-        end = self.duration_s if until_s is None else min(until_s, self.duration_s)
-        return DemandSeries.from_chunks(
-            [self],
-            bins=count_bins(end, bin_s),
-            bin_s=bin_s,
-            models=self.models,
-            regions=self.regions,
-            tiers=self.tiers,
-        )
+        return DemandSeries.of(self, bin_s, until_s)
 
     def history(self, bin_s: float, before_s: float = 0.0) -> DemandSeries:
         """Return the demand of the whole bins before ``before_s``.

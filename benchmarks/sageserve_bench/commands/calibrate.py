@@ -7,22 +7,24 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from sageserve_bench.commands.days import Days
 from sageserve_bench.trace_options import (
+    BackendKind,
     RateScale,
+    RayAddress,
     Scenario,
+    SeedList,
+    Seeds,
     Tile,
     Trace,
+    Workers,
     reads_trace,
-    remark,
-    words_of,
 )
 from sageserve_env.registration import DEFAULT_SCENARIO
 from sageserve_traces import ReadOptions
 
 if TYPE_CHECKING:
     from sageserve_bench.calibration import Calibration
-    from sageserve_bench.pools import Backend
-    from sageserve_bench.probing import Prober
 
 
 @reads_trace
@@ -38,20 +40,16 @@ def calibrate(
     *,
     reading: ReadOptions,
     split: Annotated[str, typer.Option(help="train or validation.")] = "validation",
-    seeds: Annotated[int, typer.Option(help="The first N seeds of the split.")] = 4,
-    seed_list: Annotated[
-        str | None, typer.Option(help="Exactly these seeds, as 1000,1003.")
-    ] = None,
+    seeds: Seeds = 4,
+    seed_list: SeedList = None,
     knob: Annotated[
         str | None,
         typer.Option(help="Option to turn instead of the agents' own: rho=STINGY..GENEROUS."),
     ] = None,
     probes: Annotated[int, typer.Option(min=2, help="Settings of each agent at most.")] = 10,
-    workers: Annotated[int, typer.Option(min=1, help="Processes.")] = 1,
-    backend: Annotated[str, typer.Option(help="process or ray.")] = "process",
-    ray_address: Annotated[
-        str | None, typer.Option(help="Ray cluster to use; auto finds a running one.")
-    ] = None,
+    workers: Workers = 1,
+    backend: BackendKind = "process",
+    ray_address: RayAddress = None,
     margin: Annotated[
         float,
         typer.Option(help="Logarithm of misses allowed over misses to aim at; 0 attains exactly."),
@@ -90,21 +88,13 @@ def calibrate(
     specs = split_agents(agents)
     check_agents(specs, scenario)
     chosen = Backend(backend, workers, ray_address)
-    prober = make_prober(
-        scenario, trace, tile, rate_scale, reading, split, seeds, seed_list, chosen, output
-    )
+    days = Days(scenario, trace, tile, rate_scale, reading, split, seeds, seed_list)
+    prober = days.prober(chosen, output)
     shown = shown_command(
         "calibrate",
         {
             "agents": agents,
-            "scenario": scenario,
-            "trace": trace,
-            "tile": tile,
-            "rate-scale": None if rate_scale == 1.0 else rate_scale,
-            **words_of(reading),
-            "split": split if seed_list is None else None,
-            "seeds": seeds if seed_list is None else None,
-            "seed-list": seed_list,
+            **days.words(),
             "knob": knob,
             "probes": probes,
             "margin": margin or None,
@@ -138,51 +128,6 @@ def calibrate(
                 files.add(str(write_shipped(prober.scenario.name, one, prober.seeds)))
     show_calibrations(found, [str(output), *sorted(files)])
     return 0
-
-
-def make_prober(
-    scenario: str,
-    trace: str | None,
-    tile: str | None,
-    rate_scale: float,
-    reading: ReadOptions,
-    split: str,
-    seeds: int,
-    seed_list: str | None,
-    backend: Backend,
-    output: Path,
-) -> Prober:
-    """Return what runs the settings, with its journal beside the output.
-
-    Raises:
-        UserError: On bad input, test seeds among it.
-    """
-    from sageserve_bench.commands.compare import parse_seeds
-    from sageserve_bench.errors import UserError
-    from sageserve_bench.grid import make_grid
-    from sageserve_bench.journal import Journal
-    from sageserve_bench.probing import Prober
-    from sageserve_bench.records import refuse_test_seeds
-    from sageserve_bench.workload import TraceSpec, report_of
-
-    if output.is_dir():
-        raise UserError(f"{output}: is a folder; --output names a file")
-    grid = make_grid(
-        ["static"],
-        scenario=scenario,
-        trace=trace,
-        seeds=seeds if seed_list is None else parse_seeds(seed_list),
-        split=split,
-        tile=tile,
-        rate_scale=rate_scale,
-        reading=reading,
-    )
-    refuse_test_seeds(grid.seeds)
-    spec = grid.traces[0]
-    assert isinstance(spec, TraceSpec)
-    remark(report_of(grid.scenario, spec))
-    journal = Journal(output.with_name(output.name + ".episodes.jsonl"))
-    return Prober(grid.scenario, grid.seeds, spec, journal, backend)
 
 
 def show_calibrations(found: list[Calibration], files: list[str]) -> None:

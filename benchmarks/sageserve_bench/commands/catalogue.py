@@ -19,11 +19,6 @@ catalogue_app = typer.Typer(
 )
 
 
-@catalogue_app.callback()
-def _group() -> None:
-    """List models and GPUs; fit or estimate a latency profile."""
-
-
 VmOption = Annotated[str, typer.Option("--vm", help="Slice of the catalogue, such as h100x2.")]
 NameOption = Annotated[str, typer.Option("--name", help="Name of the model in the scenario.")]
 LikeOption = Annotated[

@@ -7,8 +7,19 @@ from typing import Annotated
 
 import typer
 
-from sageserve_bench.errors import UserError
-from sageserve_bench.trace_options import RateScale, Scenario, Tile, reads_trace
+from sageserve_bench.trace_options import (
+    BackendKind,
+    RateScale,
+    RayAddress,
+    Scenario,
+    SeedList,
+    Seeds,
+    Split,
+    Tile,
+    Workers,
+    parse_seeds,
+    reads_trace,
+)
 from sageserve_env.registration import DEFAULT_SCENARIO
 from sageserve_traces import ReadOptions
 
@@ -31,17 +42,15 @@ def compare(
     rate_scale: RateScale = 1.0,
     *,
     reading: ReadOptions,
-    seeds: Annotated[int, typer.Option(help="The first N seeds of the split.")] = 1,
-    seed_list: Annotated[str | None, typer.Option(help="Exactly these seeds, as 7,8.")] = None,
-    split: Annotated[str, typer.Option(help="train, validation or test.")] = "test",
+    seeds: Seeds = 1,
+    seed_list: SeedList = None,
+    split: Split = "test",
     output: Annotated[
         Path, typer.Option("--output", "-o", help="Folder; finished runs in it are not repeated.")
     ] = Path("results/compare"),
-    workers: Annotated[int, typer.Option(help="Processes.")] = 1,
-    backend: Annotated[str, typer.Option(help="process or ray.")] = "process",
-    ray_address: Annotated[
-        str | None, typer.Option(help="Ray cluster to use; auto finds a running one.")
-    ] = None,
+    workers: Workers = 1,
+    backend: BackendKind = "process",
+    ray_address: RayAddress = None,
     verify: Annotated[
         bool, typer.Option("--verify", help="Replay the stored decisions and compare every row.")
     ] = False,
@@ -70,7 +79,7 @@ def compare(
         agents,
         scenario=scenario,
         trace=list(trace) if trace else None,
-        seeds=seeds if seed_list is None else parse_seeds(seed_list),
+        seeds=parse_seeds(seeds, seed_list),
         split=split,
         tile=tile,
         rate_scale=rate_scale,
@@ -101,15 +110,3 @@ def report_check(checked: int, reused: int, problems: list[str]) -> int:
         return 1
     typer.echo(f"{checked} rows reproduced exactly from their action logs")
     return 0
-
-
-def parse_seeds(text: str) -> list[int]:
-    """Return the seeds of a text such as ``7,8``.
-
-    Raises:
-        UserError: If it is not a list of whole numbers.
-    """
-    try:
-        return [int(piece) for piece in text.split(",")]
-    except ValueError:
-        raise UserError(f"--seed-list {text!r}: write whole numbers such as 7,8") from None

@@ -7,15 +7,15 @@ from typing import Annotated
 
 import typer
 
-from sageserve_bench.trace_options import Scenario
+from sageserve_bench.trace_options import Scenario, SeedList, Seeds, Split, parse_seeds
 
 
 def evaluate(
     file: Annotated[str, typer.Argument(help="Python file with a class that has act(view).")],
     scenario: Scenario = "small-day",
-    seeds: Annotated[int, typer.Option(help="The first N seeds of the split.")] = 1,
-    seed_list: Annotated[str | None, typer.Option(help="Exactly these seeds, as 7,8.")] = None,
-    split: Annotated[str, typer.Option(help="train, validation or test.")] = "validation",
+    seeds: Seeds = 1,
+    seed_list: SeedList = None,
+    split: Split = "validation",
     timeout: Annotated[
         float, typer.Option(help="Seconds that the policy may take in all episodes together.")
     ] = 60.0,
@@ -28,14 +28,13 @@ def evaluate(
     For people and programs that write policies: score 1 is as good as the planner, 2 pays half.
     A policy that crashes or takes too long scores 0, and the reason is said.
     """
-    from sageserve_bench.commands.compare import parse_seeds
     from sageserve_bench.evaluation.score import evaluate as score_of
     from sageserve_bench.rows import write_json
 
     found = score_of(
         file,
         scenario=scenario,
-        seeds=seeds if seed_list is None else parse_seeds(seed_list),
+        seeds=parse_seeds(seeds, seed_list),
         split=split,
         limit_s=timeout,
     )

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+
+from sageserve_bench.rows import write_json
 
 fidelity_app = typer.Typer(
     name="fidelity",
@@ -13,11 +16,6 @@ fidelity_app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
 )
-
-
-@fidelity_app.callback()
-def _group() -> None:
-    """Check the simulator against published measurements."""
 
 
 JsonOption = Annotated[Path | None, typer.Option("--json", help="Write the figures to this file.")]
@@ -38,7 +36,7 @@ def latency(
 ) -> None:
     """Compare the catalogue's latency profiles with the measured tables."""
     from sageserve_bench.fidelity.latency import latency_report
-    from sageserve_bench.fidelity.output import percent, print_table, write_json
+    from sageserve_bench.fidelity.output import percent, print_table
     from sageserve_bench.fidelity.tables import default_tables, load_tables
 
     report = latency_report(load_tables(tables or default_tables()))
@@ -56,8 +54,7 @@ def latency(
             for r in report["profiles"]
         ],
     )
-    if json_file is not None:
-        write_json(json_file, report)
+    _write(json_file, report)
 
 
 @fidelity_app.command("events")
@@ -78,7 +75,7 @@ def events(
     """Replay the authors' simulator request by request and compare."""
     from sageserve_bench.errors import UserError
     from sageserve_bench.fidelity.events import compare, parse_fleet, replay
-    from sageserve_bench.fidelity.output import print_table, write_json
+    from sageserve_bench.fidelity.output import print_table
     from sageserve_bench.fidelity.plots import plot_distributions
     from sageserve_bench.fidelity.reference import read_reference
     from sageserve_bench.fidelity.tables import default_tables, load_tables
@@ -114,10 +111,9 @@ def events(
         plot = json_file.with_suffix(".png")
     if plot is not None:
         plot_distributions(rows, ours, plot, f"{reference.name}, fleet {fleet}")
-    if json_file is not None:
-        described = {"reference": reference.name, "fleet": instances, **report["overall"]}
-        per_model = {name: f for name, f in report.items() if name != "overall"}
-        write_json(json_file, described | {"overall": report["overall"], "models": per_model})
+    described = {"reference": reference.name, "fleet": instances, **report["overall"]}
+    per_model = {name: f for name, f in report.items() if name != "overall"}
+    _write(json_file, described | {"overall": report["overall"], "models": per_model})
 
 
 @fidelity_app.command("queueing")
@@ -131,7 +127,7 @@ def queueing(
     """Compare limits of the simulator with queueing theory; exit code 1 if one fails."""
     from rich.progress import track
 
-    from sageserve_bench.fidelity.output import percent, print_table, write_json
+    from sageserve_bench.fidelity.output import percent, print_table
     from sageserve_bench.fidelity.queueing import checks
 
     done = list(track(checks(samples, seed), description="queues", total=11, transient=True))
@@ -151,15 +147,10 @@ def queueing(
             for c in done
         ],
     )
-    if json_file is not None:
-        report = {
-            "samples": samples,
-            "seed": seed,
-            "passed": all(c.passed for c in done),
-            "checks": [c.to_dict() for c in done],
-        }
-        write_json(json_file, report)
-    if not all(c.passed for c in done):
+    passed = all(c.passed for c in done)
+    figures = {"samples": samples, "seed": seed, "passed": passed}
+    _write(json_file, figures | {"checks": [c.to_dict() for c in done]})
+    if not passed:
         raise typer.Exit(1)
 
 
@@ -175,7 +166,7 @@ def hardware(
 
     from sageserve_bench.errors import UserError
     from sageserve_bench.fidelity.hardware import compare, report
-    from sageserve_bench.fidelity.output import percent, print_table, write_json
+    from sageserve_bench.fidelity.output import percent, print_table
     from sageserve_bench.fitting.measurements import read_silicon
 
     found, left_out = read_silicon(rows)
@@ -192,8 +183,7 @@ def hardware(
     )
     for reason, count in sorted(result["skipped_because"].items()):
         typer.echo(f"skipped {count}: {reason}")
-    if json_file is not None:
-        write_json(json_file, result)
+    _write(json_file, result)
 
 
 @fidelity_app.command("requests")
@@ -207,7 +197,7 @@ def requests(
     ] = False,
 ) -> None:
     """Replay an engine's requests: profile from the first half, errors of the second."""
-    from sageserve_bench.fidelity.output import print_table, write_json
+    from sageserve_bench.fidelity.output import print_table
     from sageserve_bench.fidelity.requests import compare, read_folder
 
     report = compare(read_folder(folder), other_rules=rules)
@@ -219,8 +209,7 @@ def requests(
         ["part", *names],
         [[part, *(f[name] for name in names)] for part, f in parts.items()],
     )
-    if json_file is not None:
-        write_json(json_file, report)
+    _write(json_file, report)
 
 
 @fidelity_app.command("prefix")
@@ -240,7 +229,7 @@ def prefix(
     json_file: JsonOption = None,
 ) -> None:
     """Hit rates of prefix caches: prompts in file order, without time."""
-    from sageserve_bench.fidelity.output import percent, print_table, write_json
+    from sageserve_bench.fidelity.output import percent, print_table
     from sageserve_bench.fidelity.prefix import hit_rates
 
     report = hit_rates(
@@ -262,8 +251,7 @@ def prefix(
             ]
         ],
     )
-    if json_file is not None:
-        write_json(json_file, report)
+    _write(json_file, report)
 
 
 @fidelity_app.command("llm-d")
@@ -273,7 +261,7 @@ def llm_d(
 ) -> None:
     """Predict runs of several replicas behind a router from runs of one replica."""
     from sageserve_bench.fidelity.llm_d import compare, read_runs
-    from sageserve_bench.fidelity.output import percent, print_table, write_json
+    from sageserve_bench.fidelity.output import percent, print_table
 
     report = compare(read_runs(file))
     parts = ("one_replica_fitted", "several_replicas")
@@ -287,5 +275,9 @@ def llm_d(
             for part in parts
         ],
     )
+    _write(json_file, report)
+
+
+def _write(json_file: Path | None, report: Mapping[str, Any]) -> None:
     if json_file is not None:
         write_json(json_file, report)

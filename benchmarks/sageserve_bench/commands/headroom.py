@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from sageserve_bench.trace_options import parse_seeds
+
 if TYPE_CHECKING:
     from sageserve_bench.headroom.measure import Cast
     from sageserve_env.scenario import Scenario
@@ -44,11 +46,11 @@ def headroom(
     """
     from rich.console import Console
 
-    from sageserve_bench.commands.compare import parse_seeds
     from sageserve_bench.headroom.measure import Budget, measure
     from sageserve_bench.headroom.summary import summary
     from sageserve_bench.records import shown_command
     from sageserve_bench.rows import write_json
+    from sageserve_bench.workload import pick_seeds
     from sageserve_env.scenario import load_scenario
 
     loaded = load_scenario(scenario)
@@ -73,7 +75,7 @@ def headroom(
     budget = Budget(evaluations, frozen, adapt)
     days = measure(
         loaded,
-        parse_seeds(seed_list),
+        pick_seeds(parse_seeds(1, seed_list)),
         cast,
         budget,
         folder,

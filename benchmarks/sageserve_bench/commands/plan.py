@@ -189,67 +189,24 @@ def _periods(planner: HourlyPlanner[Any]) -> Floats:
 
 
 def _view(
-    scenario: Cluster,
-    theta: Floats,
-    time_s: float,
-    workload: Workload | None,
-    current: int | None,
+    scenario: Cluster, theta: Floats, time_s: float, workload: Workload | None, current: int | None
 ) -> ClusterView:
     """Return what a planner sees of a cluster that stands at its initial counts and is idle."""
-    import numpy as np
+    from sageserve_env.view import DEMAND_BIN_S, idle_view
 
-    from sageserve_env.view import DEMAND_BIN_S, WINDOWS_S, ClusterView
-
-    e, g = len(scenario.endpoints), len(scenario.gpus)
-    m, r, k = len(scenario.models), len(scenario.regions), len(scenario.tiers)
-    w = len(WINDOWS_S)
-    standing = np.zeros((e, g), dtype=np.int64)
-    standing[:, 0] = scenario.initial_instances if current is None else current
-    used = standing.reshape(m, r, -1, g).sum(axis=(0, 2))
-    seen = [np.zeros((0, m, r, k))] * 3
+    if current is not None:
+        scenario = scenario.replace(initial_instances=current)
+    changes: dict[str, Any] = {}
     weekday = 0.0
     if workload is not None:
         weekday = (calendar(workload.trace).weekday_at_0 + time_s / 86_400.0) % 7.0
         bins = int(time_s // DEMAND_BIN_S)
         if bins:
             known = workload.history(clairvoyant=True).window(0.0, bins * DEMAND_BIN_S)
-            seen = [known.requests, known.prompt_tokens, known.output_tokens]
-    none, nothing = np.zeros((e, g), dtype=np.int64), np.zeros(e)
-    rates = np.zeros((w, m, r, k))
-    return ClusterView(
-        time_s=time_s,
-        interval_s=scenario.decision_interval_s,
-        horizon_s=scenario.horizon_s,
-        hour_of_day=24.0 * (weekday % 1.0),
-        weekday=weekday,
-        theta=theta,
-        target=standing,
-        active=standing,
-        pending=none,
-        pending_ready_s=none.astype(np.float64),
-        draining=none,
-        unmet=none,
-        idle_vms=np.maximum(scenario.inventory - used, 0),
-        spot_vms=np.zeros((m, r, g), dtype=np.int64),
-        inventory=scenario.inventory,
-        utilisation=nothing,
-        kv_utilisation=nothing,
-        queued_prompt_tokens=nothing,
-        queued_requests=nothing.astype(np.int64),
-        running=nothing.astype(np.int64),
-        global_queue=np.zeros(m, dtype=np.int64),
-        request_rate=rates,
-        prompt_rate=rates,
-        output_rate=rates,
-        demand_requests=seen[0],
-        demand_prompt_tokens=seen[1],
-        demand_output_tokens=seen[2],
-        ttft_p95_ratio=nothing,
-        slo_attainment=np.ones(e),
-        niw_backlog=np.zeros(m, dtype=np.int64),
-        niw_backlog_tokens=np.zeros(m),
-        niw_deadline_s=np.full(m, 86_400.0),
-    )
+            for name in ("requests", "prompt_tokens", "output_tokens"):
+                changes[f"demand_{name}"] = getattr(known, name)
+    hour = 24.0 * (weekday % 1.0)
+    return idle_view(scenario, theta, time_s=time_s, hour_of_day=hour, weekday=weekday, **changes)
 
 
 def _theta_line(scenario: Cluster, view: ClusterView) -> str:

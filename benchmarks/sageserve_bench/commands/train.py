@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from sageserve_bench.errors import UserError
+from sageserve_bench.trace_options import BackendKind, RayAddress
 
 
 def train(
@@ -36,10 +37,8 @@ def train(
     wandb: Annotated[
         str | None, typer.Option(help="Project of Weights & Biases that is shown the run.")
     ] = None,
-    backend: Annotated[str, typer.Option(help="process or ray.")] = "process",
-    ray_address: Annotated[
-        str | None, typer.Option(help="Ray cluster to use; auto finds a running one.")
-    ] = None,
+    backend: BackendKind = "process",
+    ray_address: RayAddress = None,
 ) -> None:
     """Train an agent on the training seeds (0-999) and keep the best on validation seeds.
 

@@ -8,7 +8,19 @@ from typing import Annotated
 
 import typer
 
-from sageserve_bench.trace_options import RateScale, Scenario, Tile, Trace, reads_trace, words_of
+from sageserve_bench.commands.days import Days
+from sageserve_bench.trace_options import (
+    BackendKind,
+    RateScale,
+    RayAddress,
+    Scenario,
+    SeedList,
+    Seeds,
+    Tile,
+    Trace,
+    Workers,
+    reads_trace,
+)
 from sageserve_env.registration import DEFAULT_SCENARIO
 from sageserve_traces import ReadOptions
 
@@ -26,16 +38,12 @@ def tune(
     reading: ReadOptions,
     budget: Annotated[int, typer.Option(help="Simulated episodes, all told.")] = 80,
     split: Annotated[str, typer.Option(help="train or validation.")] = "validation",
-    seeds: Annotated[int, typer.Option(help="The first N seeds of the split.")] = 2,
-    seed_list: Annotated[
-        str | None, typer.Option(help="Exactly these seeds, as 1000,1003.")
-    ] = None,
+    seeds: Seeds = 2,
+    seed_list: SeedList = None,
     sampler_seed: Annotated[int, typer.Option(help="Seed of the search.")] = 0,
-    workers: Annotated[int, typer.Option(min=1, help="Processes.")] = 1,
-    backend: Annotated[str, typer.Option(help="process or ray.")] = "process",
-    ray_address: Annotated[
-        str | None, typer.Option(help="Ray cluster to use; auto finds a running one.")
-    ] = None,
+    workers: Workers = 1,
+    backend: BackendKind = "process",
+    ray_address: RayAddress = None,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="JSON file; default results/tuned/NAME.")
     ] = None,
@@ -49,7 +57,7 @@ def tune(
     from rich.console import Console
 
     from sageserve_agents.registry import parse_spec, split_file
-    from sageserve_bench.commands.calibrate import make_prober, show_calibrations
+    from sageserve_bench.commands.calibrate import show_calibrations
     from sageserve_bench.pools import Backend, session
     from sageserve_bench.records import header, shown_command
     from sageserve_bench.rows import write_json
@@ -61,9 +69,8 @@ def tune(
     name = Path(split_file(parse_spec(agent)[0])[0]).stem
     path = output or Path("results/tuned") / f"{name}.json"
     chosen = Backend(backend, workers, ray_address)
-    prober = make_prober(
-        scenario, trace, tile, rate_scale, reading, split, seeds, seed_list, chosen, path
-    )
+    days = Days(scenario, trace, tile, rate_scale, reading, split, seeds, seed_list)
+    prober = days.prober(chosen, path)
     console = Console(stderr=True)
     prober.told = lambda line: console.print(
         f"  {prober.episodes}/{budget} {line}", markup=False, highlight=False
@@ -74,15 +81,8 @@ def tune(
         "tune",
         {
             "agent": agent,
-            "scenario": scenario,
-            "trace": trace,
-            "tile": tile,
-            "rate-scale": None if rate_scale == 1.0 else rate_scale,
-            **words_of(reading),
+            **days.words(),
             "budget": budget,
-            "split": split if seed_list is None else None,
-            "seeds": seeds if seed_list is None else None,
-            "seed-list": seed_list,
             "sampler-seed": sampler_seed,
             "output": path,
         },

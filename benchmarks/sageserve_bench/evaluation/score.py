@@ -98,9 +98,7 @@ def evaluate(
     if not limit_s > 0:
         raise UserError(f"the time limit must be above 0 s, got {limit_s:g}")
     cluster = load_scenario(scenario)
-    chosen = (
-        pick_seeds(seeds, split=split) if isinstance(seeds, int) else pick_seeds(seed_list=seeds)
-    )
+    chosen = pick_seeds(seeds, split=split)
     played: list[dict[str, Value]] = []
     try:
         with RemotePolicy(str(file), limit_s) as policy:

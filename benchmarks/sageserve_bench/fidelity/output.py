@@ -1,22 +1,13 @@
-"""What the three fidelity commands share: writing JSON and printing a table."""
+"""Plain tables of figures on a terminal."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Any
+from collections.abc import Sequence
 
 from rich.console import Console
 from rich.table import Table
 
 from sageserve_bench import terminal
-
-
-def write_json(path: Path, value: Mapping[str, Any]) -> None:
-    """Write a report, making its folder if needed."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(value, indent=2, allow_nan=False) + "\n", encoding="utf-8")
 
 
 def print_table(
