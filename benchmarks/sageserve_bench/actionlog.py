@@ -3,7 +3,8 @@
 Version 2, the present one, has for every knob of `sageserve_env.knobs` that was decided an array
 ``KNOB`` of its different values and ``KNOB_index``, which of them each decision has (-1: None).
 Targets are kept in full, ``instances`` int64 [T, E, G]. A knob that a log does not have was not
-decided, so that a log stays readable when knobs are added.
+decided, so that a log stays readable when knobs are added. Version 1 had no mark of its version and
+held names as numbers.
 """
 
 from __future__ import annotations
@@ -25,6 +26,12 @@ from sageserve_env.knobs import BY_NAME, KNOBS
 NONE = -1
 VERSION = 2
 DENSE = "instances"
+
+_V1_NAMES = {
+    "router": ("threshold", "shares", "least_wait", "least_wait_kv"),
+    "discipline": ("fcfs", "edf", "pf", "dpa", "triage"),
+}
+_V1_ARRAYS = {"routing": "routing", "niw_release": "release"}
 
 
 @dataclass(frozen=True)
@@ -70,18 +77,20 @@ class ActionLog:
 
     @classmethod
     def read(cls, arrays: Mapping[str, NDArray[Any]]) -> ActionLog:
-        """Return the log that `arrays` gave.
+        """Return the log that `arrays` gave, of this version or an earlier one.
 
         Raises:
             KeyError: If an array is missing.
-            ValueError: If the log has another version or a knob that is not known here.
+            ValueError: If the log has a later version or a knob that is not known here.
         """
-        version = int(arrays["version"])
+        version = int(arrays.get("version", np.array(1)))
+        if version == 1:
+            return _read_first(arrays)
         names = [name.removesuffix("_index") for name in arrays if name.endswith("_index")]
         unknown = [name for name in names if name not in BY_NAME]
-        if version != VERSION or unknown:
+        if version > VERSION or unknown:
             what = f"knob {unknown[0]!r}" if unknown else f"version {version}"
-            raise ValueError(f"{what} is not known here; another sageserve-env wrote it")
+            raise ValueError(f"{what} is not known here; a later sageserve-env wrote it")
         return cls(
             arrays[DENSE],
             {name: arrays[name] for name in names},
@@ -103,6 +112,17 @@ class ActionLog:
         except (OSError, ValueError, KeyError, EOFError, BadZipFile, zlib.error) as error:
             of = f" of {run}" if run else ""
             raise UserError(f"{path}: no action log{of} to replay ({error})") from None
+
+
+def _read_first(arrays: Mapping[str, NDArray[Any]]) -> ActionLog:
+    """Return a log of version 1."""
+    values: dict[str, NDArray[Any]] = {}
+    index: dict[str, NDArray[np.int32]] = {}
+    for name, known in _V1_NAMES.items():
+        values[name], index[name] = np.array(known), arrays[name].astype(np.int32)
+    for name, stored in _V1_ARRAYS.items():
+        values[name], index[name] = arrays[stored], arrays[f"{stored}_index"]
+    return ActionLog(arrays[DENSE], values, index)
 
 
 class _Table:

@@ -56,40 +56,52 @@ _Start = Annotated[
 ]
 
 
-def _parameter(name: str, annotation: Any, default: Any) -> inspect.Parameter:
+def parameter(name: str, annotation: Any, default: Any) -> inspect.Parameter:
+    """Return an option of a command."""
     kind = inspect.Parameter.KEYWORD_ONLY
     return inspect.Parameter(name, kind, default=default, annotation=annotation)
 
 
-_READING = (
-    _parameter("columns", _Columns, None),
-    _parameter("on_error", _OnError, "raise"),
-    _parameter("time_unit", _TimeUnit, None),
-    _parameter("time_format", _TimeFormat, None),
-    _parameter("start", _Start, None),
+READING = (
+    parameter("columns", _Columns, None),
+    parameter("on_error", _OnError, "raise"),
+    parameter("time_unit", _TimeUnit, None),
+    parameter("time_format", _TimeFormat, None),
+    parameter("start", _Start, None),
 )
 
 
-def reads_trace(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Give a command the options of reading a trace in place of its argument ``reading``."""
+def gives(
+    argument: str, options: Sequence[inspect.Parameter], make: Callable[..., Any]
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Return a decorator that gives a command options in place of one of its arguments.
 
-    @functools.wraps(command)
-    def with_options(**given: Any) -> Any:
-        words = {parameter.name: given.pop(parameter.name) for parameter in _READING}
-        return command(**given, reading=read_options(**words))
+    Args:
+        argument: Name of the argument.
+        options: What stands on the command line in its place.
+        make: Makes the argument of them.
+    """
 
-    hints = get_type_hints(command, include_extras=True)
-    parameters: list[inspect.Parameter] = []
-    for name, parameter in inspect.signature(command).parameters.items():
-        if name == "reading":
-            parameters += _READING
-        else:
-            kind = inspect.Parameter.KEYWORD_ONLY
-            parameters.append(parameter.replace(annotation=hints[name], kind=kind))
-    signature = inspect.Signature(parameters, return_annotation=hints.get("return"))
-    with_options.__signature__ = signature  # type: ignore[attr-defined]
-    with_options.__annotations__ = {p.name: p.annotation for p in parameters}
-    return with_options
+    def decorated(command: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(command)
+        def with_options(**given: Any) -> Any:
+            words = {option.name: given.pop(option.name) for option in options}
+            return command(**given, **{argument: make(**words)})
+
+        hints = get_type_hints(command, include_extras=True)
+        parameters: list[inspect.Parameter] = []
+        for name, parameter in inspect.signature(command).parameters.items():
+            if name == argument:
+                parameters += options
+            else:
+                kind = inspect.Parameter.KEYWORD_ONLY
+                parameters.append(parameter.replace(annotation=hints[name], kind=kind))
+        signature = inspect.Signature(parameters, return_annotation=hints.get("return"))
+        with_options.__signature__ = signature  # type: ignore[attr-defined]
+        with_options.__annotations__ = {p.name: p.annotation for p in parameters}
+        return with_options
+
+    return decorated
 
 
 def read_options(
@@ -114,6 +126,10 @@ def read_options(
             "start_s": 0.0 if start in (None, "0") else parse_duration(str(start)),
         },
     )
+
+
+reads_trace = gives("reading", READING, read_options)
+"""Gives a command the options of reading a trace in place of its argument ``reading``."""
 
 
 def parse_seeds(count: int, text: str | None) -> int | list[int]:

@@ -47,7 +47,7 @@ def test_plan_of_a_demand_that_is_too_much(
         (["--agent", "reactive"], "makes no hourly plans"),
         (["--hour", "99"], "is beyond the"),
         (["--agent", "ilp:betta=1"], "did you mean 'beta'"),
-        (["--demand", "missing.csv"], "No such file"),
+        (["--demand", "missing.csv"], "no such file"),
         (["--scenario", "tin"], "did you mean 'tiny'"),
     ],
 )
@@ -61,7 +61,7 @@ def test_plan_errors(words: list[str], message: str, capsys: pytest.CaptureFixtu
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("model,region\n", "column prompt_tokens_per_s is missing"),
+        ("model,region\n", "column 'prompt_tokens_per_s' is missing"),
         (
             "model,region,prompt_tokens_per_s\nllama-2-70,westus,1\n",
             "row 2: unknown model 'llama-2-70'; did you mean 'llama-2-70b'",

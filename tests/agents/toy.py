@@ -33,7 +33,7 @@ def history_of(scenario: Scenario, tokens: Floats, bin_s: float = 60.0) -> Deman
 def make_view(scenario: Scenario, **changes: Any) -> ClusterView:
     """Return the view of an idle cluster on a Wednesday, every instance with the toy's theta."""
     theta = np.full((len(scenario.models), len(scenario.gpus)), THETA)
-    return idle_view(scenario, theta, **{"weekday": 2.0, **changes})
+    return idle_view(scenario, **{"weekday": 2.0, "theta": theta, **changes})
 
 
 class ToyCluster:

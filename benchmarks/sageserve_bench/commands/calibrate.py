@@ -7,38 +7,21 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from sageserve_bench.commands.days import Days
-from sageserve_bench.trace_options import (
-    BackendKind,
-    RateScale,
-    RayAddress,
-    Scenario,
-    SeedList,
-    Seeds,
-    Tile,
-    Trace,
-    Workers,
-    reads_trace,
-)
-from sageserve_env.registration import DEFAULT_SCENARIO
-from sageserve_traces import ReadOptions
+from sageserve_bench.commands.traffic import Days, Traffic, plays_trace
+from sageserve_bench.trace_options import BackendKind, RayAddress, SeedList, Seeds, Workers
 
 if TYPE_CHECKING:
     from sageserve_bench.calibration import Calibration
 
 
-@reads_trace
+@plays_trace
 def calibrate(
     agents: Annotated[
         str,
         typer.Option(help="Agents, separated by commas; @FILE takes those of a tuned file."),
     ],
-    scenario: Scenario = DEFAULT_SCENARIO,
-    trace: Trace = None,
-    tile: Tile = None,
-    rate_scale: RateScale = 1.0,
     *,
-    reading: ReadOptions,
+    traffic: Traffic,
     split: Annotated[str, typer.Option(help="train or validation.")] = "validation",
     seeds: Seeds = 4,
     seed_list: SeedList = None,
@@ -86,9 +69,9 @@ def calibrate(
 
     turned = None if knob is None else parse_knob(knob)
     specs = split_agents(agents)
-    check_agents(specs, scenario)
+    check_agents(specs, traffic.scenario)
     chosen = Backend(backend, workers, ray_address)
-    days = Days(scenario, trace, tile, rate_scale, reading, split, seeds, seed_list)
+    days = Days(traffic, split, seeds, seed_list)
     prober = days.prober(chosen, output)
     shown = shown_command(
         "calibrate",

@@ -7,9 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from sageserve_bench.trace_options import RateScale, Scenario, Tile, Trace, reads_trace
-from sageserve_env.registration import DEFAULT_SCENARIO
-from sageserve_traces import ReadOptions
+from sageserve_bench.commands.traffic import Traffic, plays_trace
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -20,17 +18,13 @@ if TYPE_CHECKING:
 _COLUMNS = ("mape", "wape", "bias", "pinball", "coverage", "peak_wape")
 
 
-@reads_trace
+@plays_trace
 def forecast(
     forecasters: Annotated[
         str, typer.Option(help="Names, separated by commas; all without the perfect one if unset.")
     ] = "",
-    scenario: Scenario = DEFAULT_SCENARIO,
-    trace: Trace = None,
-    tile: Tile = None,
-    rate_scale: RateScale = 1.0,
     *,
-    reading: ReadOptions,
+    traffic: Traffic,
     seed: Annotated[int, typer.Option(min=0, help="Seed; 1000 is the first of validation.")] = 1000,
     horizon: Annotated[str, typer.Option(help="How far each forecast reaches.")] = "1h",
     step: Annotated[str, typer.Option(help="Time between two forecasts.")] = "1h",
@@ -41,6 +35,7 @@ def forecast(
     ] = None,
 ) -> None:
     """Score forecasters on a trace: each forecast uses only what was known at its time."""
+    import pandas as pd
     from rich.console import Console
     from rich.progress import track
 
@@ -49,14 +44,14 @@ def forecast(
     from sageserve_agents.planner.forecast import FORECASTERS
     from sageserve_agents.planner.forecast.scoring import backtest, score
     from sageserve_bench import terminal
-    from sageserve_bench.commands.plan import calendar, load_workload
+    from sageserve_bench.commands.plan import calendar
     from sageserve_traces import parse_duration
 
     names = [n.strip() for n in forecasters.split(",") if n.strip()]
     for name in names:
         check_choice(name, FORECASTERS, "forecaster")
     names = names or [n for n in FORECASTERS if n != "perfect"]
-    workload = load_workload(scenario, trace, tile, rate_scale, reading, seed)
+    workload = traffic.grid(["static"], [seed]).tasks()[0].workload()
     cluster = workload.scenario
     width = parse_duration(bin_size)
     past, known = workload.history(clairvoyant=False), workload.history(clairvoyant=True)
@@ -82,7 +77,7 @@ def forecast(
     out.print(_table(scores, workload.trace.name, quantile))
     if output is not None:
         output.mkdir(parents=True, exist_ok=True)
-        _write_csv(scores, output / "scores.csv")
+        pd.DataFrame(scores).to_csv(output / "scores.csv", index=False)
         _plot(tests, cluster, interactive, output / "forecast.png")
         out.print(f"Wrote {output / 'scores.csv'} and {output / 'forecast.png'}")
 
@@ -110,17 +105,6 @@ def _table(scores: list[Score], trace: str, quantile: float) -> Table:
         cells = [f"{100 * getattr(row, name):.1f} %" for name in _COLUMNS]
         table.add_row(row.forecaster, row.model, row.tiers, *cells, f"{row.ms:.1f}")
     return table
-
-
-def _write_csv(scores: list[Score], path: Path) -> None:
-    import csv
-    import dataclasses
-
-    rows = [dataclasses.asdict(row) for row in scores]
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, fieldnames=list(rows[0]))
-        writer.writeheader()
-        writer.writerows(rows)
 
 
 def _plot(tests: list[Backtest], scenario: Cluster, interactive: Any, path: Path) -> None:

@@ -7,9 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from sageserve_bench.trace_options import RateScale, Scenario, Tile, Trace, reads_trace, remark
-from sageserve_env.registration import DEFAULT_SCENARIO
-from sageserve_traces import ReadOptions
+from sageserve_bench.commands.traffic import Traffic, plays_trace
 
 if TYPE_CHECKING:
     from sageserve_agents.demand import Clock
@@ -22,14 +20,10 @@ if TYPE_CHECKING:
 _HOUR_S = 3600.0
 
 
-@reads_trace
+@plays_trace
 def plan(
-    scenario: Scenario = DEFAULT_SCENARIO,
-    trace: Trace = None,
-    tile: Tile = None,
-    rate_scale: RateScale = 1.0,
     *,
-    reading: ReadOptions,
+    traffic: Traffic,
     seed: Annotated[int, typer.Option(min=0, help="Seed; 1000 is the first of validation.")] = 1000,
     hour: Annotated[
         float, typer.Option(min=0.0, help="Hour of the trace at which the planned period begins.")
@@ -62,7 +56,7 @@ def plan(
         raise UserError(f"agent {agent!r} makes no hourly plans: take ilp, lt-i, lt-u or lt-ua")
     out = terminal.output()
     if demand is not None:
-        cluster = load_scenario(scenario)
+        cluster = load_scenario(traffic.scenario)
         view = _view(cluster, measure_theta(cluster), 0.0, None, current)
         planner.reset(cluster, own_seed(agent), _no_history(cluster))
         rates = read_demand(demand, cluster)
@@ -71,7 +65,7 @@ def plan(
         )
         out.print(f"Demand of {demand.name}, {rates.sum():,.0f} prompt tokens/s", soft_wrap=True)
     else:
-        workload = load_workload(scenario, trace, tile, rate_scale, reading, seed)
+        workload = traffic.grid([agent], [seed]).tasks()[0].workload()
         cluster = workload.scenario
         if hour * _HOUR_S > cluster.horizon_s:
             raise UserError(
@@ -99,26 +93,6 @@ def plan(
     out.print(explain(result), soft_wrap=True)
 
 
-def load_workload(
-    scenario: str,
-    trace: str | None,
-    tile: str | None,
-    rate_scale: float,
-    reading: ReadOptions,
-    seed: int,
-) -> Workload:
-    """Return the workload of a seed from the words of a command line, and say how it was read."""
-    from sageserve_bench.workload import TraceSpec, report_of, resolve
-    from sageserve_env.scenario import load_scenario
-    from sageserve_traces import parse_duration
-
-    tile_s = None if tile is None else parse_duration(tile)
-    cluster, spec = load_scenario(scenario), TraceSpec(trace, tile_s, rate_scale, reading)
-    workload = resolve(cluster, spec, seed)
-    remark(report_of(cluster, spec))
-    return workload
-
-
 def calendar(trace: TraceSource) -> Clock:
     """Return the calendar of a trace."""
     from sageserve_agents.demand import Clock
@@ -132,42 +106,31 @@ def read_demand(path: Path, scenario: Cluster) -> Floats:
     Raises:
         UserError: If a column is missing or a value is unknown, negative or not a number.
     """
-    import csv
-
     import numpy as np
+    import pandas as pd
 
     from sageserve_agents.parameters import nearest
+    from sageserve_bench.csv_files import read_csv
     from sageserve_bench.errors import UserError
 
-    axes = {
-        "model": scenario.models,
-        "region": scenario.region_names,
-        "tier": scenario.tier_names,
-    }
+    table = read_csv(
+        path, ("model", "region", "prompt_tokens_per_s"), dtype=str, encoding="utf-8-sig"
+    )
+    first = scenario.tier_names[0]
+    table["tier"] = table["tier"].fillna(first) if "tier" in table else first
+    axes = {"model": scenario.models, "region": scenario.region_names, "tier": scenario.tier_names}
+    rate = pd.to_numeric(table["prompt_tokens_per_s"], errors="coerce").to_numpy(np.float64)
     rates = np.zeros([len(names) for names in axes.values()])
-    with path.open(newline="", encoding="utf-8-sig") as file:
-        reader = csv.DictReader(file)
-        missing = {"model", "region", "prompt_tokens_per_s"} - set(reader.fieldnames or ())
-        if missing:
-            raise UserError(f"{path}: column {', '.join(sorted(missing))} is missing")
-        for number, row in enumerate(reader, start=2):
-            index = []
-            for axis, names in axes.items():
-                value = row.get(axis) or (names[0] if axis == "tier" else "")
-                if value not in names:
-                    raise UserError(f"{path}: row {number}: {nearest(value, names, axis)}")
-                index.append(names.index(value))
-            try:
-                rate = float(row["prompt_tokens_per_s"])
-            except (TypeError, ValueError):
-                rate = float("nan")
-            if not 0 <= rate < float("inf"):
-                text = row["prompt_tokens_per_s"]
-                raise UserError(
-                    f"{path}: row {number}: prompt_tokens_per_s: expected a number of at least 0, "
-                    f"got {text!r}"
-                )
-            rates[tuple(index)] += rate
+    for i, row in enumerate(table.to_dict("records")):
+        for axis, names in axes.items():
+            if row[axis] not in names:
+                raise UserError(f"{path}: row {i + 2}: {nearest(str(row[axis]), names, axis)}")
+        if not 0 <= rate[i] < np.inf:
+            raise UserError(
+                f"{path}: row {i + 2}: prompt_tokens_per_s: expected a number of at least 0, "
+                f"got {row['prompt_tokens_per_s']!r}"
+            )
+        rates[tuple(names.index(row[axis]) for axis, names in axes.items())] += rate[i]
     return rates
 
 

@@ -7,23 +7,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from sageserve_bench.trace_options import RateScale, Scenario, Tile, Trace, reads_trace, remark
-from sageserve_env.registration import DEFAULT_SCENARIO
-from sageserve_traces import ReadOptions
+from sageserve_bench.commands.traffic import Traffic, plays_trace
 
 if TYPE_CHECKING:
     from rich.table import Table
 
 
-@reads_trace
+@plays_trace
 def run(
     agent: Annotated[str, typer.Argument(help="Agent, as in ilp:forecaster=seasonal-naive.")],
-    scenario: Scenario = DEFAULT_SCENARIO,
-    trace: Trace = None,
-    tile: Tile = None,
-    rate_scale: RateScale = 1.0,
     *,
-    reading: ReadOptions,
+    traffic: Traffic,
     seed: Annotated[int, typer.Option(min=0, help="Seed; 2000 is the first of the tests.")] = 2000,
     json_file: Annotated[
         Path | None, typer.Option("--json", help="Write the metrics to this file.")
@@ -38,26 +32,14 @@ def run(
 
     from sageserve_bench import terminal
     from sageserve_bench.episode import run_episode, steps_of
-    from sageserve_bench.grid import make_grid
     from sageserve_bench.live import LivePanel
     from sageserve_bench.request_records import check_target
     from sageserve_bench.rows import clean, write_json
-    from sageserve_bench.workload import report_of
 
     if records is not None:
         check_target(records)
-    grid = make_grid(
-        [agent],
-        scenario=scenario,
-        trace=trace,
-        seeds=[seed],
-        tile=tile,
-        rate_scale=rate_scale,
-        reading=reading,
-    )
-    task = grid.tasks()[0]
+    task = traffic.grid([agent], [seed]).tasks()[0]
     workload = task.workload()
-    remark(report_of(grid.scenario, grid.traces[0]))
     console = Console(stderr=True)
     panel = LivePanel(task.agent_label, workload.scenario, steps_of(workload.scenario))
     if console.is_terminal:

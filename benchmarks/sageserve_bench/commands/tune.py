@@ -8,34 +8,17 @@ from typing import Annotated
 
 import typer
 
-from sageserve_bench.commands.days import Days
-from sageserve_bench.trace_options import (
-    BackendKind,
-    RateScale,
-    RayAddress,
-    Scenario,
-    SeedList,
-    Seeds,
-    Tile,
-    Trace,
-    Workers,
-    reads_trace,
-)
-from sageserve_env.registration import DEFAULT_SCENARIO
-from sageserve_traces import ReadOptions
+from sageserve_bench.commands.traffic import Days, Traffic, plays_trace
+from sageserve_bench.trace_options import BackendKind, RayAddress, SeedList, Seeds, Workers
 
 
-@reads_trace
+@plays_trace
 def tune(
     agent: Annotated[
         str, typer.Option(help="Agent; options given with it, as in ilp:beta=1, are not varied.")
     ],
-    scenario: Scenario = DEFAULT_SCENARIO,
-    trace: Trace = None,
-    tile: Tile = None,
-    rate_scale: RateScale = 1.0,
     *,
-    reading: ReadOptions,
+    traffic: Traffic,
     budget: Annotated[int, typer.Option(help="Simulated episodes, all told.")] = 80,
     split: Annotated[str, typer.Option(help="train or validation.")] = "validation",
     seeds: Seeds = 2,
@@ -64,12 +47,12 @@ def tune(
     from sageserve_bench.tasks import agent_label, check_agents
     from sageserve_bench.tuning import tune as tune_agent
 
-    check_agents([agent], scenario)
+    check_agents([agent], traffic.scenario)
     import_module("optuna")  # before the first episode, not after the first part of them
     name = Path(split_file(parse_spec(agent)[0])[0]).stem
     path = output or Path("results/tuned") / f"{name}.json"
     chosen = Backend(backend, workers, ray_address)
-    days = Days(scenario, trace, tile, rate_scale, reading, split, seeds, seed_list)
+    days = Days(traffic, split, seeds, seed_list)
     prober = days.prober(chosen, path)
     console = Console(stderr=True)
     prober.told = lambda line: console.print(

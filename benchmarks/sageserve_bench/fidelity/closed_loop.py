@@ -46,21 +46,34 @@ def one_instance(
 
 
 def requests(
-    arrival_s: Floats, prompt_tokens: Ints, output_tokens: Ints, scenario: Scenario
+    arrival_s: Floats,
+    prompt_tokens: Ints,
+    output_tokens: Ints,
+    scenario: Scenario,
+    tier: Ints | None = None,
 ) -> RequestTrace:
-    """Return a trace of a scenario of one model, one region and one tier."""
+    """Return a trace of a scenario of one model and one region; the first tier is the default."""
     zeros = np.zeros(len(arrival_s), dtype=np.int16)
     return RequestTrace(
         arrival_s=arrival_s,
         model=zeros,
         region=zeros,
-        tier=zeros,
+        tier=zeros if tier is None else tier.astype(np.int16),
         prompt_tokens=prompt_tokens.astype(np.int32),
         output_tokens=output_tokens.astype(np.int32),
         models=scenario.models,
         regions=scenario.region_names,
         tiers=scenario.tier_names,
     )
+
+
+def serve(scenario: Scenario, trace: RequestTrace) -> tuple[Floats, Floats]:
+    """Serve a trace up to the horizon; return TTFT and E2E, NaN for what has not come so far."""
+    simulator = Simulator(scenario, np.ones((len(scenario.models), 1)), records=True)
+    simulator.reset(trace)
+    simulator.advance(scenario.horizon_s)
+    records = simulator.records()
+    return records["ttft_s"], records["e2e_s"]
 
 
 def closed_loop(

@@ -6,23 +6,18 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from sageserve_bench.fidelity import theory
+from sageserve_bench.fidelity.closed_loop import Floats, Ints, requests, serve
 from sageserve_env.catalogue import MODELS, LatencyProfile, Model
 from sageserve_env.options import BatchingConfig, RoutingConfig, TierConfig
 from sageserve_env.scenario import RegionConfig, Scenario
-from sageserve_env.simulator.simulator import Simulator
-from sageserve_traces.trace import RequestTrace
 
 GPU = "a100-80gb-x8"
 TOLERANCE = 0.02
 WARM_UP = 0.02  # share of the samples left out at the start
 LLAMA = MODELS["llama-2-70b"].profiles[GPU]
 PER_TOKEN = LatencyProfile(prefill_per_token_s=1e-3, decode_base_s=1e-3)
-
-Ints = NDArray[np.int64]
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -98,24 +93,7 @@ def simulate(
         round_trips_s=((0.0,),),
         custom_models=(model,),
     )
-    zeros = np.zeros(len(arrival_s), dtype=np.int16)
-    trace = RequestTrace(
-        arrival_s=arrival_s,
-        model=zeros,
-        region=zeros,
-        tier=zeros if tier is None else tier.astype(np.int16),
-        prompt_tokens=prompt.astype(np.int32),
-        output_tokens=output.astype(np.int32),
-        models=scenario.models,
-        regions=scenario.region_names,
-        tiers=scenario.tier_names,
-        name="queue",
-    )
-    simulator = Simulator(scenario, np.ones((1, 1)), records=True)
-    simulator.reset(trace)
-    simulator.advance(horizon_s)
-    records = simulator.records()
-    return records["ttft_s"], records["e2e_s"]
+    return serve(scenario, requests(arrival_s, prompt, output, scenario, tier))
 
 
 def alone_s(profile: LatencyProfile, prompt: int, output: int) -> float:

@@ -20,16 +20,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sageserve_bench.errors import UserError
-from sageserve_bench.fidelity.closed_loop import one_instance
+from sageserve_bench.fidelity.closed_loop import Floats, one_instance, serve
 from sageserve_bench.fidelity.closed_loop import requests as trace_of
 from sageserve_bench.fitting.replica import BASE_ADDED, BASE_DROPPED, ONE_PASS, Rules, replay
 from sageserve_bench.fitting.requests import Requests, fit_requests
 from sageserve_env.catalogue import GpuType, LatencyProfile, Model
 from sageserve_env.catalogue.tables import model_facts
 from sageserve_env.options import BatchingConfig
-from sageserve_env.simulator.simulator import Simulator
-
-Floats = NDArray[np.float64]
 
 RULES = {"one_pass": ONE_PASS, "base_added": BASE_ADDED, "base_dropped": BASE_DROPPED}
 UNBOUND_TOKENS = 1 << 30
@@ -150,11 +147,8 @@ def simulate(run: Run, profile: LatencyProfile) -> tuple[Floats, Floats]:
     longest = int(requests.prompt.max())
     model = Model("model", 0.0, 1.0, longest, {gpu.name: profile}, float(run.kv_tokens))
     scenario = one_instance(model, gpu, run.batching)
-    simulator = Simulator(scenario, np.ones((1, 1)), records=True)
-    simulator.reset(trace_of(requests.arrival_s, requests.prompt, requests.output, scenario))
-    simulator.advance(scenario.horizon_s)
-    records = simulator.records()
-    return records["ttft_s"], records["e2e_s"]
+    trace = trace_of(requests.arrival_s, requests.prompt, requests.output, scenario)
+    return serve(scenario, trace)
 
 
 def figures(
