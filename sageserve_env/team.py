@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, cast
@@ -11,11 +12,13 @@ from numpy.typing import NDArray
 
 from sageserve_env.env import SageServeEnv
 from sageserve_env.kernels.several import (
-    HANDLES,
     NOBODY,
     RUNNING,
-    address_of_step,
-    step_several,
+    begin_work,
+    build_crew,
+    serve,
+    step_one,
+    still_working,
 )
 from sageserve_env.kernels.step import IN_FORCE
 from sageserve_env.kernels.step import step as step_kernel
@@ -30,7 +33,8 @@ class Team:
 
     Threads that take turns in Python wait for each other at every change, on virtual machines for a
     tenth of a millisecond. So the others do nothing but simulate (`kernels.several`), and the
-    calling thread reads actions and reports what is done between its own environments.
+    calling thread reads actions, makes traces and reports what is done between its own
+    environments.
 
     Args:
         envs: The environments.
@@ -41,13 +45,10 @@ class Team:
         n = len(envs)
         self._envs = envs
         self._threads = threads
-        self._pool: ThreadPoolExecutor | None = None
-        self._handles = np.zeros((n, HANDLES), dtype=np.int64)
+        self._crew = build_crew(n, threads)
+        self._pools: list[ThreadPoolExecutor] = []  # of one thread each
+        self._serving: dict[int, Future[int]] = {}
         self._states: list[State | None] = [None] * n
-        self._form = np.zeros(n, dtype=np.int64)
-        self._until_s = np.zeros(n)
-        self._status = np.zeros(n, dtype=np.int64)
-        self._taken = np.zeros(1, dtype=np.int64)
         self._events = np.zeros(n, dtype=np.int64)
         self._work = np.zeros(n, dtype=np.int64)  # events of the last step
         self._reader = 0  # whose trace was read ahead last
@@ -60,61 +61,81 @@ class Team:
             actions: Actions of all environments.
             done: Called in this thread with each that is at the end of its step, in any order.
         """
+        crew = self._crew
         for i in which:
             env = self._envs[i]
-            self._form[i] = env.begin_step(actions[i])
-            self._until_s[i] = env.step_end_s
+            crew.form[i] = env.begin_step(actions[i])
+            crew.until_s[i] = env.step_end_s
             arrays = env.step_arrays
             if arrays[0] is not self._states[i]:
                 self._states[i] = arrays[0]
-                self._handles[i] = [handle.address for handle in arrays]
-        left = which[np.argsort(-self._work[which], kind="stable")]  # the slowest first
-        while True:
-            self._simulate(left, done)
-            left = left[self._status[left] != DONE]
-            if len(left) == 0:
-                break
-            self.each(lambda i: self._envs[i].supply(int(self._status[i])), left)
-            self._form[left] = IN_FORCE
+                crew.handles[i] = [handle.address for handle in arrays]
+        order = which[np.argsort(-self._work[which], kind="stable")]  # the slowest first
+        if crew.code[0] == 0:  # plain Python
+            for i in order.tolist():
+                self._run(i)
+                self._finish(i, done)
+        else:
+            self._simulate(order, done)
         events = np.array([0 if s is None else s.clock["events"][0] for s in self._states])
         self._work, self._events = events - self._events, events
 
     def _simulate(self, order: Indices, done: Callable[[int], None]) -> None:
-        """Run the step kernel of environments until it is done or wants something."""
-        address, status = address_of_step(), self._status
-        if address == 0:  # plain Python
-            run_step: Any = step_kernel
-            for i in order.tolist():
-                arrays: Any = self._envs[i].step_arrays
-                status[i] = run_step(*arrays, int(self._form[i]), float(self._until_s[i]))
-                if status[i] == DONE:
-                    done(i)
-            return
-        status[order], self._taken[0] = RUNNING, 0
-        shared = (address, self._handles, order, self._form, self._until_s, status, self._taken)
-        unreported, ready = order.tolist(), memoryview(cast(Any, status))
+        """Step environments to the end of their step, and report each."""
+        crew, n = self._crew, len(order)
+        crew.order[:n], crew.length[0] = order, n
+        crew.status[order], crew.taken[order] = RUNNING, 0
+        status, waiting = memoryview(cast(Any, crew.status)), order.tolist()
 
-        def report() -> None:
-            nonlocal unreported
-            now = {i: ready[i] for i in unreported}  # read once: others may end meanwhile
-            unreported = [i for i, code in now.items() if code == RUNNING]
+        def finish(but: tuple[int, ...]) -> None:
+            """Finish the steps of environments whose status is not one of these."""
+            nonlocal waiting
+            now = {i: status[i] for i in waiting}  # read once: others may end meanwhile
+            waiting = [i for i, code in now.items() if code in but]
             for i, code in now.items():
-                if code == DONE:
-                    done(i)
+                if code not in but:
+                    self._finish(i, done)
 
-        others = self._start(len(order), step_several, *shared, len(order))
+        others = self._set_to_work(n)
         try:
+            step_one(crew, 0, 0)  # Python is free: the others begin
             if others:
                 self._read_ahead()
-                report()
-            while step_several(*shared, 1) != NOBODY:
-                report()
+            finish(but=(RUNNING, DONE))
+            while step_one(crew, 0, others) != NOBODY:
+                finish(but=(RUNNING, DONE))
+            finish(but=(RUNNING,))  # only this thread can report: it does while the others simulate
+            while step_one(crew, 0, 0) != NOBODY:
+                finish(but=(RUNNING,))
         finally:
-            for other in others:
-                other.exception()  # wait for all, whatever happens in one
-        for other in others:
-            other.result()
-        report()
+            while others and still_working(crew):
+                for serving in self._serving.values():
+                    if serving.done():
+                        serving.result()  # raises what it ended with
+                time.sleep(1e-4)
+        finish(but=())
+
+    def _set_to_work(self, n: int) -> int:
+        """Let other threads work too, as far as there is something for each; return how many."""
+        others = max(0, min(self._threads, n) - 1)
+        for thread in range(1, others + 1):
+            if not begin_work(self._crew, thread):
+                self._serving[thread] = self._pool(thread).submit(serve, self._crew, thread)
+        return others
+
+    def _finish(self, i: int, done: Callable[[int], None]) -> None:
+        """Give an environment what it stopped for until it is at the end of its step."""
+        while self._crew.status[i] != DONE:
+            self._envs[i].supply(int(self._crew.status[i]))
+            self._crew.form[i] = IN_FORCE
+            self._run(i)
+        done(i)
+
+    def _run(self, i: int) -> None:
+        """Run the step kernel of one environment in this thread."""
+        crew, run_step = self._crew, cast(Any, step_kernel)
+        arrays: Any = self._envs[i].step_arrays
+        crew.status[i] = run_step(*arrays, int(crew.form[i]), float(crew.until_s[i]))
 
     def _read_ahead(self) -> None:
         """Make the next chunk of a few traces, while the other threads simulate.
@@ -147,17 +168,18 @@ class Team:
         for other in others:
             other.result()
 
-    def _start(self, most: int, work: Callable[..., Any], *arguments: Any) -> list[Future[Any]]:
+    def _start(self, most: int, work: Callable[[], None]) -> list[Future[None]]:
         """Let the other threads work too, as far as there is something for each."""
-        count = min(self._threads, most) - 1
-        if count < 1:
-            return []
-        if self._pool is None:
-            self._pool = ThreadPoolExecutor(self._threads - 1, "sageserve")
-        return [self._pool.submit(work, *arguments) for _ in range(count)]
+        return [self._pool(k).submit(work) for k in range(1, min(self._threads, most))]
+
+    def _pool(self, thread: int) -> ThreadPoolExecutor:
+        """Return the pool of one of the other threads."""
+        while len(self._pools) < thread:
+            self._pools.append(ThreadPoolExecutor(1, f"sageserve-{len(self._pools) + 1}"))
+        return self._pools[thread - 1]
 
     def close(self) -> None:
         """End the threads."""
-        if self._pool is not None:
-            self._pool.shutdown()
-            self._pool = None
+        for pool in self._pools:
+            pool.shutdown()
+        self._pools = []

@@ -54,7 +54,7 @@ class StateArray(types.Array):
 register_default(StateArray)(models.ArrayModel)
 
 
-def _place(
+def place_of(
     context: Any,
     builder: Any,
     array_type: StateArray,
@@ -95,7 +95,7 @@ def _get(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
     if not _complete(array_type, index_type):
         raise NotImplementedError("kernels index the arrays of a state in full")
     index = _indices(builder, index_type, arguments[1])
-    pointer = _place(context, builder, array_type, arguments[0], index)
+    pointer = place_of(context, builder, array_type, arguments[0], index)
     return arrayobj.load_item(context, builder, array_type, pointer)
 
 
@@ -106,7 +106,7 @@ def _set(context: Any, builder: Any, signature: Any, arguments: Any) -> None:
     if not _complete(array_type, index_type):
         raise NotImplementedError("kernels index the arrays of a state in full")
     index = _indices(builder, index_type, arguments[1])
-    pointer = _place(context, builder, array_type, arguments[0], index)
+    pointer = place_of(context, builder, array_type, arguments[0], index)
     value = context.cast(builder, arguments[2], value_type, array_type.dtype)
     arrayobj.store_item(context, builder, array_type, value, pointer)
 
@@ -116,7 +116,7 @@ def _prefetch(typing: Any, array: Any, index: Any, offset: Any) -> Any:
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         array_type, index_type, offset_type = signature.args
         place = _indices(builder, index_type, arguments[1])
-        element = _place(context, builder, array_type, arguments[0], place, check=False)
+        element = place_of(context, builder, array_type, arguments[0], place, check=False)
         pointer = builder.bitcast(element, _POINTER)  # need not exist: nothing is read
         pointer = builder.gep(
             pointer, [context.cast(builder, arguments[2], offset_type, types.intp)]

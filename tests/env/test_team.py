@@ -8,7 +8,20 @@ import numpy as np
 import pytest
 
 from sageserve_env.env import SageServeEnv
-from sageserve_env.kernels.several import NOBODY, address_of_step, step_several
+from sageserve_env.kernels.several import (
+    AWAY,
+    LINE,
+    NOBODY,
+    RUNNING,
+    WAITING,
+    WORKING,
+    Crew,
+    begin_work,
+    build_crew,
+    serve,
+    step_one,
+    still_working,
+)
 from sageserve_env.team import Team
 
 N = 5
@@ -54,26 +67,82 @@ def test_an_error_in_one_reaches_the_caller() -> None:
     team.close()
 
 
+def test_after_an_error_in_a_report_the_next_step_is_as_ever() -> None:
+    envs = build()
+    team = Team(envs, 2)
+    actions = [np.zeros(env.action_space.shape or (), np.float32) for env in envs]
+
+    def report(i: int) -> None:
+        envs[i].end_step()
+        if i == 2:
+            raise ValueError("not this one")
+
+    with pytest.raises(ValueError, match="not this one"):
+        team.step(np.arange(N), actions, report)
+    ended = [env.simulator.time_s for env in envs]
+    assert ended[2] > 0.0
+    team.close()
+
+
+def crew_of(envs: list[SageServeEnv], threads: int, until_s: float = 1.0) -> Crew:
+    """Return a crew that is to step all of some environments, the last one first."""
+    n = len(envs)
+    crew = build_crew(n, threads)
+    crew.handles[:] = [[a.address for a in env.step_arrays] for env in envs]
+    crew.form[:] = [env.begin_step(np.zeros(env.action_space.shape or ())) for env in envs]
+    crew.order[:], crew.length[0] = np.arange(n)[::-1], n
+    crew.status[:], crew.until_s[:] = RUNNING, until_s
+    return crew
+
+
 @pytest.mark.compiled
 def test_no_two_threads_take_the_same() -> None:
     n, threads = 40, 4
     envs = build(n)
-    handles = np.array([[a.address for a in env.step_arrays] for env in envs])
-    form = np.array([env.begin_step(np.zeros(env.action_space.shape or ())) for env in envs])
-    status, taken = np.full(n, -9), np.zeros(1, np.int64)
-    until_s = np.full(n, 1.0)
-    shared = (address_of_step(), handles, np.arange(n)[::-1].copy(), form, until_s, status, taken)
+    crew = crew_of(envs, threads)
     found: list[int] = []
 
-    def work() -> None:
-        while (i := step_several(*shared, 1)) != NOBODY:
+    def work(me: int) -> None:
+        while (i := step_one(crew, me, 0)) != NOBODY:
             found.append(i)
 
-    workers = [threading.Thread(target=work) for _ in range(threads)]
+    workers = [threading.Thread(target=work, args=(k,)) for k in range(threads)]
     for worker in workers:
         worker.start()
     for worker in workers:
         worker.join()
     assert sorted(found) == list(range(n))
-    assert (status != -9).all()
-    assert taken[0] == n + threads
+    assert (crew.status != RUNNING).all()
+    assert (crew.taken == 1).all()
+
+
+@pytest.mark.compiled
+def test_a_thread_takes_its_own_first_then_the_last_of_others_which_stay_its_own() -> None:
+    envs = build(5)
+    crew = crew_of(envs, 2)  # order 4 3 2 1 0
+    crew.by[:] = [0, 1, 0, 1, 0]
+    assert [step_one(crew, 1, 0) for _ in range(4)] == [3, 1, 0, 2]
+    np.testing.assert_array_equal(crew.by, [1, 1, 1, 1, 0])
+
+
+@pytest.mark.compiled
+def test_a_thread_leaves_the_rest_to_others() -> None:
+    envs = build(3)
+    crew = crew_of(envs, 2)
+    crew.by[:] = 0
+    assert [step_one(crew, 0, 2), step_one(crew, 0, 2)] == [2, NOBODY]
+    assert step_one(crew, 0, 0) == 1
+
+
+@pytest.mark.compiled
+def test_a_thread_that_has_waited_in_vain_has_to_be_called() -> None:
+    envs = build(2)
+    crew = crew_of(envs, 2)
+    assert not begin_work(crew, 1)  # nobody is there
+    assert crew.duty[LINE] == WORKING and still_working(crew) == 1
+    serve(crew, 1)
+    assert crew.duty[LINE] == AWAY and still_working(crew) == 0
+    assert (crew.status != RUNNING).all()
+    crew.duty[LINE] = WAITING
+    assert begin_work(crew, 1)
+    assert crew.duty[LINE] == WORKING
