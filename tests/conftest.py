@@ -1,4 +1,4 @@
-"""What every test shares: a headless, reproducible set-up."""
+"""What every test shares: a headless, reproducible set-up and a small cluster."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+from sageserve_env.scenario import Scenario, load_scenario
 
 os.environ.setdefault("MPLBACKEND", "Agg")
 os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
@@ -23,3 +25,17 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "suite"))
 def repository() -> Path:
     """Return the root of the repository."""
     return Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="session")
+def small() -> Scenario:
+    """Return `tiny` for a quarter of an hour."""
+    return load_scenario("trap-base").replace(horizon_s=900.0)
+
+
+@pytest.fixture(scope="session")
+def small_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the same as a file."""
+    path = tmp_path_factory.mktemp("scenario") / "small.yaml"
+    path.write_text("base: trap-base\nhorizon_s: 900.0\n", encoding="utf-8")
+    return path

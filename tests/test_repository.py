@@ -16,6 +16,10 @@ PACKAGES = {
     "sageserve_agents": "agents/sageserve_agents",
     "sageserve_traces": "traces/sageserve_traces",
     "sageserve_bench": "benchmarks/sageserve_bench",
+    "sageserve_capacity": "benchmarks/sageserve_capacity",
+    "sageserve_cli": "benchmarks/sageserve_cli",
+    "sageserve_search": "benchmarks/sageserve_search",
+    "sageserve_validation": "benchmarks/sageserve_validation",
 }
 MAX_LINES = 500
 WRITTEN_BY_HAND = {".css", ".html", ".ini", ".js", ".md", ".py", ".sh", ".toml", ".yaml", ".yml"}
@@ -123,7 +127,7 @@ def test_constraints_pin_every_line(repository: Path) -> None:
 
 
 @pytest.mark.slow
-def test_wheel_holds_the_four_packages_and_their_data(
+def test_wheel_holds_the_packages_and_their_data(
     repository: Path, tracked: list[Path], tmp_path: Path
 ) -> None:
     command = [sys.executable, "-m", "pip", "wheel", "-q", "--disable-pip-version-check"]

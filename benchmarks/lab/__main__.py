@@ -137,8 +137,8 @@ def experiment(
 
     from lab.experiments.execute import read_tuned, run_experiment, write_experiment
     from sageserve_agents.parameters import nearest
-    from sageserve_bench.pools import Backend
-    from sageserve_bench.progress import Bars
+    from sageserve_bench.report.progress import Bars
+    from sageserve_bench.runs.pools import Backend
 
     if name is None:
         width = max(map(len, EXPERIMENTS))
@@ -225,8 +225,8 @@ def fits(
 ) -> None:
     """Compare ways to fit the measured prefill times (15 s)."""
     from lab.fits import fits_report
-    from sageserve_bench.fidelity.output import percent, print_table
-    from sageserve_bench.fidelity.tables import default_tables, load_tables
+    from sageserve_cli.terminal import percent, print_table
+    from sageserve_validation.fidelity.tables import default_tables, load_tables
 
     columns = [f"prefill_{f}_error{w}" for w in ("", "_by_size") for f in ("median", "p90")]
     print_table(
@@ -251,8 +251,8 @@ def unseen(
     Folds that are done are kept beside the output until all are: the same command goes on.
     """
     from lab.held_out import held_out, line, table, write_rows
-    from sageserve_bench.fidelity.output import print_table
-    from sageserve_bench.journal import Journal
+    from sageserve_bench.results.journal import Journal
+    from sageserve_cli.terminal import print_table
 
     kept = output.with_suffix(".jsonl")
     found = list(held_out(file, Journal(kept), typer.echo))

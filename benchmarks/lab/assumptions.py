@@ -8,10 +8,24 @@ from pathlib import Path
 import lab
 import sageserve_agents
 import sageserve_bench
+import sageserve_capacity
+import sageserve_cli
 import sageserve_env
+import sageserve_search
 import sageserve_traces
+import sageserve_validation
 
-PACKAGES = (sageserve_env, sageserve_agents, sageserve_traces, sageserve_bench, lab)
+PACKAGES = (
+    sageserve_env,
+    sageserve_agents,
+    sageserve_traces,
+    sageserve_bench,
+    sageserve_search,
+    sageserve_validation,
+    sageserve_capacity,
+    sageserve_cli,
+    lab,
+)
 _MARK = re.compile(r"(?<!\w)\(A[):;]|our assumption")
 _ITEM = re.compile(r"\s*([A-Za-z_][\w.*`]*)( \(.*?\))?: ")
 _OPEN = re.compile(r"(: [^=]*)? = [^=]*[(\[{]$")  # what goes on over several lines

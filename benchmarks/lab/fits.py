@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from lab import refit
-from sageserve_bench.fidelity.latency import profile_report
-from sageserve_bench.fidelity.tables import Measured
+from sageserve_validation.fidelity.latency import profile_report
+from sageserve_validation.fidelity.tables import Measured
 
 
 def fits_report(tables: list[Measured]) -> list[dict[str, Any]]:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from sageserve_bench.analysis.families import KINDS, best_of_kinds
+from sageserve_bench.analysis.outcome import AgentOutcome, Outcome, conclude
+from sageserve_bench.analysis.targets import target_label
 from sageserve_bench.errors import UserError
-from sageserve_bench.families import KINDS, best_of_kinds
-from sageserve_bench.outcome import AgentOutcome, Outcome, conclude
 from sageserve_bench.published import Published
-from sageserve_bench.targets import target_label
 from sageserve_bench.wording import short_names
 
 ROWS = 5

@@ -18,11 +18,11 @@ from typing import Any, Final, TypeAlias
 import numpy as np
 
 from lab.packaged import Group, by_group, choose
-from sageserve_bench.fidelity.hardware import simulate
-from sageserve_bench.fitting.measurements import Cell, Measurement, read_silicon
-from sageserve_bench.journal import Journal
+from sageserve_bench.results.journal import Journal
 from sageserve_env.catalogue.gpus import slice_name
 from sageserve_env.catalogue.tables import measured, model_facts
+from sageserve_validation.fidelity.hardware import simulate
+from sageserve_validation.fitting.measurements import Cell, Measurement, read_silicon
 
 FOLDS: Final = 4
 Reporter: TypeAlias = Callable[[str], None]

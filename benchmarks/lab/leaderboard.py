@@ -6,11 +6,11 @@ import re
 from collections.abc import Callable, Sequence
 
 from sageserve_agents.registry import parse_spec
+from sageserve_bench.analysis.outcome import AgentOutcome, Outcome, conclude
+from sageserve_bench.analysis.statistics import Estimate
 from sageserve_bench.errors import UserError
-from sageserve_bench.outcome import AgentOutcome, Outcome, conclude
 from sageserve_bench.published import Published
 from sageserve_bench.rows import Row, with_scores
-from sageserve_bench.statistics import Estimate
 
 Format = Callable[[float], str]
 

@@ -17,13 +17,18 @@ from typing import Annotated, Final, TypeAlias
 import numpy as np
 import typer
 
-from sageserve_bench.fitting.closed_loops import Instance, closed_loop, fit_group
-from sageserve_bench.fitting.measurements import Cell, Measurement, engine_batching, read_silicon
-from sageserve_bench.fitting.replica import Rules
-from sageserve_bench.fitting.shape import Physics
 from sageserve_env.catalogue import LatencyProfile
 from sageserve_env.catalogue.roofline import kv_tokens
 from sageserve_env.catalogue.tables import Measured, devices, model_facts
+from sageserve_validation.fitting.closed_loops import Instance, closed_loop, fit_group
+from sageserve_validation.fitting.measurements import (
+    Cell,
+    Measurement,
+    engine_batching,
+    read_silicon,
+)
+from sageserve_validation.fitting.replica import Rules
+from sageserve_validation.fitting.shape import Physics
 
 LEAST_ROWS: Final = 10
 SWEEP_BUDGET: Final = 8192

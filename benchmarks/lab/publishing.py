@@ -6,8 +6,8 @@ from pathlib import Path
 
 from sageserve_bench.errors import UserError
 from sageserve_bench.published import COMMAND, copy_results
+from sageserve_bench.results.store import RESULTS, Store
 from sageserve_bench.rows import write_text
-from sageserve_bench.store import RESULTS, Store
 
 
 def publish(source: Path, target: Path, command: str) -> None:

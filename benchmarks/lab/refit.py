@@ -8,9 +8,9 @@ from itertools import combinations, product
 import numpy as np
 from numpy.typing import NDArray
 
-from sageserve_bench.fidelity.tables import Measured
 from sageserve_env.catalogue import LatencyProfile
 from sageserve_env.catalogue.profiles import milliseconds
+from sageserve_validation.fidelity.tables import Measured
 
 Floats = NDArray[np.float64]
 

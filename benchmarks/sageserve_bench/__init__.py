@@ -1,4 +1,4 @@
-"""Comparison of agents on identical traces: protocol, statistics, reports, speed, command line."""
+"""Comparison of agents on identical traces: protocol, statistics, reports, published results."""
 
 from __future__ import annotations
 

@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
 
 from sageserve_agents import Agent
-from sageserve_bench.backends import execute
-from sageserve_bench.episode import RunResult, steps_of
-from sageserve_bench.grid import Grid, make_grid
-from sageserve_bench.pools import Backend
-from sageserve_bench.progress import Reporter, Silent
+from sageserve_bench.report.progress import Reporter, Silent
+from sageserve_bench.results.store import Store
 from sageserve_bench.rows import Row, with_scores
-from sageserve_bench.store import Store
+from sageserve_bench.runs.backends import execute
+from sageserve_bench.runs.episode import RunResult, steps_of
+from sageserve_bench.runs.grid import Grid, make_grid
+from sageserve_bench.runs.pools import Backend
 from sageserve_bench.summary import write_outcome
 from sageserve_env.registration import DEFAULT_SCENARIO
 from sageserve_env.scenario import Scenario

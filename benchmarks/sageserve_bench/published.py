@@ -13,10 +13,10 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+from sageserve_bench.analysis.outcome import targets_of
 from sageserve_bench.errors import UserError
-from sageserve_bench.outcome import targets_of
+from sageserve_bench.results.store import DECISIONS, RESULTS, SUMMARY, Store
 from sageserve_bench.rows import TIMED, Row
-from sageserve_bench.store import DECISIONS, RESULTS, SUMMARY, Store
 from sageserve_env.scenario import list_scenarios, load_scenario
 
 COMMAND = "command.txt"

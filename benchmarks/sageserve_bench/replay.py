@@ -6,15 +6,15 @@ import hashlib
 import json
 from pathlib import Path
 
-from sageserve_bench.actionlog import ActionLog
-from sageserve_bench.episode import check_replay, run_episode, steps_of
 from sageserve_bench.errors import UserError
-from sageserve_bench.grid import Grid
-from sageserve_bench.journal import Journal
-from sageserve_bench.progress import Reporter, Silent
+from sageserve_bench.report.progress import Reporter, Silent
+from sageserve_bench.results.journal import Journal
+from sageserve_bench.results.store import Store
 from sageserve_bench.rows import TIMED, Row, Value
-from sageserve_bench.store import Store
-from sageserve_bench.versions import code_hash
+from sageserve_bench.runs.actionlog import ActionLog
+from sageserve_bench.runs.episode import check_replay, run_episode, steps_of
+from sageserve_bench.runs.grid import Grid
+from sageserve_bench.runs.versions import code_hash
 
 VERIFIED = "verified.jsonl"
 IGNORED = (*TIMED, "planner_failures", "plans", "score", "run")

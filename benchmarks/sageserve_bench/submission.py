@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from sageserve_bench.analysis.outcome import Outcome, conclude
+from sageserve_bench.analysis.targets import least_vms
 from sageserve_bench.errors import UserError
-from sageserve_bench.outcome import Outcome, conclude
 from sageserve_bench.published import Published, without
-from sageserve_bench.store import Store
-from sageserve_bench.targets import least_vms
+from sageserve_bench.results.store import Store
 from sageserve_env.scenario import list_scenarios, load_scenario
 
 REFERENCE = "ilp"

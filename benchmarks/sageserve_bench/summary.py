@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sageserve_bench.assumptions import assumptions
-from sageserve_bench.grid import Grid
-from sageserve_bench.outcome import DAYS_PER_MONTH, Outcome, conclude, targets_of
-from sageserve_bench.report import build_report
+from sageserve_bench.analysis.assumptions import assumptions
+from sageserve_bench.analysis.outcome import DAYS_PER_MONTH, Outcome, conclude, targets_of
+from sageserve_bench.analysis.targets import least_vms
+from sageserve_bench.report.page import build_report
+from sageserve_bench.results.store import REPORT, SUMMARY, Store
 from sageserve_bench.rows import Row, write_json, write_text
-from sageserve_bench.store import REPORT, SUMMARY, Store
-from sageserve_bench.targets import least_vms
-from sageserve_bench.versions import versions
+from sageserve_bench.runs.grid import Grid
+from sageserve_bench.runs.versions import versions
 
 
 def summarise(rows: Sequence[Row], outcome: Outcome, grid: Grid) -> dict[str, Any]:

@@ -7,8 +7,8 @@ from functools import cache
 
 import pytest
 
-from sageserve_bench.episode import RunResult, run_episode
-from sageserve_bench.tasks import Task
+from sageserve_bench.runs.episode import RunResult, run_episode
+from sageserve_bench.runs.tasks import Task
 from sageserve_env.scenario import Scenario, load_scenario
 from sageserve_traces import RequestTrace, SyntheticTrace
 from sageserve_traces.transforms import concatenate

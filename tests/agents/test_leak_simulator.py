@@ -17,10 +17,10 @@ import pytest
 from lab.experiments.execute import read_tuned
 from sageserve_agents import agent_class, list_agents
 from sageserve_agents.playing import own_seed
-from sageserve_bench.actionlog import ActionLog
-from sageserve_bench.episode import run_episode
-from sageserve_bench.tasks import Task
-from sageserve_bench.workload import Workload, resolve
+from sageserve_bench.runs.actionlog import ActionLog
+from sageserve_bench.runs.episode import run_episode
+from sageserve_bench.runs.tasks import Task
+from sageserve_bench.runs.workload import Workload, resolve
 from sageserve_env.actions import ClusterAction
 from sageserve_env.scenario import Scenario, load_scenario
 from sageserve_env.view import ClusterView

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from sageserve_bench.cli import run
+from sageserve_cli.cli import run
 
 SMALL = ["--scenario", "trap-base"]
 

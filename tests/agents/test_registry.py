@@ -152,7 +152,7 @@ def test_a_file_that_is_no_agent(tmp_path: Path) -> None:
 )
 def test_paths_of_both_kinds(spec: str, name: str, options: dict[str, str]) -> None:
     from sageserve_agents.registry import is_file
-    from sageserve_bench.tasks import agent_label, split_agents
+    from sageserve_bench.runs.tasks import agent_label, split_agents
 
     assert parse_spec(spec) == (name, options)
     assert is_file(name) == (".py" in spec)

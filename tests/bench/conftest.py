@@ -1,4 +1,4 @@
-"""A small cluster and a comparison on it that several tests look at."""
+"""A comparison that several tests look at."""
 
 from __future__ import annotations
 
@@ -8,23 +8,9 @@ import pandas as pd
 import pytest
 
 import sageserve_bench
-from sageserve_env.scenario import Scenario, load_scenario
+from sageserve_env.scenario import Scenario
 
 AGENTS = ["static", "reactive"]
-
-
-@pytest.fixture(scope="session")
-def small() -> Scenario:
-    """Return `tiny` for a quarter of an hour."""
-    return load_scenario("trap-base").replace(horizon_s=900.0)
-
-
-@pytest.fixture(scope="session")
-def small_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return the same as a file."""
-    path = tmp_path_factory.mktemp("scenario") / "small.yaml"
-    path.write_text("base: trap-base\nhorizon_s: 900.0\n", encoding="utf-8")
-    return path
 
 
 @pytest.fixture(scope="session")

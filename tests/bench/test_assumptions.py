@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from sageserve_bench.assumptions import assumptions, duration
-from sageserve_bench.grid import make_grid
-from sageserve_bench.outcome import conclude
+from sageserve_bench.analysis.assumptions import assumptions, duration
+from sageserve_bench.analysis.outcome import conclude
 from sageserve_bench.rows import Row
+from sageserve_bench.runs.grid import make_grid
 from sageserve_env.scenario import Scenario, load_scenario
 
 

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from sageserve_bench.backends import execute
-from sageserve_bench.episode import RunResult
 from sageserve_bench.errors import UserError
-from sageserve_bench.pools import Backend
-from sageserve_bench.tasks import Task
-from sageserve_bench.workload import TraceSpec
+from sageserve_bench.runs.backends import execute
+from sageserve_bench.runs.episode import RunResult
+from sageserve_bench.runs.pools import Backend
+from sageserve_bench.runs.tasks import Task
+from sageserve_bench.runs.workload import TraceSpec
 from sageserve_env.scenario import Scenario
 
 AGENT = """

@@ -14,8 +14,8 @@ import pandas as pd
 import pytest
 
 import sageserve_bench
-from sageserve_bench.report import rebuild_report
-from sageserve_bench.store import Store
+from sageserve_bench.report.page import rebuild_report
+from sageserve_bench.results.store import Store
 from sageserve_env.scenario import Scenario
 
 BROWSER = next(

@@ -11,18 +11,18 @@ import pandas as pd
 import pytest
 
 import sageserve_bench
-from sageserve_bench.actionlog import ActionLog, Recorder
-from sageserve_bench.archive import members
 from sageserve_bench.comparison import run_grid
-from sageserve_bench.episode import RunResult, run_episode
 from sageserve_bench.errors import UserError
-from sageserve_bench.grid import make_grid
-from sageserve_bench.pools import Backend
 from sageserve_bench.replay import verify_grid
+from sageserve_bench.results.archive import members
+from sageserve_bench.results.store import Store
 from sageserve_bench.rows import COLUMNS, TIMED, Row
-from sageserve_bench.store import Store
-from sageserve_bench.tasks import Task
-from sageserve_bench.workload import TraceSpec
+from sageserve_bench.runs.actionlog import ActionLog, Recorder
+from sageserve_bench.runs.episode import RunResult, run_episode
+from sageserve_bench.runs.grid import make_grid
+from sageserve_bench.runs.pools import Backend
+from sageserve_bench.runs.tasks import Task
+from sageserve_bench.runs.workload import TraceSpec
 from sageserve_env.actions import ClusterAction
 from sageserve_env.scenario import Scenario
 
@@ -86,7 +86,7 @@ def test_an_interrupted_comparison_goes_on(
         ran.append(task)
         return run_episode(task, **keywords)  # type: ignore[arg-type]
 
-    monkeypatch.setattr("sageserve_bench.backends.run_episode", counted)
+    monkeypatch.setattr("sageserve_bench.runs.backends.run_episode", counted)
     rows = sageserve_bench.compare(AGENTS, scenario=small, seeds=2, output=folder)
     assert [(task.agent, task.seed) for task in ran] == [("reactive", 2001)]
     assert not half.exists()
@@ -105,7 +105,7 @@ def test_ctrl_c_leaves_the_finished_rows(
             raise KeyboardInterrupt
         return run_episode(task, **keywords)  # type: ignore[arg-type]
 
-    monkeypatch.setattr("sageserve_bench.backends.run_episode", interrupted)
+    monkeypatch.setattr("sageserve_bench.runs.backends.run_episode", interrupted)
     with pytest.raises(KeyboardInterrupt):
         sageserve_bench.compare(AGENTS, scenario=small, output=tmp_path)
     rows = Store(tmp_path).read_rows()

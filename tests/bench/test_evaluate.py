@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 import sageserve_bench
-from sageserve_bench import cli
 from sageserve_bench.evaluation.worker import find_class
+from sageserve_cli import cli
 from sageserve_env.scenario import Scenario
 
 KEEP = """
@@ -28,7 +28,7 @@ class Policy:
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Keep the planner's J of the tests to themselves."""
     from sageserve_bench.evaluation import score
-    from sageserve_bench.journal import Journal
+    from sageserve_bench.results.journal import Journal
 
     journal = Journal(tmp_path / "evaluate.jsonl")
     monkeypatch.setattr(score, "_journal", lambda: journal)

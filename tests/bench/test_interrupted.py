@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sageserve_bench import cli
+from sageserve_bench.results.store import Store
 from sageserve_bench.rows import TIMED, Row
-from sageserve_bench.store import Store
+from sageserve_cli import cli
 
 WORDS = ["compare", "--agents", "static,reactive", "--seeds", "2"]
 
@@ -157,7 +157,7 @@ def test_ctrl_c_at_the_end_of_a_run(
 def interruptible(words: list[str]) -> subprocess.Popen[str]:
     """Start the program as a terminal does, in a process group of its own."""
     script = (
-        "import signal, sys; from sageserve_bench.cli import main; "
+        "import signal, sys; from sageserve_cli.cli import main; "
         # In a job that runs in the background Ctrl-C is ignored, and children inherit that.
         "signal.signal(signal.SIGINT, signal.default_int_handler); main(sys.argv[1:])"
     )

@@ -7,8 +7,8 @@ import io
 import pytest
 from rich.console import Console
 
-from sageserve_bench.progress import Bars
-from sageserve_bench.training import Watch
+from sageserve_bench.report.progress import Bars
+from sageserve_cli.training import Watch
 
 ROW = {"agent": "ilp", "trace": "o365", "seed": 1, "requests": 1000, "wall_s": 2.0}
 

@@ -12,11 +12,11 @@ import pytest
 
 from sageserve_bench.comparison import run_grid
 from sageserve_bench.errors import UserError
-from sageserve_bench.grid import make_grid
-from sageserve_bench.pools import Backend
 from sageserve_bench.replay import verify_grid
+from sageserve_bench.results.store import Store
 from sageserve_bench.rows import Row
-from sageserve_bench.store import Store
+from sageserve_bench.runs.grid import make_grid
+from sageserve_bench.runs.pools import Backend
 from sageserve_env.scenario import Scenario
 
 from .test_compare import untimed

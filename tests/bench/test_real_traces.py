@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import sageserve_bench
-from sageserve_bench import cli
+from sageserve_cli import cli
 from sageserve_env.scenario import Scenario, load_scenario
 from sageserve_traces import make_trace
 

@@ -9,11 +9,11 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from sageserve_bench.analysis.outcome import conclude
 from sageserve_bench.errors import UserError
-from sageserve_bench.outcome import conclude
-from sageserve_bench.report import rebuild_report, settings
+from sageserve_bench.report.page import rebuild_report, settings
+from sageserve_bench.results.store import Store
 from sageserve_bench.rows import Row
-from sageserve_bench.store import Store
 from sageserve_bench.wording import short_names
 
 TARGETS = {"slo_iwf": 0.95, "slo_worst_model": 0.9}

@@ -10,12 +10,12 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-from sageserve_bench import cli
-from sageserve_bench.episode import run_episode
 from sageserve_bench.errors import UserError
-from sageserve_bench.request_records import check_target, write_records
 from sageserve_bench.rows import TIMED
-from sageserve_bench.tasks import Task
+from sageserve_bench.runs.episode import run_episode
+from sageserve_bench.runs.request_records import check_target, write_records
+from sageserve_bench.runs.tasks import Task
+from sageserve_cli import cli
 from sageserve_env.env import SageServeEnv
 from sageserve_env.scenario import Scenario, load_scenario
 from sageserve_traces import RequestTrace
@@ -157,7 +157,9 @@ def test_a_wrong_file_is_said_before_the_episode_runs(
     (tmp_path / "folder.parquet").mkdir()
     (tmp_path / "file.txt").write_text("")
     before = sorted(tmp_path.rglob("*"))
-    monkeypatch.setattr("sageserve_bench.episode.run_episode", lambda *_, **__: pytest.fail("ran"))
+    monkeypatch.setattr(
+        "sageserve_bench.runs.episode.run_episode", lambda *_, **__: pytest.fail("ran")
+    )
     words = ["run", "static", "--scenario", str(small_file), "--records", str(tmp_path / name)]
     assert cli.run(words) == 2
     shown = capsys.readouterr().err
@@ -179,7 +181,7 @@ def test_an_unwritable_folder_is_an_error(tmp_path: Path, monkeypatch: pytest.Mo
 def test_metrics_without_a_value_are_null(
     tmp_path: Path, small_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from sageserve_bench import episode
+    from sageserve_bench.runs import episode
 
     real = episode.run_episode
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from sageserve_bench import statistics
-from sageserve_bench.statistics import Floats
+from sageserve_bench.analysis import statistics
+from sageserve_bench.analysis.statistics import Floats
 
 # tests/rliable/metrics_test.py of github.com/google-research/rliable: runs x tasks.
 X = np.array([[1, 2], [2, 2], [1, 1], [2, 1]], dtype=np.float64)

@@ -15,8 +15,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from sageserve_bench.outcome import Outcome, conclude
-from sageserve_bench.table import columns_of, legend
+from sageserve_bench.analysis.outcome import Outcome, conclude
+from sageserve_bench.report.table import columns_of, legend
 from sageserve_env.scenario import Scenario, load_scenario
 
 LONG = "reactive:in_below=0.2;cooldown_s=92.88;out_above=1.086"
@@ -45,7 +45,7 @@ def on_terminal(folder: Path, columns: int, *more: str) -> list[str]:
     words += ["--seeds", "2", "--output", "out", *more]
     unset = ("COLUMNS", "LINES", "NO_COLOR", "FORCE_COLOR")
     environment = {k: v for k, v in os.environ.items() if k not in unset} | {"TERM": "xterm"}
-    command = [sys.executable, "-m", "sageserve_bench.cli", *words]
+    command = [sys.executable, "-m", "sageserve_cli.cli", *words]
     with subprocess.Popen(
         command, stdout=inner, stderr=subprocess.DEVNULL, cwd=folder, env=environment
     ) as process:

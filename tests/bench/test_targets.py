@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sageserve_bench.targets import Targets
+from sageserve_bench.analysis.targets import Targets
 
 
 def test_targets_as_good_as_a_service() -> None:

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from sageserve_bench.outcome import Outcome, conclude
+from sageserve_bench.analysis.outcome import Outcome, conclude
+from sageserve_bench.report.table import outcome_table
 from sageserve_bench.rows import Row
-from sageserve_bench.table import outcome_table
 
 TARGETS = {"slo_iwf": 0.95, "slo_iwn": 0.95, "slo_niw": 0.999, "slo_worst_model": 0.9}
 

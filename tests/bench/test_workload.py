@@ -9,9 +9,9 @@ import pytest
 
 from sageserve_agents.learned.checkpoint import Checkpoint, load, save
 from sageserve_bench.errors import UserError
-from sageserve_bench.grid import make_grid
-from sageserve_bench.tasks import Task, agent_label, check_agents, split_agents
-from sageserve_bench.workload import TraceSpec, pick_seeds, resolve
+from sageserve_bench.runs.grid import make_grid
+from sageserve_bench.runs.tasks import Task, agent_label, check_agents, split_agents
+from sageserve_bench.runs.workload import TraceSpec, pick_seeds, resolve
 from sageserve_env.scenario import Scenario, load_scenario
 from sageserve_traces import ReadOptions
 
@@ -230,9 +230,9 @@ def test_what_a_file_lacks_is_drawn_from_the_cluster(tmp_path: Path) -> None:
 
 
 def test_tiers_of_ones_own_are_judged_and_shown(tmp_path: Path) -> None:
+    from sageserve_bench.analysis.outcome import conclude, targets_of
     from sageserve_bench.comparison import compare
-    from sageserve_bench.outcome import conclude, targets_of
-    from sageserve_bench.table import columns_of
+    from sageserve_bench.report.table import columns_of
 
     scenario = own_cluster(tmp_path)
     file = str(write_trace(tmp_path / "mine.csv"))

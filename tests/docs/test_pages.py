@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from sageserve_bench import cli
+from sageserve_cli import cli
 from sageserve_env.observe import FEATURES
 from sageserve_env.policies import DISCIPLINES, ROUTERS
 from sageserve_env.scenario import load_scenario

@@ -9,7 +9,7 @@ import gymnasium as gym
 import numpy as np
 import pytest
 
-from sageserve_bench.workload import resolve
+from sageserve_bench.runs.workload import resolve
 from sageserve_env.capacity import measure_theta
 from sageserve_env.env import SageServeEnv
 from sageserve_env.scenario import Scenario, load_scenario

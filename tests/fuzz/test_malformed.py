@@ -12,7 +12,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sageserve_bench import cli
+from sageserve_cli import cli
 from sageserve_env._config import ScenarioError
 from sageserve_env.scenario import Scenario, load_scenario
 from sageserve_env.simulator.simulator import Simulator

@@ -1,5 +1,5 @@
 """The comparison that the tests of the benchmark look at."""
 
-from tests.bench.conftest import compared, small
+from tests.bench.conftest import compared
 
-__all__ = ["compared", "small"]
+__all__ = ["compared"]

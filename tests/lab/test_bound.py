@@ -16,7 +16,7 @@ from lab.experiments.fluid import (
     solve_bound,
 )
 from sageserve_bench.errors import UserError
-from sageserve_bench.workload import TraceSpec, resolve
+from sageserve_bench.runs.workload import TraceSpec, resolve
 from sageserve_env.scenario import load_scenario
 from sageserve_env.simulator.simulator import Simulator
 

@@ -16,11 +16,11 @@ from lab.experiments.paper import COOLDOWNS_S, EXPERIMENTS, THRESHOLDS, with_opt
 from lab.experiments.tables import claims, document, saving, table
 from lab.markers import filled
 from sageserve_agents import make_agent
+from sageserve_bench.analysis.outcome import conclude
 from sageserve_bench.errors import UserError
-from sageserve_bench.outcome import conclude
 from sageserve_bench.published import read_published
+from sageserve_bench.results.store import Store
 from sageserve_bench.rows import Row
-from sageserve_bench.store import Store
 
 TUNED_SPECS = {
     "reactive": "reactive:in_ratio=0.3;out_above=0.5",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from lab.headline import NOTHING, chart, table, top
-from sageserve_bench.outcome import conclude
+from sageserve_bench.analysis.outcome import conclude
 from sageserve_bench.published import Published
 from sageserve_bench.rows import Row
 

@@ -12,9 +12,9 @@ import pytest
 from lab import held_out as module
 from lab.__main__ import run
 from lab.held_out import Unseen, deal, held_out, table
-from sageserve_bench.fidelity.hardware import packaged, simulate
-from sageserve_bench.fitting.measurements import Measurement
-from sageserve_bench.journal import Journal
+from sageserve_bench.results.journal import Journal
+from sageserve_validation.fidelity.hardware import packaged, simulate
+from sageserve_validation.fitting.measurements import Measurement
 
 
 def measurements() -> list[Measurement]:

@@ -12,10 +12,10 @@ import pytest
 from lab import __main__ as lab
 from lab.__main__ import makers
 from lab.markers import pages, refresh
-from sageserve_bench import cli
 from sageserve_bench.errors import UserError
 from sageserve_bench.published import differences, read_published
-from sageserve_bench.store import Store
+from sageserve_bench.results.store import Store
+from sageserve_cli import cli
 
 PAGE = "# Page\n\n<!-- leaderboard NAME -->\nstale table\n<!-- /leaderboard -->\n\nafter\n"
 

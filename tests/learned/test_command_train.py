@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sageserve_bench.cli import run
+from sageserve_cli.cli import run
 
 pytest.importorskip("stable_baselines3")
 

@@ -9,7 +9,7 @@ import pytest
 
 from sageserve_agents import make_agent, rollout
 from sageserve_agents.learned.on_id import Budget, Curve, environment, recipes, train_on_id
-from sageserve_bench.cli import run
+from sageserve_cli.cli import run
 from sageserve_env.env import SageServeEnv
 
 pytest.importorskip("stable_baselines3")

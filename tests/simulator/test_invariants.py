@@ -265,7 +265,7 @@ def test_a_long_run_with_faults_conserves_requests() -> None:
 
 
 def test_the_speed_case_reports_whether_they_hold(monkeypatch: pytest.MonkeyPatch) -> None:
-    from sageserve_bench.speed_engine import engine_run
+    from sageserve_validation.speed.engine import engine_run
 
     tiny = load_scenario("trap-base")
     assert engine_run(tiny, 0.1, 300.0).sound is None

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from sageserve_bench import cli
-from sageserve_bench.commands.trace import trace_app
 from sageserve_bench.errors import UserError
+from sageserve_cli import cli
+from sageserve_cli.commands.trace import trace_app
 from sageserve_traces import RequestTrace, TraceError
 
 AZURE = "TIMESTAMP,ContextTokens,GeneratedTokens\n" + "".join(

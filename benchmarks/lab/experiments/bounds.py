@@ -13,7 +13,7 @@ from sageserve_bench.errors import UserError
 from sageserve_bench.rows import write_text
 
 if TYPE_CHECKING:
-    from sageserve_bench.grid import Grid
+    from sageserve_bench.runs.grid import Grid
 
 BOUNDS = "bounds.csv"
 STRICT, SLACK = "strict", "slack"

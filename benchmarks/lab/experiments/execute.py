@@ -11,15 +11,15 @@ from lab.experiments.definition import Experiment, Tuned
 from lab.experiments.outcomes import Outcomes, load, outcomes_of
 from lab.experiments.plots import plot
 from lab.experiments.tables import document
-from sageserve_bench.agent_files import read_specs
 from sageserve_bench.comparison import run_grid
 from sageserve_bench.errors import UserError
-from sageserve_bench.grid import make_grid
-from sageserve_bench.pools import Backend
-from sageserve_bench.progress import Reporter
 from sageserve_bench.published import ARMS, COMMAND
+from sageserve_bench.report.progress import Reporter
+from sageserve_bench.results.store import RESULTS, Store
 from sageserve_bench.rows import Row, write_json, write_text
-from sageserve_bench.store import RESULTS, Store
+from sageserve_bench.runs.agent_files import read_specs
+from sageserve_bench.runs.grid import make_grid
+from sageserve_bench.runs.pools import Backend
 from sageserve_env.scenario import Scenario
 
 TABLE, PLOT = "table.md", "plot.png"

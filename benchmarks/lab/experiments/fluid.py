@@ -18,9 +18,9 @@ import numpy.typing as npt
 import pulp
 
 from sageserve_agents.planner.backend import SolverOptions, make_solver
+from sageserve_bench.analysis.targets import UNFINISHED_SHARE, WORST_MODEL_TARGET
 from sageserve_bench.errors import UserError
-from sageserve_bench.targets import UNFINISHED_SHARE, WORST_MODEL_TARGET
-from sageserve_bench.workload import Workload
+from sageserve_bench.runs.workload import Workload
 from sageserve_env.simulator.feed import Feed
 
 FloatArray = npt.NDArray[np.float64]

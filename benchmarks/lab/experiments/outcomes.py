@@ -11,12 +11,12 @@ from pathlib import Path
 from lab.experiments.bounds import BOUNDS, BoundRow, read_bounds
 from lab.experiments.definition import Arm, Experiment
 from lab.experiments.paper import EXPERIMENTS
+from sageserve_bench.analysis.outcome import AgentOutcome, conclude, targets_of
 from sageserve_bench.errors import UserError
-from sageserve_bench.outcome import AgentOutcome, conclude, targets_of
 from sageserve_bench.published import ARMS, COMMAND
+from sageserve_bench.results.store import Store
 from sageserve_bench.rows import Row
-from sageserve_bench.store import Store
-from sageserve_bench.tasks import agent_label
+from sageserve_bench.runs.tasks import agent_label
 from sageserve_env.scenario import Scenario, load_scenario
 
 

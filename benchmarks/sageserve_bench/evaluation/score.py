@@ -15,14 +15,14 @@ from pathlib import Path
 from typing import Any
 
 from sageserve_agents.playing import AgentError, rollout
-from sageserve_bench.episode import run_episode
+from sageserve_bench.analysis.targets import Targets
 from sageserve_bench.errors import UserError
 from sageserve_bench.evaluation.remote import NAME, PolicyError, RemotePolicy
-from sageserve_bench.journal import Journal
+from sageserve_bench.results.journal import Journal
 from sageserve_bench.rows import Value, clean
-from sageserve_bench.targets import Targets
-from sageserve_bench.tasks import Task
-from sageserve_bench.workload import TraceSpec, Workload, pick_seeds, resolve
+from sageserve_bench.runs.episode import run_episode
+from sageserve_bench.runs.tasks import Task
+from sageserve_bench.runs.workload import TraceSpec, Workload, pick_seeds, resolve
 from sageserve_env.env import SageServeEnv
 from sageserve_env.scenario import Scenario, load_scenario
 

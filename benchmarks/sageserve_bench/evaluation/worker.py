@@ -23,11 +23,15 @@ import numpy as np
 
 CLOSED = (
     "sageserve_bench",
+    "sageserve_capacity",
+    "sageserve_cli",
     "sageserve_env.env",
     "sageserve_env.pettingzoo_env",
     "sageserve_env.simulator",
     "sageserve_env.vector_env",
     "sageserve_env.workload",
+    "sageserve_search",
+    "sageserve_validation",
 )
 """Modules that could play the episode ahead; a policy may not import them."""
 

@@ -1,0 +1,1 @@
+"""What rows come to: service against targets, statistics, and the verdict in words."""

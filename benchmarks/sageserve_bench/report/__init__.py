@@ -1,0 +1,1 @@
+"""What is shown: the table, the report as HTML, and progress."""

@@ -1,0 +1,152 @@
+"""One cell of a comparison: an agent on a trace with a seed, and the names it goes by."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import json
+import pickle
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path, PureWindowsPath
+
+from sageserve_agents import Agent, make_agent
+from sageserve_agents.learned import checkpoint
+from sageserve_agents.registry import (
+    calibrated_options,
+    is_calibrated,
+    is_file,
+    parse_spec,
+    split_file,
+)
+from sageserve_bench.errors import UserError
+from sageserve_bench.runs.agent_files import expand
+from sageserve_bench.runs.versions import code_hash
+from sageserve_bench.runs.workload import TraceSpec, Workload, digest, resolve
+from sageserve_env.scenario import Scenario
+from sageserve_traces import TraceSource
+
+
+@dataclass(frozen=True)
+class Task:
+    """An episode to run.
+
+    Attributes:
+        agent: Specification of an agent, or an agent.
+        scenario: The cluster, before the agent's pooling.
+        trace: The trace, before the seed.
+        seed: Fixes the trace, its assignment and all randomness of the simulator.
+    """
+
+    agent: str | Agent
+    scenario: Scenario
+    trace: TraceSpec | TraceSource
+    seed: int
+
+    def workload(self) -> Workload:
+        """Return the scenario and the trace of the seed."""
+        return resolve(self.scenario, self.trace, self.seed)
+
+    def make_agent(self) -> Agent:
+        """Return a fresh agent."""
+        if isinstance(self.agent, str):
+            return make_agent(self.agent, scenario=self.scenario)
+        return copy.deepcopy(self.agent)
+
+    @property
+    def agent_label(self) -> str:
+        """Name of the agent in tables: its specification."""
+        return agent_label(self.agent)
+
+    def key(self, workload: Workload) -> str:
+        """Return the name of the run's folder, which changes with everything that matters."""
+        parts = [
+            self.agent_label,
+            _agent_content(self.agent, self.scenario),
+            workload.scenario.config_hash,
+            workload.trace.content_hash,
+            self.seed,
+            code_hash(),
+        ]
+        slug = re.sub(r"[^a-z0-9.]+", "-", self.agent_label.lower()).strip("-.")[:40]
+        return f"{slug}-{self.seed}-{digest(parts)}"
+
+
+def agent_label(agent: str | Agent) -> str:
+    """Return the name of an agent in tables; of a file's path only the name is kept."""
+    if not isinstance(agent, str):
+        return agent.name
+    name, options = parse_spec(agent)
+    if is_file(name):
+        file, cls = split_file(name)
+        name = f"{PureWindowsPath(file).name}:{cls}"  # takes both kinds of slashes
+    tail = ";".join(f"{key}={value}" for key, value in options.items())
+    return f"{name}:{tail}" if tail else name
+
+
+def _agent_content(agent: str | Agent, scenario: Scenario) -> str:
+    """Return what a label does not say.
+
+    That is a user's file, a checkpoint, calibrated options, the options of an object.
+    """
+    if isinstance(agent, str):
+        name, options = parse_spec(agent)
+        if is_file(name):
+            return _sha([Path(split_file(name)[0]).expanduser()])
+        shipped = calibrated_options(name, scenario) if is_calibrated(agent, scenario) else {}
+        known = json.dumps(shipped, sort_keys=True) if shipped else ""
+        try:
+            folder = checkpoint.find(str({**shipped, **options}.get("checkpoint", name)))
+        except ValueError:  # an agent without one
+            return known
+        return known + _sha([folder / checkpoint.CARD, folder / checkpoint.WEIGHTS])
+    try:
+        return hashlib.sha256(pickle.dumps(agent)).hexdigest()
+    except (pickle.PicklingError, TypeError, AttributeError) as error:
+        raise UserError(f"agent {agent.name!r} cannot be pickled: {error}") from None
+
+
+def _sha(files: Sequence[Path]) -> str:
+    return hashlib.sha256(b"".join(f.read_bytes() for f in files if f.is_file())).hexdigest()
+
+
+def split_agents(text: str) -> list[str]:
+    """Split ``static,ilp:forecaster=arima;router=threshold`` into specifications.
+
+    A piece ``@FILE`` stands for the agents that `sageserve calibrate` or `tune` wrote there.
+
+    Raises:
+        UserError: If a piece is empty or looks like an option of the piece before it.
+    """
+    pieces = [piece.strip() for piece in text.split(",")]
+    for piece in pieces:
+        if not piece:
+            raise UserError(f"--agents {text!r}: an agent has no name; write static,reactive,ilp")
+        if "=" in re.split(r"[:\\/]", piece, maxsplit=1)[0]:
+            raise UserError(
+                f"--agents: {piece!r} is no agent; options of one agent are separated by ';', "
+                "as in ilp:forecaster=seasonal;router=threshold"
+            )
+    return expand(pieces)
+
+
+def check_agents(agents: Sequence[str | Agent], scenario: Scenario | str | None = None) -> None:
+    """Make every agent once, so that a mistake shows before anything runs.
+
+    Args:
+        agents: Agents or specifications.
+        scenario: Where they will act.
+
+    Raises:
+        ValueError: On an unknown agent or option, a repeated agent, or no agent at all.
+    """
+    if not agents:
+        raise UserError("no agent given; use static,reactive,ilp for a start")
+    labels = [agent_label(agent) for agent in agents]
+    repeated = sorted({label for label in labels if labels.count(label) > 1})
+    if repeated:
+        raise UserError(f"agent {repeated[0]!r} is named twice")
+    for agent in agents:
+        if isinstance(agent, str):
+            make_agent(agent, scenario=scenario)

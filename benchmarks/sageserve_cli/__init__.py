@@ -1,0 +1,1 @@
+"""The command line, `sageserve`: every sub-command, what it prints and its help."""

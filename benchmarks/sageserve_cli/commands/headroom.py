@@ -1,0 +1,148 @@
+"""`sageserve headroom`: how much there is to gain in a scenario."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from sageserve_cli.options import parse_seeds
+
+if TYPE_CHECKING:
+    from sageserve_env.scenario import Scenario
+    from sageserve_search.headroom.measure import Cast
+
+
+def headroom(
+    scenario: Annotated[str, typer.Argument(help="Name or YAML file.")],
+    seed_list: Annotated[str, typer.Option(help="Seeds, as 1,2.")] = "2000",
+    evaluations: Annotated[
+        int, typer.Option(min=0, help="Plays of each day that the search with hindsight may use.")
+    ] = 200,
+    static: Annotated[str, typer.Option(help="Fleets that never change.")] = "static",
+    rules: Annotated[str, typer.Option(help="Rules, separated by commas.")] = "",
+    planners: Annotated[str, typer.Option(help="Planners.")] = "",
+    perfect: Annotated[str, typer.Option(help="Planners with a perfect forecast.")] = "",
+    learned: Annotated[str, typer.Option(help="Learned agents.")] = "",
+    freeze: Annotated[
+        str,
+        typer.Option(help="Knobs that the search leaves alone: scaling, hardware, batch, ..."),
+    ] = "",
+    adapt: Annotated[
+        int,
+        typer.Option(min=0, help="Plays in which the best plan adapts to each knob put back."),
+    ] = 0,
+    json: Annotated[Path | None, typer.Option(help="File to write.")] = None,
+    work: Annotated[
+        Path | None, typer.Option(help="Folder of finished parts; default is beside the file.")
+    ] = None,
+) -> int:
+    """Say what a scenario leaves to decide: from the least fleet to a search with hindsight.
+
+    Best static fleet, rule, planner, planner with a perfect forecast and learned agent, a search
+    with the simulator on that very day from their plans, and a relaxation; each with the service
+    attained. An interrupted job goes on where it was, and more evaluations go on too.
+    """
+    from rich.console import Console
+
+    from sageserve_bench.rows import write_json
+    from sageserve_bench.runs.workload import pick_seeds
+    from sageserve_env.scenario import load_scenario
+    from sageserve_search.headroom.measure import Budget, measure
+    from sageserve_search.headroom.summary import summary
+    from sageserve_search.records import shown_command
+
+    loaded = load_scenario(scenario)
+    given = {
+        "static": static,
+        "rule": rules,
+        "planner": planners,
+        "perfect": perfect,
+        "learned": learned,
+    }
+    cast = _cast(given, loaded)
+    frozen = tuple(word.strip() for word in freeze.split(",") if word.strip())
+    _check_frozen(frozen)
+    folder = work or (None if json is None else json.with_suffix(".work"))
+    console = Console(stderr=True)
+    rows: list[dict[str, Any]] = []
+    words: dict[str, Any] = {name: text or None for name, text in given.items() if name == "static"}
+    words |= {"seed-list": seed_list, "evaluations": evaluations, "freeze": freeze or None}
+    words |= {"adapt": adapt or None}
+    words |= {"rules": rules or None, "planners": planners or None, "perfect": perfect or None}
+    words |= {"learned": learned or None}
+    budget = Budget(evaluations, frozen, adapt)
+    days = measure(
+        loaded,
+        pick_seeds(parse_seeds(1, seed_list)),
+        cast,
+        budget,
+        folder,
+        lambda line: console.print(line, markup=False, highlight=False, soft_wrap=True),
+    )
+    for row in days:
+        rows.append(row)
+        report = {
+            "scenario": loaded.name,
+            "command": shown_command("headroom", words).replace(
+                "headroom", f"headroom {loaded.name}", 1
+            ),
+            "evaluations": evaluations,
+            "frozen": list(frozen),
+            **summary(rows),
+            "seeds": rows,
+        }
+        if json is not None:
+            write_json(json, report)
+    _show(report)
+    return 0
+
+
+def _cast(given: dict[str, str], scenario: Scenario) -> Cast:
+    """Return who plays; what is not given is the default."""
+    from sageserve_bench.runs.tasks import check_agents, split_agents
+    from sageserve_search.headroom.measure import Cast
+
+    agents = dict(Cast().agents)
+    for kind, text in given.items():
+        if text.strip():
+            agents[kind] = tuple(split_agents(text))
+            check_agents(agents[kind], scenario)
+    return Cast(agents)
+
+
+def _check_frozen(frozen: tuple[str, ...]) -> None:
+    from sageserve_bench.errors import UserError
+    from sageserve_search.headroom.edits import KINDS
+
+    known = [knob for knob, _ in KINDS]
+    for word in frozen:
+        if word not in known:
+            raise UserError(f"--freeze {word!r}: expected some of {', '.join(known)}")
+
+
+def _show(report: dict[str, Any]) -> None:
+    """Print the means over the seeds."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("", "agent", "$", "IW-F %", "IW-N %", "NIW %", "worst\nmodel %")
+    for kind in ("static", "rule", "planner", "perfect", "learned", "hindsight"):
+        service = report.get(f"{kind}_service") or {}
+        shares = (service.get(f"slo_{name}") for name in ("iwf", "iwn", "niw", "worst_model"))
+        usd = report.get(f"{kind}_usd")
+        table.add_row(
+            kind,
+            str(report.get(kind) or "-").replace("[", "\\["),
+            "-" if usd is None else f"{usd:,.0f}",
+            *("-" if share is None else f"{100 * share:.2f}" for share in shares),
+        )
+    console = Console()
+    console.print(table)
+    for key in ("least_fleet_usd", "bound_usd", "headroom", "headroom_decision"):
+        value = report.get(key)
+        shown = (
+            "-" if value is None else f"{value:,.0f}" if "usd" in key else f"{100 * value:.1f} %"
+        )
+        console.print(f"{key}: {shown}", markup=False, highlight=False)

@@ -1,0 +1,121 @@
+"""A plan played in the simulator: what it costs and misses, step by step and model by model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sageserve_agents import Agent
+from sageserve_agents.learned.bill import usd_per_token
+from sageserve_agents.playing import begin
+from sageserve_env.actions import ClusterAction
+from sageserve_env.env import SageServeEnv
+from sageserve_env.scenario import Scenario
+from sageserve_search.headroom.plan import Plan, plan_of
+
+Floats = NDArray[np.float64]
+_HOUR_S = 3600.0
+
+
+@dataclass(frozen=True)
+class Played:
+    """What came of a plan.
+
+    Attributes:
+        usd: Price of VM time by step and model, [T, M].
+        missed: Requests that became known as missed, [T, M, K].
+        attained: Share of the requests that attained, by model and tier, [M, K]; NaN where none
+            fell due.
+        metrics: Figures of the episode, as in the result tables.
+        returned_usd: Dollars and charged misses: minus the reward in dollars.
+        left: VM price of the batch work that is held after each step, [T, M].
+    """
+
+    usd: Floats
+    missed: Floats
+    attained: Floats
+    metrics: dict[str, Any]
+    returned_usd: float
+    left: Floats
+
+
+class Day:
+    """One seed of a scenario, played again and again.
+
+    Args:
+        scenario: The cluster.
+        seed: Of the trace and the simulator.
+    """
+
+    def __init__(self, scenario: Scenario, seed: int) -> None:
+        self.scenario, self.seed = scenario, seed
+        self.env = SageServeEnv(scenario=scenario)
+        self.env.reset(seed=seed)
+        self.workload = self.env.workload
+        region = [scenario.region_names.index(e.region) for e in scenario.endpoints]
+        self._price = scenario.price_usd_per_hour[region] / _HOUR_S  # [E, G]
+        self._per_token = usd_per_token(scenario, self.workload.theta())
+        self._model = np.array([scenario.models.index(e.model) for e in scenario.endpoints])
+
+    def close(self) -> None:
+        """Close the environment."""
+        self.env.close()
+
+    def play(self, plan: Plan) -> Played:
+        """Play a plan from the start."""
+        return self._play(lambda step: plan.action(step))
+
+    def play_agent(self, agent: Agent, label: str | None = None) -> tuple[Played, Plan]:
+        """Let an agent play; returns its plan too."""
+        taken: list[ClusterAction] = []
+
+        def decide(step: int) -> ClusterAction:
+            if not step:
+                begin(self.env, agent, label=label)
+            taken.append(agent.act(self.env.view()))
+            return taken[-1]
+
+        played = self._play(decide)
+        return played, plan_of(taken, self.scenario)
+
+    def _play(self, decide: Callable[[int], ClusterAction]) -> Played:
+        env = self.env
+        usd: list[Floats] = []
+        missed: list[Floats] = []
+        left: list[Floats] = []
+        env.reset(seed=self.seed)
+        total, over = 0.0, False
+        while not over:
+            _, reward, terminated, truncated, _ = env.step_cluster(decide(len(usd)))
+            total += float(reward)
+            over = terminated or truncated
+            usd.append(self._spent())
+            missed.append(env.simulator.state.count["missed"].sum(axis=1).astype(np.float64))
+            left.append(env.simulator.state.model["held_tokens"] * self._per_token)
+        missed[-1] = missed[-1] + env.simulator.unfinished().missed.sum(axis=1)
+        spent, lost = np.array(usd), np.array(missed)
+        good = env.simulator.state.count["attained"].sum(axis=1)
+        with np.errstate(invalid="ignore"):
+            attained = good / (good + lost[-1])
+        return Played(
+            np.diff(spent, axis=0, prepend=0.0),
+            np.diff(lost, axis=0, prepend=0.0),
+            attained,
+            env.episode_metrics(),
+            -total * self.scenario.reward.scale_usd,
+            np.array(left),
+        )
+
+    def _spent(self) -> Floats:
+        by_endpoint = (self.env.simulator.state.vm_seconds.sum(axis=2) * self._price).sum(axis=1)
+        models = len(self.scenario.models)
+        return np.bincount(self._model, by_endpoint, models).astype(np.float64)
+
+
+def value(played: Played, price: Floats) -> float:
+    """Return dollars and charged misses; ``price`` of a miss is by model and tier, [M, K]."""
+    return float(played.usd.sum() + (played.missed * price).sum())

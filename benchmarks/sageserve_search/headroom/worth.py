@@ -1,0 +1,134 @@
+"""What each knob is worth: the best plan found, with one knob put back to its neutral value.
+
+At first nothing else adapts. The plan then costs something else and misses more; misses are charged
+at the prices that the search ended with, which are what the last points of service cost to buy
+back, so that both sides are compared at the same service. Then a search without the knob goes on
+from there until the plan attains again (`frozen`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+
+from sageserve_bench.analysis.targets import Targets
+from sageserve_env.scenario import Scenario
+from sageserve_search.headroom.plan import Plan, neutral_of
+from sageserve_search.headroom.playing import Day, value
+from sageserve_search.headroom.search import Best, Search
+
+KNOBS = {
+    "routing": ("routing", "router_weights"),
+    "batch": ("niw_release",),
+    "admission": ("admission",),
+}
+HARDWARE = "hardware"
+_MANY = 1000
+
+
+def knobs_of(scenario: Scenario) -> tuple[str, ...]:
+    """Return the knobs beside scaling that a scenario has."""
+    return (*KNOBS, *((HARDWARE,) if len(scenario.gpus) > 1 else ()))
+
+
+def worth(day: Day, best: Best) -> dict[str, float]:
+    """Return by how much the bill rises at equal service without each knob, as a share.
+
+    Args:
+        day: The day.
+        best: The best plan.
+    """
+    before, bill = value(best.played, best.price), float(best.played.usd.sum())
+    found = {}
+    for knob in knobs_of(day.scenario):
+        with without(day, best.plan, knob) as (other, plan):
+            found[knob] = (value(other.play(plan), best.price) - before) / bill
+    return found
+
+
+def frozen(
+    day: Day,
+    best: Best,
+    knob: str,
+    targets: Targets,
+    plays: int,
+    file: Path | None = None,
+    told: Callable[[str], None] = lambda line: None,
+) -> float | None:
+    """Return by how much the bill rises when all but one knob adapt, as a share.
+
+    Args:
+        day: The day.
+        best: The best plan with all knobs.
+        knob: What is put back to its neutral value.
+        targets: What has to be attained.
+        plays: Plays of the day in which the plan adapts.
+        file: Where the search is kept.
+        told: Is given a line now and then.
+
+    Returns:
+        The share; None if no plan without the knob attains.
+    """
+    with without(day, best.plan, knob) as (other, plan):
+        start = (plan, other.play(plan))
+        search = Search(
+            other, [start], targets=targets, price=best.price, frozen=(knob,), told=told
+        )
+        found = search.run(plays, file)
+    return None if found is None else found.cost_usd / best.cost_usd - 1.0
+
+
+@contextmanager
+def without(day: Day, plan: Plan, knob: str) -> Iterator[tuple[Day, Plan]]:
+    """Give the day and the plan with a knob at its neutral value.
+
+    Without a choice of hardware every model has as many VMs of its neutral type as it wants.
+    """
+    if knob == HARDWARE:
+        alone = Day(one_type(day.scenario), day.seed)
+        try:
+            yield alone, on_one_type(plan, day)
+        finally:
+            alone.close()
+        return
+    changed = plan.copy()
+    for name in set(KNOBS[knob]) & set(changed.arrays):
+        changed.arrays[name][:] = neutral_of(name, day.scenario, plan.names)
+    yield day, changed
+
+
+def one_type(scenario: Scenario) -> Scenario:
+    """Return the scenario with as many VMs of the neutral types as anybody may want."""
+    types = {scenario.gpus[g] for g in neutral_types(scenario)}
+    regions = tuple(
+        {
+            "name": r.name,
+            "vms": {**r.vms, **{g: _MANY for g in types if g in r.vms}},
+            "price_factor": r.price_factor,
+            "resident": r.resident,
+        }
+        for r in scenario.regions
+    )
+    return scenario.replace(regions=regions)
+
+
+def neutral_types(scenario: Scenario) -> list[int]:
+    """Return the VM type of each model where no mix is decided: the first that it runs on."""
+    return [int(np.argmax(row)) for row in scenario.compatible]
+
+
+def on_one_type(plan: Plan, day: Day) -> Plan:
+    """Return the plan with every instance on its model's neutral type, as many as serve as much."""
+    scenario, theta = day.scenario, day.workload.theta()
+    changed = plan.copy()
+    types = neutral_types(scenario)
+    for e, endpoint in enumerate(scenario.endpoints):
+        m = scenario.models.index(endpoint.model)
+        power = plan.arrays["instances"][:, e] @ np.where(scenario.compatible[m], theta[m], 0.0)
+        counts = np.ceil(power / theta[m, types[m]] - 1e-9).astype(np.int64)
+        changed.arrays["instances"][:, e] = 0
+        changed.arrays["instances"][:, e, types[m]] = counts
+    return changed

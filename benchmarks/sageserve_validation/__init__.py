@@ -1,0 +1,1 @@
+"""The simulator checked and timed: measurements, another simulator, theory, fits and speed."""

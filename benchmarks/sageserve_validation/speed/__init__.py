@@ -1,0 +1,1 @@
+"""How fast simulator, environment and planner are, against a bare event loop."""

@@ -1,0 +1,156 @@
+"""`sageserve plan-capacity`: from a request log with names of its own to an answer."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from sageserve_capacity.fixed import Fixed
+from sageserve_capacity.fleet import parse_map, place
+from sageserve_capacity.inspect import guess_columns, inspect_log, is_batch
+from sageserve_capacity.plan import bound_of, history_of, policies_of
+from sageserve_cli import cli
+from sageserve_env.scenario import load_scenario
+from sageserve_traces import ReadOptions
+
+ZONES = ("+02:00", "-07:00")
+
+
+@pytest.fixture(scope="module")
+def log(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return an hour of two models in two regions, in local times, three rows of it broken."""
+    lines = ["Request ID,Timestamp,Model Name,Location,Class,Tokens In,Tokens Out"]
+    for i in range(1200):
+        zone = ZONES[i % 2]
+        hour = 12 + int(zone[:3])
+        time = f"2026-03-02T{hour:02d}:{i // 20 % 60:02d}:{3 * i % 60:02d}{zone}"
+        model = ("chat-8b", "acme-13b")[i % 3 == 0]
+        tier = ("interactive", "batch")[i % 10 == 0]
+        lines.append(
+            f"{i},{time},{model},{('eu', 'us')[i % 2]},{tier},{300 + i % 500},{20 + i % 60}"
+        )
+    lines[10] = lines[10].replace("2026", "soon")
+    lines[20] = lines[20].rsplit(",", 2)[0]
+    lines[30] = lines[30].rsplit(",", 1)[0] + ",-4"
+    path = tmp_path_factory.mktemp("log") / "my.csv"
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return path
+
+
+def test_an_answer(log: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "answer.json"
+    assert cli.run(["plan-capacity", str(log), "--current", "12", "--json", str(file)]) == 0
+    shown = capsys.readouterr().out
+    for said in (
+        "arrival is Timestamp, prompt is Tokens In, output is Tokens Out, model is Model Name",
+        "chat-8b: 8 billion parameters, taken as llama-3.1-8b, on h100x1 with a measured profile",
+        "acme-13b: 13 billion parameters, scaled from",
+        "a profile estimated from data sheets",
+        "Your present fleet of 12 GPUs uses 12.0 GPUs on average",
+        "How sure: size or speed of acme-13b is an estimate",
+    ):
+        assert said in shown
+    answer = json.loads(file.read_text())
+    assert answer["bound_gpus"] <= answer["planner_gpus"] + 1e-9 < 12
+    assert {p["policy"].partition(":")[0] for p in answer["policies"]} == {
+        "static",
+        "reactive",
+        "ilp",
+    }
+    assert sum("dropped" in line for line in answer["assumed"]) == 3
+
+
+def test_a_present_fleet_far_beyond_the_need_is_billed_as_it_is(
+    log: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.run(["plan-capacity", str(log), "--current", "500"]) == 0
+    shown = capsys.readouterr().out
+    used = re.search(r"Your present fleet of 500 GPUs uses ([\d.]+) GPUs on average", shown)
+    assert used is not None
+    assert 490.0 < float(used[1]) <= 500.0
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        ("nothere.csv", "nothere.csv"),
+        ("my.csv --gpu h1000", "no GPU 'h1000'"),
+        ("my.csv --map chat-8b", "write NAME=MODEL or NAME=SIZE"),
+        ("my.csv --map chat-8b=big", "write a size such as 13b"),
+        ("my.csv --target 2", "between 0 and 1"),
+        ("my.csv --current hpx", "unknown agent 'hpx'"),
+    ],
+)
+def test_bad_input_is_one_line(
+    log: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    words: str,
+    line: str,
+) -> None:
+    monkeypatch.chdir(log.parent)
+    assert cli.run(["plan-capacity", *words.split()]) == 2
+    shown = capsys.readouterr().err
+    assert line in shown and shown.count("\n") == 1
+
+
+def test_a_log_of_seconds_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "short.csv"
+    path.write_text("arrival_s,prompt_tokens,output_tokens\n0,10,5\n30,10,5\n")
+    assert cli.run(["plan-capacity", str(path)]) != 0
+    error = capsys.readouterr().err
+    assert "short.csv: lasts 31 s; give at least" in error
+    assert error.count("\n") <= 1
+
+
+def test_columns_are_found_by_their_names() -> None:
+    assert guess_columns(["Created-At", "input_tokens", "OUTPUT TOKENS", "deployment"]) == {
+        "arrival": "Created-At",
+        "prompt": "input_tokens",
+        "output": "OUTPUT TOKENS",
+        "model": "deployment",
+    }
+    assert guess_columns(["a", "b"]) == {}
+
+
+def test_a_file_without_the_needed_columns_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "x.csv"
+    path.write_text("time,words\n1,2\n", encoding="utf-8")
+    with pytest.raises(ValueError, match="no column for prompt, output"):
+        inspect_log(path, ReadOptions())
+
+
+def test_models_are_taken_by_name_size_or_word_of_the_user() -> None:
+    assert place("qwen3-32b", "h100", {}).said.startswith("qwen3-32b: qwen3-32b, on h100x2")
+    assert place("our-llama-70B-chat", "h100", {}).like == "llama-3.1-70b"
+    assert place("mystery", "h100", {}).estimated
+    assert place("mystery", "h100", {"mystery": "70b"}).like == "llama-3.1-70b"
+    small = place("tiny-3b", "h100", {})
+    assert small.estimated and small.model.weights_bytes < 8e9
+    assert parse_map("a=70b, b=qwen3-32b") == {"a": "70b", "b": "qwen3-32b"}
+    assert is_batch("Nightly") and not is_batch("interactive")
+
+
+def test_the_bound_by_hand() -> None:
+    placed = [place("llama-3.1-8b", "h100", {}), place("llama-3.1-70b", "h100", {})]
+    load = np.array([[[0.1, 0.2], [2.0, 0.5]], [[3.0, 0.1], [0.1, 0.1]]])  # [T, M, R]
+    # first: max(0.3, 1) x 1 + 2.5 x 2 = 6; second: 3.1 + 1 x 2 = 5.1
+    assert bound_of(load, placed) == 6
+
+
+def test_a_fixed_fleet_goes_where_the_load_is() -> None:
+    scenario = load_scenario("trap-base")
+    agent = Fixed(40, np.array([[3.0, 1.0]]))  # five VMs of eight GPUs
+    agent.reset(scenario, 0, None)  # type: ignore[arg-type]
+    counts = agent._instances[:, 0]
+    assert counts.sum() == 5 and counts[0] > counts[1] >= 1
+
+
+def test_what_is_compared_and_what_is_history() -> None:
+    assert policies_of("hpa") == ["static", "hpa", "ilp"]
+    assert policies_of("40") == policies_of(None) == ["static", "reactive", "ilp"]
+    assert history_of(5 * 86_400.0) == 86_400.0 and history_of(86_400.0) == 0.0

@@ -1,0 +1,202 @@
+"""Headroom: plans, edits, the search, the relaxation and the command."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from sageserve_agents import make_agent
+from sageserve_bench.analysis.targets import Targets
+from sageserve_cli.cli import run
+from sageserve_env.scenario import Scenario, load_scenario
+from sageserve_env.workload import in_names_of
+from sageserve_search.headroom.bound import fluid_bound_usd
+from sageserve_search.headroom.edits import KINDS, Editor, Place
+from sageserve_search.headroom.least import least_fleet_usd
+from sageserve_search.headroom.measure import PLANNER, RULE, Budget, Cast, measure, ratios
+from sageserve_search.headroom.playing import Day
+from sageserve_search.headroom.search import Search, _figures
+from sageserve_search.headroom.summary import summary
+
+
+def small(**changes: object) -> Scenario:
+    base = load_scenario("trap-base")
+    return base.replace(horizon_s=1800.0, decision_interval_s=300.0, **changes)
+
+
+@pytest.fixture(scope="module")
+def day() -> Day:
+    return Day(small(), 3)
+
+
+def test_the_plan_of_an_agent_is_what_it_did(day: Day) -> None:
+    played, plan = day.play_agent(make_agent("reactive"))
+    again = day.play(plan)
+    assert again.metrics == played.metrics
+    assert (again.usd == played.usd).all() and (again.missed == played.missed).all()
+    assert played.usd.shape == (6, 1) and played.missed.shape == (6, 1, 3)
+    assert played.usd.sum() == pytest.approx(
+        day.env.episode_metrics()["cost_usd"], rel=1e-4
+    )  # transfer
+
+
+def test_edits_stay_in_their_place_and_within_the_inventory() -> None:
+    scenario = load_scenario("global-day").replace(horizon_s=7200.0)
+    day = Day(scenario, 0)
+    _, plan = day.play_agent(make_agent("static:instances=2"))
+    day.close()
+    rng = np.random.default_rng(1)
+    place = Place(2, 5, 9)
+    own = [e for e, p in enumerate(scenario.endpoints) if p.model == scenario.models[2]]
+    for knob, kinds in KINDS:
+        for kind in kinds:
+            changed = plan.copy()
+            for _ in range(20):
+                kind(Editor(scenario, rng, [plan]), changed, place)
+            for name, array in changed.arrays.items():
+                before = plan.arrays[name]
+                same = np.ones(len(plan), dtype=bool)
+                same[place.start : place.stop] = False
+                assert (array[same] == before[same]).all(), (knob, name)
+                if name in ("instances", "niw_release"):
+                    assert (np.delete(array, own, axis=1) == np.delete(before, own, axis=1)).all()
+            counts = changed.arrays["instances"]
+            assert (counts >= 0).all()
+            for r in range(len(scenario.regions)):
+                here = [
+                    e
+                    for e, p in enumerate(scenario.endpoints)
+                    if p.region == scenario.region_names[r]
+                ]
+                was = np.maximum(
+                    plan.arrays["instances"][:, here].sum(axis=1), scenario.inventory[r]
+                )
+                assert (counts[:, here].sum(axis=1) <= was).all()
+            changed.action(5).validate(scenario)
+
+
+def test_a_search_goes_on_where_it_was(day: Day, tmp_path: Path) -> None:
+    played, plan = day.play_agent(make_agent("reactive"))
+    whole = Search(day, [(plan, played)], seed=5)
+    whole.run(5)
+    file = tmp_path / "search.pickle"
+    Search(day, [(plan, played)], seed=5).run(2, file)
+    rest = Search(day, [(plan, played)], seed=9)
+    rest.run(5, file)
+    assert rest.state.plays == 5
+    for name, array in whole.state.plan.arrays.items():
+        assert (rest.state.plan.arrays[name] == array).all()
+
+
+def test_what_a_search_finds_attains_and_is_no_dearer(day: Day) -> None:
+    start = day.play_agent(make_agent("static:instances=4"))
+    search = Search(day, [start[::-1]])
+    best = search.run(8)
+    if not search.targets.misses(search.targets.means([start[0].metrics])):
+        assert best is not None and best.cost_usd <= start[0].metrics["cost_usd"]
+    if best is not None:
+        again = day.play(best.plan)
+        assert again.metrics["cost_usd"] == best.cost_usd
+        assert not search.targets.misses(search.targets.means([again.metrics]))
+
+
+def test_the_least_fleet_takes_the_cheapest_vms() -> None:
+    scenario = load_scenario("global-day")  # one of each model: 2.95 and three of 3.50 an hour
+    assert least_fleet_usd(scenario) == pytest.approx(24 * (2.95 + 3 * 3.50))
+    assert least_fleet_usd(scenario.replace(horizon_s=3600.0)) == pytest.approx(13.45)
+
+
+def test_the_relaxation_is_work_over_theta_where_nothing_binds(day: Day) -> None:
+    scenario, workload = day.scenario, day.workload
+    found = fluid_bound_usd(workload, 300.0)
+    demand = in_names_of(scenario, workload.trace.demand(300.0, scenario.horizon_s))
+    tokens = demand.prompt_tokens
+    kept = np.array([tier.interactive for tier in scenario.tiers])
+    theta, price = workload.theta()[0, 0], scenario.price_usd_per_hour.min()
+    most = tokens.sum() / theta * price / 3600.0
+    least = 0.95 * tokens[..., kept].sum() / theta * price / 3600.0
+    assert 0.9 * least <= found <= 1.5 * most + price * scenario.horizon_s / 3600.0
+    assert found <= day.play_agent(make_agent("static:instances=4"))[0].metrics["cost_usd"]
+
+
+def test_headroom_is_over_the_bill_with_hindsight() -> None:
+    figures = {"rule_usd": 110.0, "rival_usd": 120.0, "informed_usd": 110.0}
+    assert ratios({**figures, "hindsight_usd": 100.0}) == {
+        "headroom": pytest.approx(0.2),
+        "headroom_decision": pytest.approx(0.1),
+    }
+    assert ratios({**figures, "hindsight_usd": None})["headroom"] is None
+
+
+def test_the_rival_is_the_cheapest_on_average_of_those_that_attain() -> None:
+    # On the first day the dear fleet is no dearer; the small one misses its target.
+    specs = ("static:instances=4", "static:instances=3", "static:instances=1")
+    cast = Cast({RULE: specs, PLANNER: ()})
+    rows = list(measure(small(), (3, 4), cast, Budget(plays=1)))
+    attain = [s for s in specs if not any(row["rule_all"][s]["misses"] for row in rows)]
+    for row in rows:
+        assert row["rival"] == row["informed"] == row["rule"] == attain[-1]
+        assert row["rival_usd"] == row["rule_all"][attain[-1]]["cost_usd"]
+        service = row["rule_service"]
+        assert all(row["asked"][name] <= service[name] for name in Targets.of(small()).floors)
+
+
+def test_batch_work_that_waits_is_left(day: Day) -> None:
+    played, plan = day.play_agent(make_agent("static:instances=4"))
+    plan.arrays["niw_release"][:] = 0.0
+    held = day.play(plan).left
+    assert held.shape == (6, 1) and held[-1, 0] > played.left[-1, 0] >= 0.0
+
+
+def test_a_mean_needs_every_seed() -> None:
+    rows = [{"rule": "a", "rule_usd": 1.0}, {"rule": "b", "rule_usd": 3.0}]
+    found = summary(rows)
+    assert found["rule_usd"] == 2.0 and found["rule"] is None and found["planner_usd"] is None
+
+
+def test_the_command_writes_every_key(tmp_path: Path) -> None:
+    scenario, file = tmp_path / "small.yaml", tmp_path / "out.json"
+    scenario.write_text("base: trap-base\nhorizon_s: 1800.0\ndecision_interval_s: 300.0\n")
+    words = f"headroom {scenario} --seed-list 3 --evaluations 3 --rules reactive --json {file}"
+    words += " --planners staffing --perfect staffing:forecaster=perfect"
+    assert run(words.split()) == 0
+    report = json.loads(file.read_text())
+    for key in (
+        "least_fleet_usd",
+        "static_usd",
+        "rule",
+        "rule_usd",
+        "rule_service",
+        "planner",
+        "planner_usd",
+        "perfect_usd",
+        "learned_usd",
+        "hindsight_usd",
+        "bound_usd",
+        "headroom",
+        "headroom_decision",
+    ):
+        assert key in report
+    assert report["rule"] == "reactive" and report["seeds"][0]["seed"] == 3
+    assert str(tmp_path) not in file.read_text()
+    assert run(["headroom", str(scenario), "--freeze", "colour"]) == 2
+
+
+def test_a_tier_of_which_nothing_falls_due_is_left_out() -> None:
+    targets = Targets.of(small())
+    row = {"slo_iwf": 0.96, "slo_iwn": 0.97, "slo_niw": math.nan, "slo_worst_model": 0.95}
+    row |= {"cost_usd": 1.0, "gpu_hours": 1.0, "scaling_waste_gpu_hours": 0.0, "reward": -1.0}
+    row |= {"requests": 100.0, "unfinished": 0.0}
+    means = targets.means([row])
+    assert "slo_niw" not in means
+    assert targets.margin(means) == pytest.approx(math.log(0.05 / 0.04))
+    assert _figures(row) == {
+        "cost_usd": 1.0,
+        "slo_iwf": 0.96,
+        "slo_iwn": 0.97,
+        "slo_worst_model": 0.95,
+    }
