@@ -50,7 +50,6 @@ BUILT_IN: dict[str, str] = {
     "maskable-ppo": f"{_LEARNED}.network:MaskablePpo",
     "sac": f"{_LEARNED}.network:Sac",
     "tqc": f"{_LEARNED}.network:Tqc",
-    "residual-ppo": f"{_LEARNED}.residual:ResidualPpo",
     "residual-es": f"{_LEARNED}.residual:ResidualEs",
 }
 """Name to ``module:Class`` of the agents that come with the package."""

@@ -128,6 +128,7 @@ def run_grid(
         execute([tasks[i] for i in todo], backend or Backend(), finished, told.stepped)
     except KeyboardInterrupt:
         if store is not None:  # a run may have been saved, and not be in the table yet
+            store.remove_leftovers()
             rows |= _finished(store, keys)
             store.write_results(_table(rows))
         raise

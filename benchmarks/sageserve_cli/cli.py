@@ -20,27 +20,9 @@ import typer.core
 import typer.main
 
 from sageserve_bench.errors import UserError
-from sageserve_cli.guide import lines_of
+from sageserve_cli.guide import GUIDE, lines_of
 
-COMMANDS = {
-    "list": "List environments, agents, traces and scenarios.",
-    "run": "Run one agent on one trace, with live progress.",
-    "compare": "Compare agents on identical traces and seeds.",
-    "evaluate": "Score one policy file against the calibrated planner.",
-    "plan-capacity": "Say how many GPUs your own traffic needs.",
-    "plan": "Make one ILP plan for a forecast and explain it.",
-    "calibrate": "Set agents to equal service, each at its lowest cost.",
-    "headroom": "Say how much a scenario leaves to gain, and of what kind.",
-    "tune": "Tune an agent's options on the validation split.",
-    "train": "Train a learned agent.",
-    "report": "Write the report of a finished comparison.",
-    "benchmark": "Run the published comparisons again and check them.",
-    "trace": "Inspect, make, convert, download or plot request traces.",
-    "catalogue": "List models and GPUs; fit or estimate a latency profile.",
-    "forecast": "Score forecasters by rolling origin.",
-    "speed": "Measure the speed and memory of simulator, environment and planner.",
-    "fidelity": "Check the simulator against published measurements.",
-}
+COMMANDS = {words: entry.line for words, entry in GUIDE.items() if entry.line}
 """Name and one-line help of every sub-command, in the order of `sageserve --help`."""
 
 EXTRAS = {

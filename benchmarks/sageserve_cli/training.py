@@ -13,7 +13,7 @@ from rich.progress import MofNCompleteColumn, TextColumn
 
 from sageserve_agents.learned.arguments import TrainArgs
 from sageserve_agents.learned.run import Result
-from sageserve_agents.learned.scripts import train
+from sageserve_agents.learned.train_residual_es import train
 from sageserve_bench.errors import UserError
 from sageserve_bench.report.progress import Display
 from sageserve_bench.runs.pools import Backend, Stepped, run_jobs

@@ -12,14 +12,11 @@ pytest.importorskip("sb3_contrib")
 
 from sageserve_agents.learned import checkpoint
 from sageserve_agents.learned.arguments import configured, make_args
-from sageserve_agents.learned.scripts import SCRIPTS, train
+from sageserve_agents.learned.train_residual_es import train
 from sageserve_agents.registry import make_agent
 from sageserve_env.env import SageServeEnv
 
-SMALL = {
-    "residual-ppo": {"algorithm": {"n_steps": 16, "batch_size": 32, "n_epochs": 1}},
-    "residual-es": {"algorithm": {"pairs": 1}},
-}
+SMALL = {"residual-es": {"algorithm": {"pairs": 1}}}
 
 
 def small_args(agent: str, **changes: Any) -> None:
@@ -45,11 +42,7 @@ def play(agent: Any, scenario: str, horizon_s: float = 600.0) -> None:
     return np.array(targets)
 
 
-def test_every_configured_agent_has_a_script() -> None:
-    assert set(configured()) == set(SCRIPTS)
-
-
-@pytest.mark.parametrize("agent", sorted(SCRIPTS))
+@pytest.mark.parametrize("agent", configured())
 def test_training_writes_a_checkpoint_that_acts(agent: str, tmp_path: Path) -> None:
     result = train(small_args(agent), tmp_path)
     assert result.steps >= 32
@@ -61,7 +54,7 @@ def test_training_writes_a_checkpoint_that_acts(agent: str, tmp_path: Path) -> N
     assert (targets >= 0).all() and targets.shape[1] == 2
 
 
-@pytest.mark.parametrize("agent", ["residual-ppo", "residual-es"])
+@pytest.mark.parametrize("agent", configured())
 def test_same_seed_same_checkpoint(agent: str, tmp_path: Path) -> None:
     results = [train(small_args(agent), tmp_path / name) for name in "ab"]
     assert results[0].best["reward"] == results[1].best["reward"]
@@ -75,7 +68,7 @@ def test_same_seed_same_checkpoint(agent: str, tmp_path: Path) -> None:
     assert any(not np.array_equal(v, three.arrays[k]) for k, v in last.arrays.items())
 
 
-@pytest.mark.parametrize("agent", ["residual-ppo", "residual-es"])
+@pytest.mark.parametrize("agent", configured())
 def test_resumes_and_continues(agent: str, tmp_path: Path) -> None:
     train(small_args(agent), tmp_path)
     before = (tmp_path / "curve.csv").read_text()
@@ -99,7 +92,7 @@ def test_resumed_evolution_equals_an_uninterrupted_one(tmp_path: Path) -> None:
         assert np.array_equal(values, two.arrays[name])
 
 
-@pytest.mark.parametrize("agent", ["residual-ppo", "residual-es"])
+@pytest.mark.parametrize("agent", configured())
 def test_policies_fit_other_numbers_of_endpoints(agent: str, tmp_path: Path) -> None:
     train(small_args(agent), tmp_path)
     targets = play(make_agent(f"{agent}:checkpoint={tmp_path}"), "o365-day", horizon_s=180.0)

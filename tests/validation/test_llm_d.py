@@ -24,7 +24,7 @@ PROFILE = LatencyProfile(
 def run(replicas: int, clients: int) -> dict[str, Any]:
     """Return an entry of the file whose means the simulator made."""
     row = Measurement("llama-3.1-70b", "h100", 4, clients, 512, 32, 1.0, 1.0)
-    made = llm_d.simulate(Run(replicas, row, 1.0, 1.0), PROFILE)
+    made = llm_d.simulate(Run(replicas, row, 1.0), PROFILE)
     return {
         "architecture": "aggregated",
         "accelerator_count": 4 * replicas,
@@ -49,8 +49,8 @@ def test_two_replicas_follow_from_one(tmp_path: Path) -> None:
 
 
 def test_two_clients_on_two_replicas_do_not_meet() -> None:
-    alone = Run(1, Measurement("llama-3.1-70b", "h100", 4, 1, 512, 32, 1.0, 1.0), 1.0, 1.0)
-    two = Run(2, Measurement("llama-3.1-70b", "h100", 4, 2, 512, 32, 1.0, 1.0), 1.0, 1.0)
+    alone = Run(1, Measurement("llama-3.1-70b", "h100", 4, 1, 512, 32, 1.0, 1.0), 1.0)
+    two = Run(2, Measurement("llama-3.1-70b", "h100", 4, 2, 512, 32, 1.0, 1.0), 1.0)
     expected = pytest.approx(llm_d.simulate(alone, PROFILE)["e2e_s"])
     assert llm_d.simulate(two, PROFILE)["e2e_s"] == expected
 

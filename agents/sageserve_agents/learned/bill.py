@@ -39,12 +39,6 @@ class Bill:
         missed = state.count["missed"].sum(axis=1).astype(np.float64)
         return Bill(usd, attained, missed)
 
-    def minus(self, other: Bill) -> Bill:
-        """Return what was added since an earlier bill."""
-        return Bill(
-            self.usd - other.usd, self.attained - other.attained, self.missed - other.missed
-        )
-
 
 def left_usd(env: SageServeEnv) -> Floats:
     """Return the VM price of the prompt work that is held or queued, [M]."""

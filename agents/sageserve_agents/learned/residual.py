@@ -238,12 +238,6 @@ class Residual(ForecastingAgent[ResidualOptions]):
         return placed
 
 
-class ResidualPpo(Residual):
-    """The residual policy trained by PPO."""
-
-    name = "residual-ppo"
-
-
 class ResidualEs(Residual):
     """The residual policy trained by an evolution strategy on whole episodes."""
 

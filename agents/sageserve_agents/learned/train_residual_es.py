@@ -3,22 +3,38 @@
 from __future__ import annotations
 
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
-from stable_baselines3.common.logger import configure
 
+from sageserve_agents.learned.arguments import TrainArgs
 from sageserve_agents.learned.evolution import Evolution, EvolutionArgs
+from sageserve_agents.learned.extra import require
 from sageserve_agents.learned.features import FEATURES
 from sageserve_agents.learned.mlp import Mlp
 from sageserve_agents.learned.residual import ACTIONS, Residual, ResidualEs, ResidualOptions
-from sageserve_agents.learned.run import Run
+from sageserve_agents.learned.run import OnProgress, Result, Run
 from sageserve_agents.learned.traffic import Randomisation
 
 
-def train(run: Run) -> None:
-    """Train in the run's folder; a step is a decision of one episode."""
-    args = run.args
+def train(args: TrainArgs, folder: Path, report: OnProgress | None = None) -> Result:
+    """Train in a folder, or go on where an interrupted run of the same arguments stopped.
+
+    Args:
+        args: What to train; a step is a decision of one episode.
+        folder: Gets ``policy.npz`` and ``card.json`` of the best checkpoint, ``last/``,
+            ``curve.csv``, TensorBoard events and the state for resumption.
+        report: Told steps done, steps wanted, and a line of figures.
+
+    Raises:
+        ImportError: If the `[learn]` extra is missing.
+        ValueError: If an argument is wrong or the folder holds another run.
+    """
+    require("training", "torch", "stable_baselines3", "sb3_contrib", "tensorboard")
+    from stable_baselines3.common.logger import configure
+
+    run = Run(args, folder, report)
     randomisation = Randomisation(args.randomise_share, tuple(args.randomise))
     settings = EvolutionArgs(**{**args.algorithm, "randomisation": randomisation})
     hidden = tuple(args.policy.get("hidden", ()))
@@ -53,6 +69,7 @@ def train(run: Run) -> None:
         for name, value in figures.items():
             logger.record(f"train/{name}", value)
         logger.dump(run.steps)
+    return run.result()
 
 
 def _decisions(run: Run) -> int:

@@ -47,8 +47,8 @@ def train(
     evaluate.json, TensorBoard events, and policy.npz with card.json, to be used as
     --agents ppo:checkpoint=FOLDER.
 
-    residual-es and residual-ppo take --scenario and --steps; several seeds at a time; the same
-    command goes on after an interruption.
+    residual-es takes --scenario and --steps; several seeds at a time; the same command goes on
+    after an interruption.
     """
     from sageserve_agents.learned.arguments import configured
     from sageserve_agents.learned.on_id import recipes

@@ -41,7 +41,6 @@ class Run:
     replicas: int
     row: Measurement
     e2e_s: float
-    requests_per_s: float
 
 
 def read_runs(path: Path) -> list[Run]:
@@ -79,7 +78,6 @@ def _run(entry: dict[str, Any]) -> Run:
         int(entry["accelerator_count"]) // gpus,
         row,
         float(metrics["latency"]["mean"]) / 1e3,
-        float(metrics["request_rate"]),
     )
 
 
