@@ -15,7 +15,6 @@ from typing import Annotated, Any, get_type_hints
 import typer
 
 from sageserve_bench.errors import UserError
-from sageserve_bench.runs.workload import remarks
 from sageserve_traces import LoadReport, ReadOptions, parse_duration
 from sageserve_traces.reading import TIME_UNITS
 
@@ -177,5 +176,7 @@ def parse_columns(text: str | None) -> dict[str, str]:
 
 def remark(report: LoadReport | None) -> None:
     """Print `remarks` on standard error, where they are in nobody's way."""
+    from sageserve_bench.runs.workload import remarks
+
     for line in remarks(report) if report is not None else ():
         typer.echo(f"note: {line}", err=True)

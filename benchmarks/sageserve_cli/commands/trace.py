@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from sageserve_bench.runs.workload import remarks
 from sageserve_cli.options import RateScale, Tile, reads_trace, remark
 from sageserve_traces import (
     ReadOptions,
@@ -200,6 +199,8 @@ def convert(
     reading: ReadOptions,
 ) -> None:
     """Convert a trace file to the native schema; what it does not say is assigned by the seed."""
+    from sageserve_bench.runs.workload import remarks
+
     source, report = _open(str(file), scenario, reading, seed)
     n = _write(source, output)
     schema = f" from schema {report.schema}" if report else ""
