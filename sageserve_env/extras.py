@@ -1,7 +1,10 @@
-"""What to say when a library of an extra is not there."""
+"""Libraries: their versions, and what to say when that of an extra is not there."""
 
 from __future__ import annotations
 
+import platform
+from collections.abc import Sequence
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 
@@ -15,3 +18,14 @@ def install_command(extra: str) -> str:
     if (clone / "pyproject.toml").is_file():
         return f"pip install -e '{clone}[{extra}]'"
     return f"pip install 'sageserve-env[{extra}]'"
+
+
+def versions_of(packages: Sequence[str]) -> dict[str, str]:
+    """Return the versions of Python and of those of the packages that are installed."""
+    found = {"python": platform.python_version()}
+    for package in packages:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found

@@ -22,7 +22,6 @@ SMALL = {"residual-es": {"algorithm": {"pairs": 1}}}
 def small_args(agent: str, **changes: Any) -> None:
     values = {
         "scenario": "trap-base",
-        "num_envs": 2,
         "evaluate_every": 16,
         **SMALL[agent],
         **changes,

@@ -22,8 +22,7 @@ class TrainArgs:
         agent: Name of the agent.
         scenario: Name or YAML file of the cluster.
         seed: Of weights, exploration and the draw of training seeds (0-999).
-        steps: Decisions to learn from, over all environments.
-        num_envs: Environments stepped together.
+        steps: Decisions to learn from.
         threads: Threads of PyTorch.
         randomise_share: Share of training episodes with varied traffic (residual agents).
         randomise: Which variations (residual agents).
@@ -38,7 +37,6 @@ class TrainArgs:
     scenario: str = "o365-day"
     seed: int = 0
     steps: int = 20_000
-    num_envs: int = 8
     threads: int = 1
     randomise_share: float = 0.0
     randomise: tuple[str, ...] = VARIATIONS[1:]
@@ -52,7 +50,6 @@ class TrainArgs:
         """Check the values."""
         for name, low in (
             ("steps", 1),
-            ("num_envs", 1),
             ("threads", 1),
             ("evaluate_every", 1),
             ("evaluate_seeds", 0),

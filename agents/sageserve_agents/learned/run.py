@@ -5,11 +5,9 @@ from __future__ import annotations
 import csv
 import json
 import os
-import platform
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +18,7 @@ from sageserve_agents.learned import checkpoint
 from sageserve_agents.learned.arguments import TrainArgs
 from sageserve_agents.playing import rollout
 from sageserve_env.env import SageServeEnv
+from sageserve_env.extras import versions_of
 from sageserve_env.scenario import Scenario, load_scenario
 from sageserve_traces.names import SPLIT_SEEDS
 
@@ -232,10 +231,4 @@ def line_of(figures: Mapping[str, float]) -> str:
 
 def versions() -> dict[str, str]:
     """Return the versions that a result may depend on."""
-    found = {"python": platform.python_version()}
-    for package in _PACKAGES:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    return found
+    return versions_of(_PACKAGES)

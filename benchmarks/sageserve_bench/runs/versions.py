@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import platform
 from functools import lru_cache
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import sageserve_agents
@@ -13,19 +11,14 @@ import sageserve_env
 import sageserve_traces
 from sageserve_agents import calibrated
 from sageserve_agents.learned import checkpoint
+from sageserve_env.extras import versions_of
 
 PACKAGES = ("sageserve-env", "numpy", "numba", "gymnasium", "pulp", "highspy", "pandas")
 
 
 def versions() -> dict[str, str]:
     """Return the versions that results may depend on."""
-    found = {"python": platform.python_version(), "code": code_hash()}
-    for package in PACKAGES:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    return found
+    return {**versions_of(PACKAGES), "code": code_hash()}
 
 
 @lru_cache(maxsize=1)
