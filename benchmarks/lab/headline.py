@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from sageserve_bench.analysis.agent_outcome import AgentOutcome
 from sageserve_bench.analysis.families import KINDS, best_of_kinds
-from sageserve_bench.analysis.outcome import AgentOutcome, Outcome, conclude
+from sageserve_bench.analysis.outcome import Outcome, conclude
 from sageserve_bench.analysis.targets import target_label
 from sageserve_bench.errors import UserError
 from sageserve_bench.published import Published

@@ -6,7 +6,8 @@ import re
 from collections.abc import Callable, Sequence
 
 from sageserve_agents.registry import parse_spec
-from sageserve_bench.analysis.outcome import AgentOutcome, Outcome, conclude
+from sageserve_bench.analysis.agent_outcome import AgentOutcome
+from sageserve_bench.analysis.outcome import Outcome, conclude
 from sageserve_bench.analysis.statistics import Estimate
 from sageserve_bench.errors import UserError
 from sageserve_bench.published import Published

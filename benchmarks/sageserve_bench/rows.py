@@ -71,6 +71,12 @@ def clean(value: object) -> Value:
     return str(value)
 
 
+def number(row: Mapping[str, Value], name: str, default: float = math.nan) -> float:
+    """Return a value of a row as a number, the default where it has none."""
+    value = row.get(name)
+    return float(value) if isinstance(value, int | float) else default
+
+
 def with_scores(rows: Iterable[Row]) -> list[Row]:
     """Return the rows with ``score`` filled in where both anchors ran on the same traffic.
 

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from sageserve_bench.analysis.assumptions import assumptions
-from sageserve_bench.analysis.outcome import DAYS_PER_MONTH, Outcome, conclude, targets_of
+from sageserve_bench.analysis.outcome import Outcome, conclude, targets_of
 from sageserve_bench.analysis.targets import least_vms
+from sageserve_bench.analysis.verdict import DAYS_PER_MONTH
 from sageserve_bench.report.page import build_report
 from sageserve_bench.results.store import REPORT, SUMMARY, Store
 from sageserve_bench.rows import Row, write_json, write_text

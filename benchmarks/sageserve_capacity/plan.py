@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sageserve_bench.analysis.outcome import DAYS_PER_MONTH
+from sageserve_bench.analysis.outcome import DAY_S
+from sageserve_bench.analysis.verdict import DAYS_PER_MONTH
 from sageserve_bench.errors import UserError
 from sageserve_bench.rows import Row
 from sageserve_bench.runs.episode import run_episode
@@ -19,7 +20,7 @@ from sageserve_bench.runs.tasks import Task
 from sageserve_bench.runs.workload import remarks
 from sageserve_bench.wording import duration
 from sageserve_capacity.fixed import Fixed
-from sageserve_capacity.fleet import Placed, gpus_of, parse_map, place
+from sageserve_capacity.fleet import Placed, gpus_of, place
 from sageserve_capacity.inspect import Log, inspect_log
 from sageserve_capacity.scenario import load_of, make_scenario, sustained, with_room
 from sageserve_env.catalogue.tables import devices
@@ -30,7 +31,6 @@ from sageserve_traces import LoadReport, ReadOptions, RequestTrace, make_trace
 from sageserve_traces.assignment import assign
 from sageserve_traces.sources import load_rows
 
-DAY_S = 86_400.0
 PLANNER = "ilp"
 POLICIES = ("static", "reactive", PLANNER)
 PROBES = {"static": 7, "reactive": 7, PLANNER: 5}
@@ -332,6 +332,3 @@ def _gpus(use: Use) -> str:
 
 def _month(use: Use) -> str:
     return f"${use.usd_per_month:,.0f} a month"
-
-
-__all__ = ["Answer", "Question", "Use", "parse_map", "plan_capacity"]

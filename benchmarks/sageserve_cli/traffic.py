@@ -113,7 +113,7 @@ class Days:
             UserError: On bad input, test seeds among it.
         """
         from sageserve_bench.results.journal import Journal
-        from sageserve_bench.runs.workload import TraceSpec
+        from sageserve_env.workload import TraceSpec
         from sageserve_search.probing import Prober
         from sageserve_search.records import refuse_test_seeds
 

@@ -17,8 +17,8 @@ from sageserve_bench.runs.backends import execute
 from sageserve_bench.runs.episode import RunResult
 from sageserve_bench.runs.pools import Backend
 from sageserve_bench.runs.tasks import Task
-from sageserve_bench.runs.workload import TraceSpec
 from sageserve_env.scenario import Scenario
+from sageserve_env.workload import TraceSpec
 
 Told = Callable[[str], None]
 

@@ -20,10 +20,11 @@ from sageserve_agents.playing import own_seed
 from sageserve_bench.runs.actionlog import ActionLog
 from sageserve_bench.runs.episode import run_episode
 from sageserve_bench.runs.tasks import Task
-from sageserve_bench.runs.workload import Workload, resolve
+from sageserve_bench.runs.workload import resolve
 from sageserve_env.actions import ClusterAction
 from sageserve_env.scenario import Scenario, load_scenario
 from sageserve_env.view import ClusterView
+from sageserve_env.workload import Workload
 from sageserve_traces import DemandSeries, RequestTrace, SyntheticTrace
 from sageserve_traces.transforms import concatenate, scale_rate
 from tests.agents.leak import first_difference

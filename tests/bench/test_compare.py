@@ -22,9 +22,9 @@ from sageserve_bench.runs.episode import RunResult, run_episode
 from sageserve_bench.runs.grid import make_grid
 from sageserve_bench.runs.pools import Backend
 from sageserve_bench.runs.tasks import Task
-from sageserve_bench.runs.workload import TraceSpec
 from sageserve_env.actions import ClusterAction
 from sageserve_env.scenario import Scenario
+from sageserve_env.workload import TraceSpec
 
 from .conftest import AGENTS
 

@@ -11,8 +11,9 @@ from sageserve_agents.learned.checkpoint import Checkpoint, load, save
 from sageserve_bench.errors import UserError
 from sageserve_bench.runs.grid import make_grid
 from sageserve_bench.runs.tasks import Task, agent_label, check_agents, split_agents
-from sageserve_bench.runs.workload import TraceSpec, pick_seeds, resolve
+from sageserve_bench.runs.workload import pick_seeds, resolve
 from sageserve_env.scenario import Scenario, load_scenario
+from sageserve_env.workload import TraceSpec
 from sageserve_traces import ReadOptions
 
 

@@ -16,9 +16,10 @@ from lab.experiments.fluid import (
     solve_bound,
 )
 from sageserve_bench.errors import UserError
-from sageserve_bench.runs.workload import TraceSpec, resolve
+from sageserve_bench.runs.workload import resolve
 from sageserve_env.scenario import load_scenario
 from sageserve_env.simulator.simulator import Simulator
+from sageserve_env.workload import TraceSpec
 
 HOUR = 3600.0
 NOTHING = np.zeros((4, 1))

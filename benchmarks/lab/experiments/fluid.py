@@ -20,8 +20,8 @@ import pulp
 from sageserve_agents.planner.backend import SolverOptions, make_solver
 from sageserve_bench.analysis.targets import UNFINISHED_SHARE, WORST_MODEL_TARGET
 from sageserve_bench.errors import UserError
-from sageserve_bench.runs.workload import Workload
 from sageserve_env.simulator.feed import Feed
+from sageserve_env.workload import Workload
 
 FloatArray = npt.NDArray[np.float64]
 _TIME_LIMIT_S = 300.0  # (A) a week of 5-minute periods takes a few seconds

@@ -11,7 +11,8 @@ from pathlib import Path
 from lab.experiments.bounds import BOUNDS, BoundRow, read_bounds
 from lab.experiments.definition import Arm, Experiment
 from lab.experiments.paper import EXPERIMENTS
-from sageserve_bench.analysis.outcome import AgentOutcome, conclude, targets_of
+from sageserve_bench.analysis.agent_outcome import AgentOutcome
+from sageserve_bench.analysis.outcome import conclude, targets_of
 from sageserve_bench.errors import UserError
 from sageserve_bench.published import ARMS, COMMAND
 from sageserve_bench.results.store import Store

@@ -12,7 +12,8 @@ from lab.experiments.bounds import STRICT
 from lab.experiments.definition import UNTUNED, Arm
 from lab.experiments.outcomes import Outcomes
 from lab.experiments.tables import per_day
-from sageserve_bench.analysis.outcome import DAY_S, AgentOutcome
+from sageserve_bench.analysis.agent_outcome import AgentOutcome
+from sageserve_bench.analysis.outcome import DAY_S
 from sageserve_bench.results.store import Store
 from sageserve_bench.runs.tasks import agent_label
 

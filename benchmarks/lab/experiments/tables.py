@@ -7,7 +7,9 @@ from collections.abc import Callable, Mapping, Sequence
 from lab.experiments.bounds import SLACK, STRICT
 from lab.experiments.definition import Arm, Claim
 from lab.experiments.outcomes import Outcomes
-from sageserve_bench.analysis.outcome import DAY_S, DAYS_PER_MONTH, AgentOutcome
+from sageserve_bench.analysis.agent_outcome import AgentOutcome
+from sageserve_bench.analysis.outcome import DAY_S
+from sageserve_bench.analysis.verdict import DAYS_PER_MONTH
 from sageserve_bench.runs.tasks import agent_label
 
 Results = Mapping[Arm, AgentOutcome]

@@ -9,19 +9,18 @@ import numpy as np
 
 from sageserve_agents.calibrated import calibrated_on
 from sageserve_agents.registry import is_calibrated, parse_spec
+from sageserve_bench.analysis.outcome import DAY_S
 from sageserve_bench.analysis.targets import NEAR_LEAST, WORST_MODEL_TARGET, least_vms
 from sageserve_bench.rows import Row
 from sageserve_bench.runs.grid import Grid
 from sageserve_bench.runs.tasks import agent_label
-from sageserve_bench.runs.workload import TraceSpec, read_file
 from sageserve_bench.wording import counted, duration
 from sageserve_env.options import TierConfig
 from sageserve_env.scenario import Scenario
+from sageserve_env.workload import TraceSpec, read_file
 
 if TYPE_CHECKING:
     from sageserve_traces import LoadReport, RequestTrace
-
-DAY_S = 86_400.0
 
 SHORT_S = 6 * 3600.0
 """A shorter run is said to be short: leaving the start fleet takes up to an hour of it (A)."""

@@ -19,12 +19,10 @@ from sageserve_bench.analysis.statistics import (
     pareto_front,
 )
 from sageserve_bench.analysis.targets import Targets, most_unfinished
-from sageserve_bench.analysis.verdict import DAYS_PER_MONTH, verdict_of
-from sageserve_bench.rows import Row
+from sageserve_bench.analysis.verdict import verdict_of
+from sageserve_bench.rows import Row, number
 from sageserve_bench.runs.episode import SETTLED_S
 from sageserve_env.scenario import Scenario
-
-__all__ = ["DAYS_PER_MONTH", "DAY_S", "AgentOutcome", "Outcome", "conclude", "targets_of"]
 
 DAY_S = 86_400.0
 SEED = 20_250_601
@@ -138,8 +136,7 @@ def _number(row: Row, name: str) -> float:
         return _number(row, "vm_hours") * 3600.0 / horizon_s
     if name == "vms_peak" and horizon_s <= SETTLED_S:
         return float("nan")  # all of the run is the hour in which the start fleet goes
-    value = row.get(name)
-    return float(value) if isinstance(value, int | float) else float("nan")
+    return number(row, name)
 
 
 def strata_of(rows: Sequence[Row], agent: str, name: str) -> dict[str, dict[int, float]]:

@@ -22,9 +22,10 @@ from sageserve_bench.results.journal import Journal
 from sageserve_bench.rows import Value, clean
 from sageserve_bench.runs.episode import run_episode
 from sageserve_bench.runs.tasks import Task
-from sageserve_bench.runs.workload import TraceSpec, Workload, pick_seeds, resolve
+from sageserve_bench.runs.workload import pick_seeds, resolve
 from sageserve_env.env import SageServeEnv
 from sageserve_env.scenario import Scenario, load_scenario
+from sageserve_env.workload import TraceSpec, Workload
 
 REFERENCE = "ilp"
 """The agent whose J is the measure, with the options calibrated for the scenario."""

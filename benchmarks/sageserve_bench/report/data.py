@@ -9,10 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sageserve_bench.analysis.agent_outcome import AgentOutcome
 from sageserve_bench.analysis.families import best_of_kinds
-from sageserve_bench.analysis.outcome import DAY_S, DAYS_PER_MONTH, AgentOutcome, Outcome
+from sageserve_bench.analysis.outcome import DAY_S, Outcome
+from sageserve_bench.analysis.verdict import DAYS_PER_MONTH
 from sageserve_bench.results.store import Store
-from sageserve_bench.rows import Row
+from sageserve_bench.rows import Row, number
 from sageserve_bench.runs.episode import Series
 from sageserve_bench.wording import short_names
 from sageserve_env.scenario import Scenario
@@ -89,24 +91,19 @@ def report_data(
 
 def _agent(agent: AgentOutcome, rows: Sequence[Row]) -> dict[str, Any]:
     own = [row for row in rows if row["agent"] == agent.agent]
-    requests = sum(_number(row, "requests") for row in own)
+    requests = sum(number(row, "requests", 0.0) for row in own)
     return {
         "name": agent.agent,
         "clairvoyant": agent.clairvoyant,
         "attains": agent.attains,
         "misses": list(agent.misses),
         "mean": {name: value for name, value in agent.means.items() if math.isfinite(value)},
-        "usd_per_request": sum(_number(row, "cost_usd") for row in own) / max(requests, 1.0),
+        "usd_per_request": sum(number(row, "cost_usd", 0.0) for row in own) / max(requests, 1.0),
     }
 
 
-def _number(row: Row, name: str) -> float:
-    value = row.get(name)
-    return float(value) if isinstance(value, int | float) else 0.0
-
-
 def _per_day(row: Row, name: str) -> float:
-    return _number(row, name) * DAY_S / (_number(row, "horizon_s") or DAY_S)
+    return number(row, name, 0.0) * DAY_S / (number(row, "horizon_s", 0.0) or DAY_S)
 
 
 def _point(row: Row, targets: Mapping[str, float]) -> dict[str, Any]:
@@ -222,7 +219,7 @@ def cost_split(stored: Sequence[tuple[Row, Series]], scenario: Scenario) -> dict
     """Return mean dollars per day of billed VMs by model and by region."""
     region = [scenario.region_names.index(e.region) for e in scenario.endpoints]
     price = scenario.price_usd_per_hour[region] / 3600.0  # [E, G]
-    days = [max(_number(row, "horizon_s"), 1.0) / DAY_S for row, _ in stored]
+    days = [max(number(row, "horizon_s", 0.0), 1.0) / DAY_S for row, _ in stored]
     usd = np.mean(
         [
             (series["vm_seconds"].sum(axis=2) * price).sum(axis=1) / day

@@ -6,7 +6,8 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sageserve_bench.analysis.outcome import AgentOutcome, Outcome, conclude
+from sageserve_bench.analysis.agent_outcome import AgentOutcome
+from sageserve_bench.analysis.outcome import Outcome, conclude
 from sageserve_bench.errors import UserError
 from sageserve_bench.report.data import report_data
 from sageserve_bench.report.table import Format, cheapest, columns_of

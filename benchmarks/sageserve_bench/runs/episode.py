@@ -19,12 +19,12 @@ from sageserve_bench.rows import COLUMNS, Row, clean
 from sageserve_bench.runs.actionlog import ActionLog, Recorder
 from sageserve_bench.runs.request_records import write_records
 from sageserve_bench.runs.tasks import Task
-from sageserve_bench.runs.workload import Workload
 from sageserve_bench.wording import duration
 from sageserve_env.actions import ClusterAction
 from sageserve_env.env import SageServeEnv
 from sageserve_env.scenario import Scenario
 from sageserve_env.view import ClusterView
+from sageserve_env.workload import Workload
 from sageserve_traces import DemandSeries
 
 Series = dict[str, NDArray[Any]]

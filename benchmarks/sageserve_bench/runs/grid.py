@@ -9,8 +9,9 @@ from pathlib import Path
 from sageserve_agents import Agent
 from sageserve_bench.errors import UserError
 from sageserve_bench.runs.tasks import Task, agent_label, check_agents, split_agents
-from sageserve_bench.runs.workload import TraceSpec, pick_seeds
+from sageserve_bench.runs.workload import pick_seeds
 from sageserve_env.scenario import Scenario, load_scenario
+from sageserve_env.workload import TraceSpec
 from sageserve_traces import ReadOptions, TraceSource, parse_duration
 
 

@@ -23,8 +23,9 @@ from sageserve_agents.registry import (
 from sageserve_bench.errors import UserError
 from sageserve_bench.runs.agent_files import expand
 from sageserve_bench.runs.versions import code_hash
-from sageserve_bench.runs.workload import TraceSpec, Workload, digest, resolve
+from sageserve_bench.runs.workload import digest, resolve
 from sageserve_env.scenario import Scenario
+from sageserve_env.workload import TraceSpec, Workload
 from sageserve_traces import TraceSource
 
 

@@ -8,11 +8,9 @@ from collections.abc import Sequence
 
 from sageserve_bench.errors import UserError
 from sageserve_env.scenario import Scenario
-from sageserve_env.workload import TraceSpec, Workload, Workloads, names_of, read_file
+from sageserve_env.workload import TraceSpec, Workload, Workloads, read_file
 from sageserve_traces import LoadReport, TraceSource
 from sageserve_traces.names import SPLIT_SEEDS
-
-__all__ = ["TraceSpec", "Workload", "digest", "names_of", "pick_seeds", "read_file", "resolve"]
 
 
 def resolve(scenario: Scenario, spec: TraceSpec | TraceSource, seed: int) -> Workload:

@@ -12,9 +12,9 @@ from sageserve_cli.traffic import Traffic, plays_trace
 if TYPE_CHECKING:
     from sageserve_agents.demand import Clock
     from sageserve_agents.planner.hourly import HourlyPlanner
-    from sageserve_bench.runs.workload import Workload
     from sageserve_env.scenario import Scenario as Cluster
     from sageserve_env.view import ClusterView, Floats
+    from sageserve_env.workload import Workload
     from sageserve_traces import TraceSource
 
 _HOUR_S = 3600.0

@@ -40,7 +40,8 @@ def plan_capacity(
 
     from sageserve_bench.errors import UserError
     from sageserve_bench.rows import write_json
-    from sageserve_capacity.plan import Question, parse_map
+    from sageserve_capacity.fleet import parse_map
+    from sageserve_capacity.plan import Question
     from sageserve_capacity.plan import plan_capacity as answer_of
     from sageserve_cli import terminal
 

@@ -52,8 +52,8 @@ def _open(
     bursts: bool = False,
 ) -> tuple[TraceSource, LoadReport | None]:
     """Return a trace, and what reading its file came to (None where it is generated)."""
-    from sageserve_bench.runs.workload import names_of
     from sageserve_env.scenario import load_scenario
+    from sageserve_env.workload import names_of
 
     cluster = load_scenario(scenario) if scenario else None
     report, names = None, {}

@@ -31,7 +31,7 @@ _FULL_DAY = """
 import json, resource, sys, time
 from sageserve_bench.runs.episode import run_episode
 from sageserve_bench.runs.tasks import Task
-from sageserve_bench.runs.workload import TraceSpec
+from sageserve_env.workload import TraceSpec
 from sageserve_env.scenario import load_scenario
 horizon_s = float(sys.argv[1])
 warm = Task("reactive", load_scenario("trap-base").replace(horizon_s=600.0), TraceSpec(), 0)
