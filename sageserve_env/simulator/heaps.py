@@ -166,18 +166,20 @@ def remove_sequence(s: State, v: int, size: int, i: int) -> None:
     if i == last:
         s.vm[v].first_item = NO_ITEM if last == 0 else s.ends[v, 0]
         return
+    # Down along the earlier children to the end, without branches that depend on them, then up to
+    # the place of the last one, which is mostly there.
+    child = 2 * i + 1
+    while child + 1 < last:
+        first, second = s.ends[v, child], s.ends[v, child + 1]
+        child += 1 if second < first else 0
+        s.ends[v, i] = min(first, second)
+        i = child
+        child = 2 * i + 1
+    if child < last:
+        s.ends[v, i] = s.ends[v, child]
+        i = child
     while i > 0 and s.ends[v, (i - 1) >> 1] > item:
         s.ends[v, i] = s.ends[v, (i - 1) >> 1]
         i = (i - 1) >> 1
-    while True:
-        child = 2 * i + 1
-        if child >= last:
-            break
-        if child + 1 < last and s.ends[v, child + 1] < s.ends[v, child]:
-            child += 1
-        if s.ends[v, child] >= item:
-            break
-        s.ends[v, i] = s.ends[v, child]
-        i = child
     s.ends[v, i] = item
     s.vm[v].first_item = s.ends[v, 0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,7 +12,7 @@ from sageserve_env.simulator.heaps import NO_ITEM, ROOT, SLOT_BITS, SLOT_MASK, f
 from sageserve_env.simulator.prefix_invariants import cache_tokens, check_holders
 from sageserve_env.simulator.scoring import LARGEST, least_score, next_boundary_s, order_bits, score
 from sageserve_env.simulator.slots import lane_of
-from sageserve_env.simulator.state import State
+from sageserve_env.simulator.state import Array, State
 
 if TYPE_CHECKING:
     from sageserve_env.simulator.simulator import Simulator
@@ -56,9 +57,12 @@ def _requests(s: State) -> None:
     _require((s.count["refused"] <= s.count["missed"]).all(), "what is refused is missed")
     _require(int(s.count["refused"].sum()) == int(clock["refused"]), "refusals are counted once")
     _require((s.count["attained_flat"] <= s.count["arrived"]).all(), "nor by flat objectives")
-    used = s.request[s.request["state"] != codes.FREE]
-    _require((used["prefilled"] <= used["target"]).all(), "no prompt is prefilled beyond its end")
-    _require((used["emitted"] <= used["output"]).all(), "no output is longer than asked for")
+    used = s.request["state"] != codes.FREE
+    column = {name: s.request[name][used] for name in ("prefilled", "target", "emitted", "output")}
+    _require(
+        (column["prefilled"] <= column["target"]).all(), "no prompt is prefilled beyond its end"
+    )
+    _require((column["emitted"] <= column["output"]).all(), "no output is longer than asked for")
 
 
 def _walk(s: State, head: int, length: int, what: str) -> list[int]:
@@ -82,20 +86,21 @@ def _lists(s: State) -> None:
         _require((s.request["state"][waiting] == codes.GLOBAL).all(), "global ones are marked so")
 
 
-def _held(s: State, m: int) -> list[int]:
-    """Return the requests of model ``m`` that the NIW manager holds."""
-    found: list[int] = []
+def _held(s: State, m: int) -> Array:
+    """Return the requests of model ``m`` that the NIW manager holds, which may be millions."""
+    found = [np.zeros(0, dtype=np.int32)]
     for lane in range(s.held.shape[1]):
         head = int(s.held[m, lane]["head"])
-        mine: list[int] = []
-        while head != codes.NONE and len(mine) <= int(s.model[m]["n_held"]):
-            mine.append(head)
+        linked = array("i")
+        while head != codes.NONE and len(linked) <= int(s.model[m]["n_held"]):
+            linked.append(head)
             head = int(s.request[head]["next"])
-        _require(all(lane_of(s, i) == lane for i in mine), "held requests are in their lanes")
+        mine = np.array(linked, dtype=np.int32)
+        _require(all(lane_of(s, int(i)) == lane for i in mine), "held requests are in their lanes")
         arrivals = s.request["arrival_s"][mine]
         _require((np.diff(arrivals) >= 0).all(), "lanes are in order of arrival")
-        found += mine
-    return found
+        found.append(mine)
+    return np.concatenate(found)
 
 
 def _instance(s: State, v: int) -> None:

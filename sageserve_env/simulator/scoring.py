@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from sageserve_env.simulator._handle import rare
+from sageserve_env.simulator._handle import in_wide_vectors, rare
 from sageserve_env.simulator._jit import hot, jit
 from sageserve_env.simulator.codes import (
     INFINITY,
@@ -128,6 +128,7 @@ def _book_chunks(s: State, v: int, now_s: float) -> None:
 @jit
 def _book_due(s: State, e: int, now_s: float) -> None:
     """Book the chunks of endpoint ``e`` that are done, earliest first: mostly those of one VM."""
+    in_wide_vectors()
     n = (s.endpoint[e].n_members + 7) & ~7
     now = time_bits(now_s)
     while True:
@@ -230,6 +231,7 @@ def _find_best(s: State, e: int, now_s: float) -> int:
 
     Where scores count no queues there is nothing to bring up to date.
     """
+    in_wide_vectors()
     n = (s.endpoint[e].n_members + 7) & ~7
     now = time_bits(now_s)
     while True:
