@@ -63,7 +63,7 @@ def figures(report: Mapping[str, Any]) -> str:
         cells = ("" if share is None else f"{100 * share:.2f}" for share in shares)
         lines.append(f"| {title} | {spec} | {bill} | {' | '.join(cells)} |")
     seeds = ", ".join(str(row["seed"]) for row in report["seeds"])
-    plays = report["seeds"][0]["hindsight_plays"]
+    plays = report["hindsight_plays"]
     told = f"Days {seeds}; {plays} plays of each in the search. `{report['command']}`"
     return "\n".join([*lines, "", told])
 

@@ -25,7 +25,8 @@ REPORT: dict[str, Any] = {
     "headroom": 0.2,
     "headroom_decision": 0.05,
     "frozen": {"batch": 0.03, "routing": 0.001},
-    "seeds": [{"seed": 2000, "hindsight_plays": 9}],
+    "hindsight_plays": 9,
+    "seeds": [{"seed": 2000}],
 }
 REPORT["intervals"] = {key: [v, v] for key, v in REPORT.items() if key.endswith("_usd")}
 REPORT["intervals"] |= {"rule_usd": [120.0, 140.0], "headroom": [0.1, 0.3]}

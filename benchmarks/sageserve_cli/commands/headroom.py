@@ -66,14 +66,13 @@ def headroom(
     _check_frozen(frozen)
     folder = work or (None if json is None else json.with_suffix(".work"))
     console = Console(stderr=True)
-    rows: list[dict[str, Any]] = []
     words: dict[str, Any] = {name: text or None for name, text in given.items() if name == "static"}
     words |= {"seed-list": seed_list, "evaluations": evaluations, "freeze": freeze or None}
     words |= {"adapt": adapt or None}
     words |= {"rules": rules or None, "planners": planners or None, "perfect": perfect or None}
     words |= {"learned": learned or None}
     budget = Budget(evaluations, frozen, adapt)
-    days = measure(
+    rows, found = measure(
         loaded,
         pick_seeds(parse_seeds(1, seed_list)),
         cast,
@@ -81,20 +80,19 @@ def headroom(
         folder,
         lambda line: console.print(line, markup=False, highlight=False, soft_wrap=True),
     )
-    for row in days:
-        rows.append(row)
-        report = {
-            "scenario": loaded.name,
-            "command": shown_command("headroom", words).replace(
-                "headroom", f"headroom {loaded.name}", 1
-            ),
-            "evaluations": evaluations,
-            "frozen": list(frozen),
-            **summary(rows),
-            "seeds": rows,
-        }
-        if json is not None:
-            write_json(json, report)
+    report = {
+        "scenario": loaded.name,
+        "command": shown_command("headroom", words).replace(
+            "headroom", f"headroom {loaded.name}", 1
+        ),
+        "evaluations": evaluations,
+        "without": list(frozen),
+        **summary(rows),
+        **found,
+        "seeds": rows,
+    }
+    if json is not None:
+        write_json(json, report)
     _show(report)
     return 0
 

@@ -39,6 +39,7 @@ class Editor:
         rng: Source of the edits.
         others: Plans from which parts may be taken.
         frozen: Knobs that stay as they are.
+        weight: How often a kind is drawn, beside the others; default is alike.
     """
 
     def __init__(
@@ -47,17 +48,22 @@ class Editor:
         rng: np.random.Generator,
         others: Sequence[Plan] = (),
         frozen: Sequence[str] = (),
+        weight: Callable[[Edit], float] = lambda kind: 1.0,
     ) -> None:
         self.scenario, self.rng, self.others = scenario, rng, others
         self.kinds = [kind for knob, kinds in KINDS if knob not in frozen for kind in kinds]
+        weights = np.array([weight(kind) for kind in self.kinds])
+        self._until = np.cumsum(weights / weights.sum())
         model = np.array([scenario.models.index(e.model) for e in scenario.endpoints])
         self.region = np.array([scenario.region_names.index(e.region) for e in scenario.endpoints])
         self.of_model = [np.flatnonzero(model == m) for m in range(len(scenario.models))]
 
-    def edit(self, plan: Plan, place: Place) -> None:
-        """Change a plan in place by a random edit of the model."""
-        kind = self.kinds[self.rng.integers(len(self.kinds))]
+    def edit(self, plan: Plan, place: Place) -> Edit:
+        """Change a plan in place by a random edit of the model; returns its kind."""
+        at = np.searchsorted(self._until[:-1], self.rng.random(), side="right")
+        kind = self.kinds[int(at)]
         kind(self, plan, place)
+        return kind
 
     def pick(self, m: int, *, used: bool, plan: Plan, place: Place) -> tuple[int, int] | None:
         """Return an (endpoint, VM type) of a model, one that is in use there or any usable one."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 import pickle
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from sageserve_search.headroom.bound import fluid_bound_usd
 from sageserve_search.headroom.least import least_fleet_usd
 from sageserve_search.headroom.plan import Plan
 from sageserve_search.headroom.playing import Day, Played
-from sageserve_search.headroom.search import Search
+from sageserve_search.headroom.search import Search, figures
 from sageserve_search.headroom.worth import frozen, knobs_of, worth
 
 STATIC, RULE, PLANNER, PERFECT, LEARNED = "static", "rule", "planner", "perfect", "learned"
@@ -47,7 +47,8 @@ class Budget:
     Attributes:
         plays: Plays of each day.
         frozen: Knobs that are not edited.
-        adapting: Plays in which the best plan adapts to each knob that is put back; 0 for none.
+        adapting: Plays of each day in which the best plan adapts to each knob that is put back;
+            0 for none.
     """
 
     plays: int = 200
@@ -66,34 +67,42 @@ def measure(
     budget: Budget,
     folder: Path | None = None,
     told: Told = lambda line: None,
-) -> Iterator[dict[str, Any]]:
-    """Yield the figures of each seed, as plain values.
+) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    """Return the figures of each seed, and those of all days together, as plain values.
 
     First all agents play all days. Of each kind the best is the cheapest that attains on average,
-    and the rival is the cheapest of those that know no future. Then every day is searched for the
-    cheapest plan that serves as well as the rival does on that day. Every finished agent and the
-    state of every search are kept in ``folder``, so that an interrupted job goes on.
+    and the rival is the cheapest of those that know no future. Then the days are searched for the
+    cheapest plans that on average serve as well as the rival does. Every finished agent and the
+    state of the search are kept in ``folder``, so that an interrupted job goes on.
 
     Args:
         scenario: The cluster.
         seeds: Of the days.
         cast: Who plays; searches start from their plans.
-        budget: Of each search.
+        budget: Of the search.
         folder: Where to keep what is finished; None keeps nothing.
         told: Is given a line now and then.
     """
     targets = Targets.of(scenario)
-    plays = {seed: _agents(scenario, seed, cast, targets, folder, told) for seed in seeds}
+    days = [Day(scenario, seed) for seed in seeds]
+    try:
+        plays = [_agents(day, cast, targets, folder, told) for day in days]
 
-    def best(specs: Iterable[str | None]) -> str | None:
-        named = [spec for spec in specs if spec is not None]
-        return best_of({spec: [plays[s][spec][0] for s in seeds] for spec in named}, targets)
+        def best(specs: Iterable[str | None]) -> str | None:
+            named = [spec for spec in specs if spec is not None]
+            return best_of({spec: [one[spec][0] for one in plays] for spec in named}, targets)
 
-    chosen = {kind: best(specs) for kind, specs in cast.agents.items()}
-    rival = best(chosen.get(kind) for kind in (RULE, PLANNER, LEARNED))
-    chosen |= {RIVAL: rival, INFORMED: best((rival, chosen.get(PERFECT)))}
-    for seed in seeds:
-        yield _day(scenario, seed, (cast, chosen, plays[seed]), budget, folder, told)
+        chosen = {kind: best(specs) for kind, specs in cast.agents.items()}
+        rival = best(chosen.get(kind) for kind in (RULE, PLANNER, LEARNED))
+        chosen |= {RIVAL: rival, INFORMED: best((rival, chosen.get(PERFECT)))}
+        wanted = targets
+        if rival is not None:
+            wanted = targets.as_good_as(targets.means([one[rival][0].metrics for one in plays]))
+        rows = [_row(day, cast, chosen, one, targets) for day, one in zip(days, plays, strict=True)]
+        return rows, _search(days, plays, rows, (wanted, budget), folder, told)
+    finally:
+        for day in days:
+            day.close()
 
 
 def best_of(tried: Mapping[str, Sequence[Played]], targets: Targets) -> str | None:
@@ -110,93 +119,74 @@ def best_of(tried: Mapping[str, Sequence[Played]], targets: Targets) -> str | No
     return min(tried, key=rank, default=None)
 
 
-def _agents(
-    scenario: Scenario, seed: int, cast: Cast, targets: Targets, folder: Path | None, told: Told
-) -> Plays:
+def _agents(day: Day, cast: Cast, targets: Targets, folder: Path | None, told: Told) -> Plays:
     """Let all agents play a day."""
-    day, plays = Day(scenario, seed), Plays()
-    try:
-        for spec in dict.fromkeys(s for specs in cast.agents.values() for s in specs):
-            plays[spec] = _agent(day, spec, folder)
-            told(f"seed {seed}: {spec}: {service_of(plays[spec][0], targets)}")
-    finally:
-        day.close()
+    plays = Plays()
+    for spec in dict.fromkeys(s for specs in cast.agents.values() for s in specs):
+        plays[spec] = _agent(day, spec, folder)
+        told(f"seed {day.seed}: {spec}: {service_of(plays[spec][0], targets)}")
     return plays
 
 
-def _day(
-    scenario: Scenario,
-    seed: int,
-    played: tuple[Cast, Mapping[str, str | None], Plays],
-    budget: Budget,
-    folder: Path | None,
-    told: Told,
+def _row(
+    day: Day, cast: Cast, chosen: Mapping[str, str | None], plays: Plays, targets: Targets
 ) -> dict[str, Any]:
     """Return the figures of a day whose agents have played."""
-    cast, chosen, plays = played
-    targets = Targets.of(scenario)
-    figures: dict[str, Any] = {"seed": seed, "least_fleet_usd": least_fleet_usd(scenario)}
+    row: dict[str, Any] = {"seed": day.seed, "least_fleet_usd": least_fleet_usd(day.scenario)}
     for kind in KINDS:
         every = {s: service_of(plays[s][0], targets) for s in cast.agents.get(kind, ())}
         spec = chosen.get(kind)
-        figures[kind], figures[f"{kind}_all"] = spec, every
-        figures[f"{kind}_usd"] = None if spec is None else every[spec]["cost_usd"]
-        figures[f"{kind}_service"] = None if spec is None else every[spec]
+        row[kind], row[f"{kind}_all"] = spec, every
+        row[f"{kind}_usd"] = None if spec is None else every[spec]["cost_usd"]
+        row[f"{kind}_service"] = None if spec is None else every[spec]
     for who in (RIVAL, INFORMED):
         spec = chosen[who]
-        figures[who] = spec
-        figures[f"{who}_usd"] = None if spec is None else plays[spec][0].metrics["cost_usd"]
-    rival, wanted = chosen[RIVAL], targets
-    if rival is not None:
-        wanted = targets.as_good_as(targets.means([plays[rival][0].metrics]))
-    figures["asked"] = wanted.to_dict()
+        row[who] = spec
+        row[f"{who}_usd"] = None if spec is None else plays[spec][0].metrics["cost_usd"]
+    row["bound_usd"] = fluid_bound_usd(day.workload)
+    return row
+
+
+def _search(
+    days: Sequence[Day],
+    plays: Sequence[Plays],
+    rows: Sequence[dict[str, Any]],
+    terms: tuple[Targets, Budget],
+    folder: Path | None,
+    told: Told,
+) -> dict[str, Any]:
+    """Search the days; adds to their rows what was found, and returns what is of all of them."""
+    wanted, budget = terms
+    seeds = [day.seed for day in days]
 
     def file(*words: str) -> Path | None:
-        key = _key(scenario, seed, str(wanted.to_dict()), *sorted(plays))
+        key = _key(days[0].scenario, seeds, str(wanted.to_dict()), *sorted(plays[0]))
         return None if folder is None else folder / ("-".join(["search", key, *words]) + ".pickle")
 
-    day = Day(scenario, seed)
-
-    def say(line: str) -> None:
-        told(f"seed {seed}: {line}")
-
-    try:
-        starts = [(plan, one) for one, plan in plays.values()]
-        search = Search(day, starts, targets=wanted, frozen=budget.frozen, told=say)
-        best = search.run(budget.plays, file(*budget.frozen))
-        figures["hindsight_usd"] = None if best is None else best.cost_usd
-        figures["hindsight_service"] = None if best is None else best.service
-        figures["hindsight_plays"] = search.state.plays
-        figures["knobs"] = None if best is None else worth(day, best)
-        figures["frozen"] = None
-        if best is not None and budget.adapting:
-            figures["frozen"] = {
-                knob: frozen(
-                    day,
-                    best,
-                    knob,
-                    wanted,
-                    budget.adapting,
-                    file(f"{budget.plays}", "without", knob),
-                    say,
-                )
-                for knob in knobs_of(scenario)
-            }
-        figures["bound_usd"] = fluid_bound_usd(day.workload)
-    finally:
-        day.close()
-    return figures | ratios(figures)
-
-
-def ratios(figures: Mapping[str, Any]) -> dict[str, float | None]:
-    """Return headroom and what of it a perfect forecast leaves, as shares of the hindsight bill."""
-    least = figures["hindsight_usd"]
-    if least is None or figures[f"{RIVAL}_usd"] is None:
-        return {"headroom": None, "headroom_decision": None}
-    return {
-        "headroom": figures[f"{RIVAL}_usd"] / least - 1.0,
-        "headroom_decision": figures[f"{INFORMED}_usd"] / least - 1.0,
-    }
+    starts = [[(plan, played) for played, plan in one.values()] for one in plays]
+    search = Search(days, starts, targets=wanted, frozen=budget.frozen, told=told)
+    best = search.run(budget.plays, file(*budget.frozen))
+    for d, row in enumerate(rows):
+        played = None if best is None else best.days[d][1]
+        row["hindsight_usd"] = None if played is None else float(played.metrics["cost_usd"])
+        row["hindsight_service"] = None if played is None else figures(played.metrics)
+    found: dict[str, Any] = {"asked": wanted.to_dict(), "hindsight_plays": search.state.plays}
+    found["knobs"] = None if best is None else worth(days, best)
+    found["frozen"] = None
+    if best is not None and budget.adapting:
+        found["frozen"] = {
+            knob: frozen(
+                days,
+                best,
+                knob,
+                wanted,
+                budget.adapting,
+                file(f"{budget.plays}", "without", knob),
+                told,
+            )
+            for knob in knobs_of(days[0].scenario)
+        }
+    return found
 
 
 def service_of(played: Played, targets: Targets) -> dict[str, Any]:
@@ -216,7 +206,7 @@ def _number(value: Any) -> float | None:
 
 def _agent(day: Day, spec: str, folder: Path | None) -> tuple[Played, Plan]:
     """Let an agent play, or take what it did from the folder."""
-    name = f"agent-{_key(day.scenario, day.seed, spec)}.pickle"
+    name = f"agent-{_key(day.scenario, [day.seed], spec)}.pickle"
     file = None if folder is None else folder / name
     if file is not None and file.exists():
         found: tuple[Played, Plan] = pickle.loads(file.read_bytes())
@@ -228,6 +218,6 @@ def _agent(day: Day, spec: str, folder: Path | None) -> tuple[Played, Plan]:
     return result
 
 
-def _key(scenario: Scenario, seed: int, *words: str) -> str:
-    text = repr((scenario.config_hash, seed, words))
-    return f"{seed}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
+def _key(scenario: Scenario, seeds: Sequence[int], *words: str) -> str:
+    text = repr((scenario.config_hash, tuple(seeds), words))
+    return f"{seeds[0]}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"

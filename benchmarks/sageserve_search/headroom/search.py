@@ -1,11 +1,14 @@
-"""The search with hindsight: a day played again and again, its plan edited where that helps.
+"""The search with hindsight: days played again and again, their plans edited where that helps.
 
 Models meet only where they compete for VMs, and an edit is felt for an hour or two. So one play of
-the day tries many edits at once, one per model and block of the day, and each is judged by what its
+a day tries many edits at once, one per model and block of the day, and each is judged by what its
 model paid and missed within its block, and by the batch work that it left for later. What was
-accepted is played together now and then; if that did not help, the plan goes back. Misses are
-charged at multipliers that rise while a target is missed and fall while it is exceeded, so that the
-search ends at the targets; where it found nothing for a while it goes on from the best plan.
+accepted is played together now and then; if that did not help, the plan goes back.
+
+Agents are held to the targets on average over the days, and so is the search: a miss is charged the
+same on each of the days, more while a target is missed on average and less while it is exceeded, so
+that the search ends at the targets. Where it found nothing for a while it goes on from the best
+plans.
 """
 
 from __future__ import annotations
@@ -20,7 +23,7 @@ import numpy as np
 
 from sageserve_bench.analysis.targets import Targets, fell_due
 from sageserve_env.simulator.summary import tier_key
-from sageserve_search.headroom.edits import Editor, Place
+from sageserve_search.headroom.edits import Edit, Editor, Place
 from sageserve_search.headroom.plan import Plan
 from sageserve_search.headroom.playing import Day, Floats, Played, value
 
@@ -29,27 +32,49 @@ from sageserve_search.headroom.playing import Day, Floats, Played, value
 BLOCKS_S = (9000.0, 3600.0, 1800.0)
 _LEAST_BLOCK = 4  # steps of a block
 REFRESH = 4  # plays between two of the plan as a whole
-PATIENCE = 12  # of these without a better plan, after which the search returns to the best
+PATIENCE = 12  # of these without better plans, after which the search returns to the best
 # Steps of the logarithm of a charge: over the spare share of the misses allowed, at most; while a
 # target is missed, at least and at most.
 _GAIN, _MOST_DOWN = 0.5, 0.15
 _LEAST_UP, _MOST_UP = 0.1, 0.35
 _LEFT = 2.0  # charge for work that is left, over its VM price (our assumption)
+# Of each day the plans are kept that are best at one of these multiples of a miss's charge; what is
+# best of every day at one of them is put together.
+_CHARGES = np.exp(np.linspace(-1.5, 1.5, 25))
+
+Start = tuple[Plan, Played]
 
 
 @dataclass
 class Best:
-    """The cheapest plan so far that attains every target, and what a miss was charged then."""
+    """The cheapest plans so far that attain every target on average, and what a miss was charged.
 
-    plan: Plan
-    played: Played
+    Attributes:
+        days: Plan of each day and what came of it.
+        price: What a miss is charged, by model and tier, [M, K].
+        cost_usd: Of all days.
+    """
+
+    days: list[Start]
     price: Floats
     cost_usd: float
 
-    @property
-    def service(self) -> dict[str, float]:
-        """Cost and attainment."""
-        return _figures(self.played.metrics)
+
+@dataclass
+class OfDay:
+    """Where the search of a day stands.
+
+    Attributes:
+        plan: The plan that is edited.
+        played: What it comes to; parts of it as measured when they were accepted.
+        whole: The plan when it was last played as a whole, and what came of it.
+        kept: Of the plans that were played as a whole those that are the best at some charge.
+    """
+
+    plan: Plan
+    played: Played
+    whole: Start
+    kept: list[Start]
 
 
 @dataclass
@@ -57,35 +82,33 @@ class State:
     """Where a search stands; what is written so that it can go on.
 
     Attributes:
-        plan: The plan that is edited.
-        played: What it comes to; parts of it as measured when they were accepted.
-        whole: The plan when it was last played as a whole, and what came of it.
+        days: Of each day.
         price: What a miss is charged, by model and tier, [M, K].
-        plays: Plays of the day so far.
-        best: The best plan so far; None while no plan attains.
-        waited: Plays of the plan as a whole since it was found.
         rng: Source of the edits.
-        log: Cost and attainment of every whole play.
+        plays: Plays of each day so far.
+        best: The best plans so far; None while none attain.
+        waited: Plays of the plans as a whole since they were found.
+        helped: Of each kind of edit how often it was tried and accepted.
+        log: Mean cost and attainment at every whole play.
     """
 
-    plan: Plan
-    played: Played
-    whole: tuple[Plan, Played]
+    days: list[OfDay]
     price: Floats
     rng: np.random.Generator
     plays: int = 0
     best: Best | None = None
     waited: int = 0
+    helped: dict[str, list[int]] = field(default_factory=dict)
     log: list[dict[str, float]] = field(default_factory=list)
 
 
 class Search:
-    """A search on one day.
+    """A search on some days of a scenario.
 
     Args:
-        day: The day.
-        starts: Plans of agents on that day, and what came of them.
-        targets: What a plan has to attain; None for the scenario's.
+        days: The days.
+        starts: Of each day the plans of agents, and what came of them.
+        targets: What the plans have to attain on average; None for the scenario's.
         price: What a miss is charged at first, by model and tier, [M, K]; None for the scenario's.
         frozen: Knobs that are not edited.
         seed: Of the edits.
@@ -94,8 +117,8 @@ class Search:
 
     def __init__(
         self,
-        day: Day,
-        starts: Sequence[tuple[Plan, Played]],
+        days: Sequence[Day],
+        starts: Sequence[Sequence[Start]],
         *,
         targets: Targets | None = None,
         price: Floats | None = None,
@@ -103,34 +126,38 @@ class Search:
         seed: int = 0,
         told: Callable[[str], None] = lambda line: None,
     ) -> None:
-        scenario = day.scenario
-        self.day, self.scenario, self.told = day, scenario, told
+        scenario = days[0].scenario
+        self.days, self.scenario, self.told = days, scenario, told
         self.targets = targets or Targets.of(scenario)
-        self.others = [plan for plan, _ in starts]
+        self.others = [[plan for plan, _ in some] for some in starts]
         self.frozen = tuple(frozen)
         if price is None:
             charges = np.array([max(tier.miss_usd, 1e-6) for tier in scenario.tiers])
             price = np.tile(charges, (len(scenario.models), 1))
-        plan, played = min(starts, key=lambda one: value(one[1], price))
-        self.state = State(plan, played, (plan, played), price.copy(), np.random.default_rng(seed))
-        for one in starts:
-            self._consider(*one)
+        begun = []
+        for some in starts:
+            plan, played = min(some, key=lambda one: value(one[1], price))
+            begun.append(OfDay(plan, played, (plan, played), list(some)))
+        self.state = State(begun, price.copy(), np.random.default_rng(seed))
+        self._consider()
         steps = {max(_LEAST_BLOCK, round(b / scenario.decision_interval_s)) for b in BLOCKS_S}
         self.blocks = sorted(steps)
 
     def run(self, plays: int, file: Path | None = None) -> Best | None:
-        """Search until the day was played so often; goes on where ``file`` says.
+        """Search until every day was played so often; goes on where ``file`` says.
 
         Returns:
-            The cheapest plan that attains; None if there is none.
+            The cheapest plans that attain; None if there are none.
         """
         if file is not None and file.exists():
             self.state = pickle.loads(file.read_bytes())
         while self.state.plays < plays:
-            if self.state.plays % REFRESH == REFRESH - 1:
-                self._refresh()
-            else:
-                self._try()
+            whole = self.state.plays % REFRESH == REFRESH - 1
+            for d in range(len(self.days)):
+                self._refresh(d) if whole else self._try(d)
+            self.state.plays += 1
+            if whole:
+                self._settle()
             if file is not None:
                 file.parent.mkdir(parents=True, exist_ok=True)
                 part = file.with_suffix(".part")
@@ -140,56 +167,67 @@ class Search:
 
     # -- one play -------------------------------------------------------------------------------
 
-    def _try(self) -> None:
-        s = self.state
-        editor = Editor(self.scenario, s.rng, self.others, self.frozen)
-        candidate = s.plan.copy()
+    def _try(self, d: int) -> None:
+        """Play a day with an edit in every block of every model; keep those that helped."""
+        s, here = self.state, self.state.days[d]
+        editor = Editor(self.scenario, s.rng, self.others[d], self.frozen, self._weight)
+        candidate = here.plan.copy()
         block = int(s.rng.choice(self.blocks))
-        places = self._places(s.rng, block)
-        for place in places:
-            editor.edit(candidate, place)
-        played = self.day.play(candidate)
-        s.plays += 1
-        self._consider(candidate, played)
-        plan, usd, missed = s.plan.copy(), s.played.usd.copy(), s.played.missed.copy()
-        left = s.played.left.copy()
-        for place in places:
+        places = [(place, editor.edit(candidate, place)) for place in self._places(d, block)]
+        played = self.days[d].play(candidate)
+        plan, usd, missed = here.plan.copy(), here.played.usd.copy(), here.played.missed.copy()
+        left = here.played.left.copy()
+        for place, kind in places:
             span = slice(place.start, min(place.start + block, len(plan)))
             m = place.model
             change = (played.usd[span, m] - usd[span, m]).sum()
             change += ((played.missed[span, m] - missed[span, m]) * s.price[m]).sum()
             change += _LEFT * (played.left[span, m][-1] - left[span, m][-1])
+            tally = s.helped.setdefault(kind.__name__, [0, 0])
+            tally[0] += 1
             if change < -1e-9:
+                tally[1] += 1
                 self._take(plan, candidate, m, slice(place.start, place.stop))
                 usd[span, m], missed[span, m] = played.usd[span, m], played.missed[span, m]
                 left[span, m] = played.left[span, m]
-        s.plan, s.played = plan, Played(usd, missed, played.attained, {}, 0.0, left)
+        here.plan, here.played = plan, Played(usd, missed, played.attained, {}, 0.0, left)
 
-    def _refresh(self) -> None:
-        """Play the plan as a whole; go back if it is worse than the last one."""
+    def _refresh(self, d: int) -> None:
+        """Play a plan as a whole; go back if it is worse than the last one."""
+        s, here = self.state, self.state.days[d]
+        played = self.days[d].play(here.plan)
+        every = [*here.kept, (here.plan, played)]
+        best = {
+            min(range(len(every)), key=lambda i: value(every[i][1], c * s.price)) for c in _CHARGES
+        }
+        here.kept = [every[i] for i in sorted(best)]
+        if value(played, s.price) <= value(here.whole[1], s.price) + 1e-9:
+            here.whole = here.plan, played
+        here.plan, here.played = here.whole
+
+    def _settle(self) -> None:
+        """Look what all days come to, and charge misses by it."""
         s = self.state
-        played = self.day.play(s.plan)
-        s.plays += 1
-        self._consider(s.plan, played)
-        if value(played, s.price) <= value(s.whole[1], s.price) + 1e-9:
-            s.whole = s.plan, played
-        else:
-            s.plan, played = s.whole
-        s.played = played
-        self._reprice(s.whole[1])
+        self._consider()
+        self._reprice([one.whole[1] for one in s.days])
         s.waited += 1
         if s.best is not None and s.waited > PATIENCE:
-            s.plan, s.played, s.price, s.waited = s.best.plan, s.best.played, s.best.price.copy(), 0
-            s.whole = s.plan, s.played
-        s.log.append({"plays": s.plays, **_figures(s.whole[1].metrics)})
-        self.told(
-            f"{s.plays} plays: {_figures(s.whole[1].metrics)}, best "
-            f"{'none' if s.best is None else round(s.best.cost_usd)}"
-        )
+            s.price, s.waited = s.best.price.copy(), 0
+            for one, (plan, played) in zip(s.days, s.best.days, strict=True):
+                one.plan, one.played, one.whole = plan, played, (plan, played)
+        means = self.targets.means([one.whole[1].metrics for one in s.days])
+        s.log.append({"plays": s.plays, **figures(means)})
+        best = "none" if s.best is None else round(s.best.cost_usd / len(s.days))
+        self.told(f"{s.plays} plays: {figures(means)}, best {best}")
 
-    def _places(self, rng: np.random.Generator, block: int) -> list[Place]:
+    def _weight(self, kind: Edit) -> float:
+        """Return how often a kind of edit is drawn: the more, the more often it helped."""
+        tried, helped = self.state.helped.get(kind.__name__, (0, 0))
+        return (helped + 5.0) / (tried + 20.0)
+
+    def _places(self, d: int, block: int) -> list[Place]:
         """Return a place per block and model, blocks of so many steps from a random phase on."""
-        steps, places = len(self.state.plan), []
+        rng, steps, places = self.state.rng, len(self.state.days[d].plan), []
         phase = int(rng.integers(block))
         longest = max(1, int(0.6 * block))
         for begin in range(phase - block, steps, block):
@@ -209,31 +247,45 @@ class Search:
             at: Any = endpoints if name in ("instances", "niw_release") else m
             array[span, at] = other.arrays[name][span, at]
 
-    def _consider(self, plan: Plan, played: Played) -> None:
-        """Keep a plan that attains if it is the cheapest."""
-        if self.targets.misses(self.targets.means([played.metrics])):
-            return
-        cost, best = float(played.metrics["cost_usd"]), self.state.best
-        if best is None or cost < best.cost_usd:
-            self.state.best = Best(plan.copy(), played, self.state.price.copy(), cost)
-            self.state.waited = 0
+    def _consider(self) -> None:
+        """Put together what was kept, and remember it if it is the best that attains.
 
-    def _reprice(self, played: Played) -> None:
+        At each of some charges of a miss every day gives its best plan.
+        """
+        s = self.state
+        for charge in _CHARGES:
+            price = charge * s.price
+            days = [one.kept[_cheapest(one.kept, price)] for one in s.days]
+            means = self.targets.means([played.metrics for _, played in days])
+            cost = means["cost_usd"] * len(days)
+            if self.targets.misses(means) or (s.best is not None and cost >= s.best.cost_usd):
+                continue
+            s.best, s.waited = Best(days, s.price.copy(), cost), 0
+
+    def _reprice(self, played: Sequence[Played]) -> None:
         """Move the charges towards the targets: of tiers, and of models below the least share."""
-        price, floor = self.state.price, self.targets.floors["slo_worst_model"]
+        s, floor = self.state, self.targets.floors["slo_worst_model"]
+        means = self.targets.means([one.metrics for one in played])
+        with np.errstate(invalid="ignore"):
+            of_model = np.nanmean([one.attained for one in played], axis=0)  # [M, K]
         for k, tier in enumerate(self.scenario.tiers):
             name = f"slo_{tier_key(tier.name)}"
-            reached: Any = played.metrics.get(name)
-            if not fell_due(reached):
+            if name not in means:
                 continue
             wanted = self.targets.floors[name]
-            spare = (reached - wanted) / max(1.0 - wanted, 1e-6)
+            spare = (means[name] - wanted) / max(1.0 - wanted, 1e-6)
             up = min(_LEAST_UP - _GAIN * spare, _MOST_UP)
-            price[:, k] *= np.exp(up if spare < 0 else -min(_GAIN * spare, _MOST_DOWN))
-            if tier.interactive:
-                price[played.attained[:, k] < floor, k] *= np.exp(_MOST_UP)
+            s.price[:, k] *= np.exp(up if spare < 0 else -min(_GAIN * spare, _MOST_DOWN))
+            if tier.interactive and means.get("slo_worst_model", 1.0) < floor:
+                s.price[of_model[:, k] < floor, k] *= np.exp(_MOST_UP)
 
 
-def _figures(metrics: dict[str, Any]) -> dict[str, float]:
+def _cheapest(plans: Sequence[Start], price: Floats) -> int:
+    """Return which of some plans of a day costs least, misses at a price."""
+    return int(np.argmin([value(played, price) for _, played in plans]))
+
+
+def figures(means: dict[str, Any]) -> dict[str, float]:
+    """Return cost and attainment, rounded."""
     shown = ("cost_usd", "slo_iwf", "slo_iwn", "slo_niw", "slo_worst_model")
-    return {name: round(float(metrics[name]), 4) for name in shown if fell_due(metrics.get(name))}
+    return {name: round(float(means[name]), 4) for name in shown if fell_due(means.get(name))}

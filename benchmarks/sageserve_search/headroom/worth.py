@@ -8,8 +8,8 @@ from there until the plan attains again (`frozen`).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -34,23 +34,26 @@ def knobs_of(scenario: Scenario) -> tuple[str, ...]:
     return (*KNOBS, *((HARDWARE,) if len(scenario.gpus) > 1 else ()))
 
 
-def worth(day: Day, best: Best) -> dict[str, float]:
+def worth(days: Sequence[Day], best: Best) -> dict[str, float]:
     """Return by how much the bill rises at equal service without each knob, as a share.
 
     Args:
-        day: The day.
-        best: The best plan.
+        days: The days.
+        best: Their best plans.
     """
-    before, bill = value(best.played, best.price), float(best.played.usd.sum())
+    bill = sum(float(played.usd.sum()) for _, played in best.days)
     found = {}
-    for knob in knobs_of(day.scenario):
-        with without(day, best.plan, knob) as (other, plan):
-            found[knob] = (value(other.play(plan), best.price) - before) / bill
+    for knob in knobs_of(days[0].scenario):
+        more = 0.0
+        for day, (plan, played) in zip(days, best.days, strict=True):
+            with without(day, plan, knob) as (other, changed):
+                more += value(other.play(changed), best.price) - value(played, best.price)
+        found[knob] = more / bill
     return found
 
 
 def frozen(
-    day: Day,
+    days: Sequence[Day],
     best: Best,
     knob: str,
     targets: Targets,
@@ -61,21 +64,30 @@ def frozen(
     """Return by how much the bill rises when all but one knob adapt, as a share.
 
     Args:
-        day: The day.
-        best: The best plan with all knobs.
+        days: The days.
+        best: Their best plans with all knobs.
         knob: What is put back to its neutral value.
-        targets: What has to be attained.
-        plays: Plays of the day in which the plan adapts.
+        targets: What has to be attained on average.
+        plays: Plays of each day in which the plans adapt.
         file: Where the search is kept.
         told: Is given a line now and then.
 
     Returns:
-        The share; None if no plan without the knob attains.
+        The share; None if no plans without the knob attain.
     """
-    with without(day, best.plan, knob) as (other, plan):
-        start = (plan, other.play(plan))
+    with ExitStack() as stack:
+        entered = [
+            stack.enter_context(without(day, plan, knob))
+            for day, (plan, _) in zip(days, best.days, strict=True)
+        ]
+        starts = [[(plan, other.play(plan))] for other, plan in entered]
         search = Search(
-            other, [start], targets=targets, price=best.price, frozen=(knob,), told=told
+            [other for other, _ in entered],
+            starts,
+            targets=targets,
+            price=best.price,
+            frozen=(knob,),
+            told=lambda line: told(f"without {knob}: {line}"),
         )
         found = search.run(plays, file)
     return None if found is None else found.cost_usd / best.cost_usd - 1.0
