@@ -69,12 +69,14 @@ class OfDay:
         played: What it comes to; parts of it as measured when they were accepted.
         whole: The plan when it was last played as a whole, and what came of it.
         kept: Of the plans that were played as a whole those that are the best at some charge.
+        in_parts: Whether the plan is what was better of one that was worse as a whole.
     """
 
     plan: Plan
     played: Played
     whole: Start
     kept: list[Start]
+    in_parts: bool = False
 
 
 @dataclass
@@ -98,7 +100,7 @@ class State:
     plays: int = 0
     best: Best | None = None
     waited: int = 0
-    helped: dict[str, list[int]] = field(default_factory=dict)
+    helped: dict[str, tuple[int, int]] = field(default_factory=dict)
     log: list[dict[str, float]] = field(default_factory=list)
 
 
@@ -173,37 +175,64 @@ class Search:
         editor = Editor(self.scenario, s.rng, self.others[d], self.frozen, self._weight)
         candidate = here.plan.copy()
         block = int(s.rng.choice(self.blocks))
-        places = [(place, editor.edit(candidate, place)) for place in self._places(d, block)]
+        places = self._places(d, block)
+        kinds = [editor.edit(candidate, place) for place in places]
         played = self.days[d].play(candidate)
-        plan, usd, missed = here.plan.copy(), here.played.usd.copy(), here.played.missed.copy()
-        left = here.played.left.copy()
-        for place, kind in places:
-            span = slice(place.start, min(place.start + block, len(plan)))
-            m = place.model
-            change = (played.usd[span, m] - usd[span, m]).sum()
-            change += ((played.missed[span, m] - missed[span, m]) * s.price[m]).sum()
-            change += _LEFT * (played.left[span, m][-1] - left[span, m][-1])
-            tally = s.helped.setdefault(kind.__name__, [0, 0])
-            tally[0] += 1
-            if change < -1e-9:
-                tally[1] += 1
-                self._take(plan, candidate, m, slice(place.start, place.stop))
-                usd[span, m], missed[span, m] = played.usd[span, m], played.missed[span, m]
-                left[span, m] = played.left[span, m]
-        here.plan, here.played = plan, Played(usd, missed, played.attained, {}, 0.0, left)
+        (here.plan, here.played), helped = self._keep(
+            (here.plan, here.played), (candidate, played), places, block
+        )
+        for kind, good in zip(kinds, helped, strict=True):
+            tried, so_far = s.helped.get(kind.__name__, (0, 0))
+            s.helped[kind.__name__] = (tried + 1, so_far + good)
 
     def _refresh(self, d: int) -> None:
-        """Play a plan as a whole; go back if it is worse than the last one."""
+        """Play a plan as a whole.
+
+        If it is worse than the last one, only the parts that are better stay, and if those are no
+        better together either, the plan goes back.
+        """
         s, here = self.state, self.state.days[d]
-        played = self.days[d].play(here.plan)
-        every = [*here.kept, (here.plan, played)]
-        best = {
-            min(range(len(every)), key=lambda i: value(every[i][1], c * s.price)) for c in _CHARGES
-        }
-        here.kept = [every[i] for i in sorted(best)]
-        if value(played, s.price) <= value(here.whole[1], s.price) + 1e-9:
-            here.whole = here.plan, played
+        now = here.plan, self.days[d].play(here.plan)
+        every = [*here.kept, now]
+        here.kept = [every[i] for i in sorted({_cheapest(every, c * s.price) for c in _CHARGES})]
+        if value(now[1], s.price) <= value(here.whole[1], s.price) + 1e-9:
+            here.whole, here.in_parts = now, False
+        elif not here.in_parts:
+            block = self.blocks[-1]
+            places = [
+                Place(m, start, min(start + block, len(here.plan)))
+                for start in range(0, len(here.plan), block)
+                for m in range(len(self.scenario.models))
+            ]
+            (here.plan, here.played), _ = self._keep(here.whole, now, places, block)
+            here.in_parts = True
+            return
+        else:
+            here.in_parts = False
         here.plan, here.played = here.whole
+
+    def _keep(
+        self, old: Start, new: Start, places: Sequence[Place], block: int
+    ) -> tuple[Start, list[bool]]:
+        """Return the old plan with the places in which the new one is better, and which those are.
+
+        A place is judged by what its model paid and missed from its start to the end of a block,
+        and by the batch work that is left then.
+        """
+        (plan, before), (other, played) = (old[0].copy(), old[1]), new
+        usd, missed, left = before.usd.copy(), before.missed.copy(), before.left.copy()
+        price, better = self.state.price, []
+        for place in places:
+            span, m = slice(place.start, min(place.start + block, len(plan))), place.model
+            change = (played.usd[span, m] - usd[span, m]).sum()
+            change += ((played.missed[span, m] - missed[span, m]) * price[m]).sum()
+            change += _LEFT * (played.left[span, m][-1] - left[span, m][-1])
+            better.append(bool(change < -1e-9))
+            if better[-1]:
+                self._take(plan, other, m, slice(place.start, place.stop))
+                usd[span, m], missed[span, m] = played.usd[span, m], played.missed[span, m]
+                left[span, m] = played.left[span, m]
+        return (plan, Played(usd, missed, played.attained, {}, 0.0, left)), better
 
     def _settle(self) -> None:
         """Look what all days come to, and charge misses by it."""
@@ -215,6 +244,7 @@ class Search:
             s.price, s.waited = s.best.price.copy(), 0
             for one, (plan, played) in zip(s.days, s.best.days, strict=True):
                 one.plan, one.played, one.whole = plan, played, (plan, played)
+                one.in_parts = False
         means = self.targets.means([one.whole[1].metrics for one in s.days])
         s.log.append({"plays": s.plays, **figures(means)})
         best = "none" if s.best is None else round(s.best.cost_usd / len(s.days))
