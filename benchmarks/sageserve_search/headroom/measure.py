@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from sageserve_agents import make_agent
+from sageserve_agents.registry import calibrated_options, parse_spec
 from sageserve_bench.analysis.targets import Targets
 from sageserve_env.scenario import Scenario
 from sageserve_search.headroom.bound import fluid_bound_usd
@@ -206,7 +207,8 @@ def _number(value: Any) -> float | None:
 
 def _agent(day: Day, spec: str, folder: Path | None) -> tuple[Played, Plan]:
     """Let an agent play, or take what it did from the folder."""
-    name = f"agent-{_key(day.scenario, [day.seed], spec)}.pickle"
+    options = sorted(calibrated_options(parse_spec(spec)[0], day.scenario).items())
+    name = f"agent-{_key(day.scenario, [day.seed], spec, str(options))}.pickle"
     file = None if folder is None else folder / name
     if file is not None and file.exists():
         found: tuple[Played, Plan] = pickle.loads(file.read_bytes())
