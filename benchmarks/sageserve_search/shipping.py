@@ -131,6 +131,7 @@ def write_shipped(
         f"# Options at which agents attain the targets of {scenario}, written by `sageserve",
         "# calibrate --ship`, and what they came to on that many validation days.",
     ]
+    lines += [f"like: {data['like']}"] if "like" in data else []
     for part in ("agents", "measured"):
         lines.append(f"{part}:")
         for key, value in data[part].items():

@@ -117,10 +117,13 @@ def test_limits_in_words() -> None:
         Limits(low=0).check("x", float("nan"))
 
 
-def test_a_stress_test_has_the_options_of_the_scenario_it_is_like() -> None:
-    assert calibrated_on("burst-day") == "global-day"
-    assert calibrated_on("tiny") == "tiny"
-    assert calibrated("burst-day") == calibrated("global-day") != {}
+def test_a_variant_has_the_options_of_the_scenario_it_is_like_and_its_own_over_them() -> None:
+    assert calibrated_on("global-week") == "global-day"
+    assert calibrated_on("burst-day") == "burst-day" and calibrated_on("tiny") == "tiny"
+    whole, burst = calibrated("global-day"), calibrated("burst-day")
+    assert calibrated("global-week") == whole != {}
+    assert burst["ilp"] == {**whole["ilp"], "rho": burst["ilp"]["rho"]} != whole["ilp"]
+    assert burst["static"] == whole["static"]
     assert calibrated("no-such-scenario") == {}
 
 

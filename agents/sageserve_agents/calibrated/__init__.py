@@ -5,8 +5,8 @@ One file per scenario, ``<scenario>.yaml``, written by ``sageserve calibrate --s
     agents:
       ilp: {rho: 0.93, quantile: 0.9}
 
-A stress test of another scenario has ``like: <scenario>`` and takes what that one has: what happens
-there is not known when options are chosen.
+A variant of another scenario has ``like: <scenario>`` and takes what that one has; options beside
+it are put over those, as where only a service knob was turned.
 
 `sageserve_agents.make_agent` takes them where it is told the scenario; ``ilp:calibrated=no`` are
 the options as they come.
@@ -31,16 +31,19 @@ def calibrated(scenario: str) -> Mapping[str, Mapping[str, Any]]:
     Raises:
         ValueError: If its file is not of the form above.
     """
-    data = _read(calibrated_on(scenario))
-    agents = data.get("agents") if data else {}
+    data = _read(scenario)
+    other = data.get("like")
+    agents = data.get("agents", {} if not data or other else None)
     if not isinstance(agents, dict) or not all(isinstance(o, dict) for o in agents.values()):
         raise ValueError(f"{scenario}.yaml: expected agents with their options")
-    return agents
+    below = calibrated(str(other)) if other else {}
+    return {**below, **{name: {**below.get(name, {}), **own} for name, own in agents.items()}}
 
 
 def calibrated_on(scenario: str) -> str:
     """Return the scenario whose options are shipped for a scenario: itself, or what it is like."""
-    return str(_read(scenario).get("like", scenario))
+    data = _read(scenario)
+    return scenario if data.get("agents") else str(data.get("like", scenario))
 
 
 def _read(scenario: str) -> dict[str, Any]:
