@@ -95,10 +95,15 @@ def measure(
 
         chosen = {kind: best(specs) for kind, specs in cast.agents.items()}
         rival = best(chosen.get(kind) for kind in (RULE, PLANNER, LEARNED))
-        chosen |= {RIVAL: rival, INFORMED: best((rival, chosen.get(PERFECT)))}
-        wanted = targets
+        wanted = least = targets
         if rival is not None:
-            wanted = targets.as_good_as(targets.means([one[rival][0].metrics for one in plays]))
+            means = targets.means([one[rival][0].metrics for one in plays])
+            wanted = targets.as_good_as(means)
+            least = wanted if targets.misses(means) else targets
+        informed, perfect = best((rival, chosen.get(PERFECT))), chosen.get(PERFECT)
+        if perfect and least.misses(targets.means([one[perfect][0].metrics for one in plays])):
+            informed = None  # what it would cost at that service is not known
+        chosen |= {RIVAL: rival, INFORMED: informed}
         rows = [_row(day, cast, chosen, one, targets) for day, one in zip(days, plays, strict=True)]
         return rows, _search(days, plays, rows, (wanted, budget), folder, told)
     finally:
