@@ -30,7 +30,7 @@ def load(path: str) -> ModuleType:
 
 
 reference = load("simulator/reference_endpoint.py")
-naive = load("fidelity/naive_events.py")
+naive = load("validation/naive_events.py")
 
 # prefill(T) = 1 + T / 100 + T^2 / 10,000 s, decode(n, K) = 0.5 + 0.1 n + 0.001 K s
 PROFILE = LatencyProfile(1.0, 0.01, 1e-4, 0.5, 0.1, 0.001)
