@@ -17,7 +17,16 @@ from sageserve_env.workload import in_names_of
 from sageserve_search.headroom.bound import fluid_bound_usd
 from sageserve_search.headroom.edits import KINDS, Editor, Place
 from sageserve_search.headroom.least import least_fleet_usd
-from sageserve_search.headroom.measure import INFORMED, PLANNER, RIVAL, RULE, Budget, Cast, measure
+from sageserve_search.headroom.measure import (
+    INFORMED,
+    PERFECT,
+    PLANNER,
+    RIVAL,
+    RULE,
+    Budget,
+    Cast,
+    measure,
+)
 from sageserve_search.headroom.playing import Day
 from sageserve_search.headroom.search import Search, figures
 from sageserve_search.headroom.summary import summary
@@ -157,6 +166,14 @@ def test_the_rival_is_the_cheapest_on_average_of_those_that_attain() -> None:
         assert row["rival_usd"] == row["rule_all"][attain[-1]]["cost_usd"]
     for name in Targets.of(small()).floors:
         assert found["asked"][name] <= np.mean([row["rule_service"][name] for row in rows])
+
+
+def test_the_gap_of_decisions_is_open_where_a_perfect_forecast_serves_less() -> None:
+    cast = Cast({RULE: ("static:instances=4",), PLANNER: (), PERFECT: ("static:instances=1",)})
+    rows, _ = measure(small(), (3,), cast, Budget(plays=1))
+    assert rows[0]["rival"] == "static:instances=4" and rows[0]["informed"] is None
+    found = summary(rows)
+    assert found["headroom"] is not None and found["headroom_decision"] is None
 
 
 def test_batch_work_that_waits_is_left(day: Day) -> None:

@@ -91,7 +91,6 @@ class State:
         best: The best plans so far; None while none attain.
         waited: Plays of the plans as a whole since they were found.
         helped: Of each kind of edit how often it was tried and accepted.
-        log: Mean cost and attainment at every whole play.
     """
 
     days: list[OfDay]
@@ -101,7 +100,6 @@ class State:
     best: Best | None = None
     waited: int = 0
     helped: dict[str, tuple[int, int]] = field(default_factory=dict)
-    log: list[dict[str, float]] = field(default_factory=list)
 
 
 class Search:
@@ -155,8 +153,9 @@ class Search:
             self.state = pickle.loads(file.read_bytes())
         while self.state.plays < plays:
             whole = self.state.plays % REFRESH == REFRESH - 1
+            play = self._refresh if whole else self._try
             for d in range(len(self.days)):
-                self._refresh(d) if whole else self._try(d)
+                play(d)
             self.state.plays += 1
             if whole:
                 self._settle()
@@ -246,7 +245,6 @@ class Search:
                 one.plan, one.played, one.whole = plan, played, (plan, played)
                 one.in_parts = False
         means = self.targets.means([one.whole[1].metrics for one in s.days])
-        s.log.append({"plays": s.plays, **figures(means)})
         best = "none" if s.best is None else round(s.best.cost_usd / len(s.days))
         self.told(f"{s.plays} plays: {figures(means)}, best {best}")
 
