@@ -47,7 +47,7 @@ def test_the_plan_of_an_agent_is_what_it_did(day: Day) -> None:
     again = day.play(plan)
     assert again.metrics == played.metrics
     assert (again.usd == played.usd).all() and (again.missed == played.missed).all()
-    assert played.usd.shape == (6, 1) and played.missed.shape == (6, 1, 3)
+    assert played.usd.shape == (1,) and played.missed.shape == (1, 3)
     assert played.usd.sum() == pytest.approx(
         day.env.episode_metrics()["cost_usd"], rel=1e-4
     )  # transfer
@@ -91,12 +91,14 @@ def test_edits_stay_in_their_place_and_within_the_inventory() -> None:
 def test_a_search_goes_on_where_it_was(day: Day, tmp_path: Path) -> None:
     played, plan = day.play_agent(make_agent("reactive"))
     whole = Search([day], [[(plan, played)]], seed=5)
-    whole.run(5)
+    whole.run(60)
+    assert 30 < whole.state.plays <= 60
     file = tmp_path / "search.pickle"
-    Search([day], [[(plan, played)]], seed=5).run(2, file)
+    Search([day], [[(plan, played)]], seed=5).run(30, file)
     rest = Search([day], [[(plan, played)]], seed=9)
-    rest.run(5, file)
-    assert rest.state.plays == 5
+    assert rest.run(0, file) is not None and 0 < rest.state.plays <= 30
+    rest.run(60, file)
+    assert rest.state.plays == whole.state.plays
     for name, array in whole.state.days[0].plan.arrays.items():
         assert (rest.state.days[0].plan.arrays[name] == array).all()
 
@@ -105,7 +107,7 @@ def test_what_a_search_finds_attains_on_average_and_is_no_dearer(day: Day) -> No
     days = [day, Day(small(), 4)]
     starts = [one.play_agent(make_agent("static:instances=4")) for one in days]
     search = Search(days, [[start[::-1]] for start in starts])
-    best = search.run(8)
+    best = search.run(40)
     if not search.targets.misses(search.targets.means([start[0].metrics for start in starts])):
         assert best is not None
         assert best.cost_usd <= sum(start[0].metrics["cost_usd"] for start in starts)
@@ -177,10 +179,22 @@ def test_the_gap_of_decisions_is_open_where_a_perfect_forecast_serves_less() -> 
 
 
 def test_batch_work_that_waits_is_left(day: Day) -> None:
-    played, plan = day.play_agent(make_agent("static:instances=4"))
+    _, plan = day.play_agent(make_agent("static:instances=4"))
+    served = day.go_on(None, plan, 0, 6).left
     plan.arrays["niw_release"][:] = 0.0
-    held = day.play(plan).left
-    assert held.shape == (6, 1) and held[-1, 0] > played.left[-1, 0] >= 0.0
+    held = day.go_on(None, plan, 0, 6).left
+    assert held.shape == (1,) and held[0] > served[0] >= 0.0
+
+
+def test_a_play_that_goes_on_from_a_mark_comes_to_the_same(day: Day) -> None:
+    played, plan = day.play_agent(make_agent("reactive"))
+    day.go_on(None, plan, 0, 2)
+    mark = day.mark()
+    idle = plan.copy()
+    idle.arrays["instances"][:] = 0
+    assert day.go_on(mark, idle, 2, 5).usd < day.go_on(mark, plan, 2, 5).usd
+    reached = day.go_on(mark, plan, 2, 6)
+    assert (reached.usd == played.usd).all() and (reached.missed == played.missed).all()
 
 
 def test_a_mean_needs_every_seed() -> None:

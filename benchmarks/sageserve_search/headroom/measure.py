@@ -167,7 +167,7 @@ def _search(
 
     def file(*words: str) -> Path | None:
         key = _key(days[0].scenario, seeds, str(wanted.to_dict()), *sorted(plays[0]))
-        return None if folder is None else folder / ("-".join(["search", key, *words]) + ".pickle")
+        return None if folder is None else folder / ("-".join(["sweeps", key, *words]) + ".pickle")
 
     starts = [[(plan, played) for played, plan in one.values()] for one in plays]
     search = Search(days, starts, targets=wanted, frozen=budget.frozen, told=told)
@@ -176,7 +176,10 @@ def _search(
         played = None if best is None else best.days[d][1]
         row["hindsight_usd"] = None if played is None else float(played.metrics["cost_usd"])
         row["hindsight_service"] = None if played is None else figures(played.metrics)
-    found: dict[str, Any] = {"asked": wanted.to_dict(), "hindsight_plays": search.state.plays}
+    found: dict[str, Any] = {
+        "asked": wanted.to_dict(),
+        "hindsight_plays": round(search.state.plays),
+    }
     found["knobs"] = None if best is None else worth(days, best)
     found["frozen"] = None
     if best is not None and budget.adapting:

@@ -1,4 +1,4 @@
-"""A plan played in the simulator: what it costs and misses, step by step and model by model."""
+"""A plan played in the simulator: what it costs and misses, model by model."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from sageserve_agents.playing import begin
 from sageserve_env.actions import ClusterAction
 from sageserve_env.env import SageServeEnv
 from sageserve_env.scenario import Scenario
+from sageserve_env.snapshot import EnvSnapshot
 from sageserve_search.headroom.plan import Plan, plan_of
 
 Floats = NDArray[np.float64]
@@ -22,17 +23,32 @@ _HOUR_S = 3600.0
 
 
 @dataclass(frozen=True)
+class Reached:
+    """Where a play stands after some steps.
+
+    Attributes:
+        usd: Price of the VM time so far by model, [M].
+        missed: Requests known as missed so far, [M, K]; at the end of the episode those too that
+            are unfinished.
+        left: VM price of the batch work that is held, [M].
+    """
+
+    usd: Floats
+    missed: Floats
+    left: Floats
+
+
+@dataclass(frozen=True)
 class Played:
     """What came of a plan.
 
     Attributes:
-        usd: Price of VM time by step and model, [T, M].
-        missed: Requests that became known as missed, [T, M, K].
+        usd: Price of VM time by model, [M].
+        missed: Requests that were missed, [M, K].
         attained: Share of the requests that attained, by model and tier, [M, K]; NaN where none
             fell due.
         metrics: Figures of the episode, as in the result tables.
         returned_usd: Dollars and charged misses: minus the reward in dollars.
-        left: VM price of the batch work that is held after each step, [T, M].
     """
 
     usd: Floats
@@ -40,7 +56,6 @@ class Played:
     attained: Floats
     metrics: dict[str, Any]
     returned_usd: float
-    left: Floats
 
 
 class Day:
@@ -82,33 +97,49 @@ class Day:
         played = self._play(decide)
         return played, plan_of(taken, self.scenario)
 
+    def go_on(self, mark: EnvSnapshot | None, plan: Plan, start: int, stop: int) -> Reached:
+        """Play steps ``[start, stop)`` of a plan from a mark on; None is the start of the day."""
+        if mark is None:
+            self.env.reset(seed=self.seed)
+        else:
+            self.env.restore(mark)
+        over = False
+        for step in range(start, stop):
+            _, _, terminated, truncated, _ = self.env.step_cluster(plan.action(step))
+            over = terminated or truncated
+        return self._reached(over)
+
+    def mark(self) -> EnvSnapshot:
+        """Return where the play stands, to go on from there."""
+        return self.env.snapshot()
+
     def _play(self, decide: Callable[[int], ClusterAction]) -> Played:
         env = self.env
-        usd: list[Floats] = []
-        missed: list[Floats] = []
-        left: list[Floats] = []
         env.reset(seed=self.seed)
-        total, over = 0.0, False
+        total, step, over = 0.0, 0, False
         while not over:
-            _, reward, terminated, truncated, _ = env.step_cluster(decide(len(usd)))
-            total += float(reward)
+            _, reward, terminated, truncated, _ = env.step_cluster(decide(step))
+            total, step = total + float(reward), step + 1
             over = terminated or truncated
-            usd.append(self._spent())
-            missed.append(env.simulator.state.count["missed"].sum(axis=1).astype(np.float64))
-            left.append(env.simulator.state.model["held_tokens"] * self._per_token)
-        missed[-1] = missed[-1] + env.simulator.unfinished().missed.sum(axis=1)
-        spent, lost = np.array(usd), np.array(missed)
+        reached = self._reached(over)
         good = env.simulator.state.count["attained"].sum(axis=1)
         with np.errstate(invalid="ignore"):
-            attained = good / (good + lost[-1])
+            attained = good / (good + reached.missed)
         return Played(
-            np.diff(spent, axis=0, prepend=0.0),
-            np.diff(lost, axis=0, prepend=0.0),
+            reached.usd,
+            reached.missed,
             attained,
             env.episode_metrics(),
             -total * self.scenario.reward.scale_usd,
-            np.array(left),
         )
+
+    def _reached(self, over: bool) -> Reached:
+        state = self.env.simulator.state
+        missed = state.count["missed"].sum(axis=1).astype(np.float64)
+        if over:
+            missed = missed + self.env.simulator.unfinished().missed.sum(axis=1)
+        left = state.model["held_tokens"] * self._per_token
+        return Reached(self._spent(), missed, np.asarray(left))
 
     def _spent(self) -> Floats:
         by_endpoint = (self.env.simulator.state.vm_seconds.sum(axis=2) * self._price).sum(axis=1)

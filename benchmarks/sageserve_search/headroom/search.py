@@ -1,21 +1,24 @@
-"""The search with hindsight: days played again and again, their plans edited where that helps.
+"""The search with hindsight: a day is played forward, and of each part the best trial is kept.
 
-Models meet only where they compete for VMs, and an edit is felt for an hour or two. So one play of
-a day tries many edits at once, one per model and block of the day, and each is judged by what its
-model paid and missed within its block, and by the batch work that it left for later. What was
-accepted is played together now and then; if that did not help, the plan goes back.
+A sweep goes through a day from its start. At the start of a part some trials are played from there,
+the plan with a few random edits of every model in that part, until some time after its end. Of each
+model the trial stays that comes cheapest by what the model paid and missed until then, and by the
+batch work that it left. Then the part is played as it is decided now, and the next one begins from
+exactly what came of it, so that what a trial found is not lost to a change before it. Models meet
+only where they compete for VMs.
 
 Agents are held to the targets on average over the days, and so is the search: a miss is charged the
 same on each of the days, more while a target is missed on average and less while it is exceeded, so
-that the search ends at the targets. Where it found nothing for a while it goes on from the best
-plans.
+that the search ends at the targets.
 """
 
 from __future__ import annotations
 
+import math
 import pickle
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -25,18 +28,19 @@ from sageserve_bench.analysis.targets import Targets, fell_due
 from sageserve_env.simulator.summary import tier_key
 from sageserve_search.headroom.edits import Edit, Editor, Place
 from sageserve_search.headroom.plan import Plan
-from sageserve_search.headroom.playing import Day, Floats, Played, value
+from sageserve_search.headroom.playing import Day, Floats, Played, Reached, value
 
-# An edit is judged by what happens until the end of its block: long ones see late effects, of short
-# ones more are tried in a play. A play draws one of these (our assumption).
-BLOCKS_S = (9000.0, 3600.0, 1800.0)
-_LEAST_BLOCK = 4  # steps of a block
-REFRESH = 4  # plays between two of the plan as a whole
-PATIENCE = 12  # of these without better plans, after which the search returns to the best
-# Steps of the logarithm of a charge: over the spare share of the misses allowed, at most; while a
-# target is missed, at least and at most.
-_GAIN, _MOST_DOWN = 0.5, 0.15
-_LEAST_UP, _MOST_UP = 0.1, 0.35
+# Lengths of a part, of which a sweep draws one, and how long after its end a trial is judged beside
+# the slowest start; all our assumption.
+PARTS_S = (3600.0, 1800.0)
+AHEAD_S = 1800.0
+_LEAST_PART = 4  # steps
+TRIALS = 7  # of a part
+_EDITS = 2  # of a model in a trial, at most
+_WHOLE = 0.15  # share of the edits that last the whole part
+# Steps of the logarithm of a charge: over that of the misses over those allowed, and at most.
+_GAIN, _MOST = 0.5, 0.3
+_TINY = 1e-6  # share of misses that is as good as none
 _LEFT = 2.0  # charge for work that is left, over its VM price (our assumption)
 # Of each day the plans are kept that are best at one of these multiples of a miss's charge; what is
 # best of every day at one of them is put together.
@@ -66,17 +70,13 @@ class OfDay:
 
     Attributes:
         plan: The plan that is edited.
-        played: What it comes to; parts of it as measured when they were accepted.
-        whole: The plan when it was last played as a whole, and what came of it.
-        kept: Of the plans that were played as a whole those that are the best at some charge.
-        in_parts: Whether the plan is what was better of one that was worse as a whole.
+        played: What it comes to.
+        kept: Of the plans that were played those that are the best at some charge.
     """
 
     plan: Plan
     played: Played
-    whole: Start
     kept: list[Start]
-    in_parts: bool = False
 
 
 @dataclass
@@ -87,18 +87,16 @@ class State:
         days: Of each day.
         price: What a miss is charged, by model and tier, [M, K].
         rng: Source of the edits.
-        plays: Plays of each day so far.
+        plays: Simulated days, of each day, so far.
         best: The best plans so far; None while none attain.
-        waited: Plays of the plans as a whole since they were found.
-        helped: Of each kind of edit how often it was tried and accepted.
+        helped: Of each kind of edit how often it was tried and how often the trial was better.
     """
 
     days: list[OfDay]
     price: Floats
     rng: np.random.Generator
-    plays: int = 0
+    plays: float = 0.0
     best: Best | None = None
-    waited: int = 0
     helped: dict[str, tuple[int, int]] = field(default_factory=dict)
 
 
@@ -137,134 +135,107 @@ class Search:
         begun = []
         for some in starts:
             plan, played = min(some, key=lambda one: value(one[1], price))
-            begun.append(OfDay(plan, played, (plan, played), list(some)))
+            begun.append(OfDay(plan, played, list(some)))
         self.state = State(begun, price.copy(), np.random.default_rng(seed))
         self._consider()
-        steps = {max(_LEAST_BLOCK, round(b / scenario.decision_interval_s)) for b in BLOCKS_S}
-        self.blocks = sorted(steps)
+        step_s = scenario.decision_interval_s
+        self.parts = sorted({max(_LEAST_PART, round(part / step_s)) for part in PARTS_S})
+        starts_s = scenario.start_s[np.isfinite(scenario.start_s)]
+        self.ahead = math.ceil((AHEAD_S + float(starts_s.max(initial=0.0))) / step_s)
 
     def run(self, plays: int, file: Path | None = None) -> Best | None:
-        """Search until every day was played so often; goes on where ``file`` says.
+        """Search until as much was simulated as so many plays of each day; goes on from ``file``.
+
+        A sweep is not begun that would be cut off; where not even the first would be whole it makes
+        do with fewer trials.
 
         Returns:
             The cheapest plans that attain; None if there are none.
         """
         if file is not None and file.exists():
             self.state = pickle.loads(file.read_bytes())
-        while self.state.plays < plays:
-            whole = self.state.plays % REFRESH == REFRESH - 1
-            play = self._refresh if whole else self._try
-            for d in range(len(self.days)):
-                play(d)
-            self.state.plays += 1
-            if whole:
-                self._settle()
+        while (trials := self._affords(plays - self.state.plays)) > 0:
+            part = int(self.state.rng.choice(self.parts))
+            steps = sum(self._sweep(d, part, trials) for d in range(len(self.days)))
+            self.state.plays += steps / sum(len(one.plan) for one in self.state.days)
+            self._settle()
             if file is not None:
                 file.parent.mkdir(parents=True, exist_ok=True)
-                part = file.with_suffix(".part")
-                part.write_bytes(pickle.dumps(self.state))
-                part.replace(file)
+                written = file.with_suffix(".part")
+                written.write_bytes(pickle.dumps(self.state))
+                written.replace(file)
         return self.state.best
 
-    # -- one play -------------------------------------------------------------------------------
+    def _affords(self, plays: float) -> int:
+        """Return how many trials of a part a sweep may have that costs at most so many plays."""
+        of_trial = 1.0 + self.ahead / self.parts[0]
+        trials = min(TRIALS, int((plays - 2.0) / of_trial) - 1)
+        return trials if trials == TRIALS or not self.state.plays else 0
 
-    def _try(self, d: int) -> None:
-        """Play a day with an edit in every block of every model; keep those that helped."""
-        s, here = self.state, self.state.days[d]
-        editor = Editor(self.scenario, s.rng, self.others[d], self.frozen, self._weight)
-        candidate = here.plan.copy()
-        block = int(s.rng.choice(self.blocks))
-        places = self._places(d, block)
-        kinds = [editor.edit(candidate, place) for place in places]
-        played = self.days[d].play(candidate)
-        (here.plan, here.played), helped = self._keep(
-            (here.plan, here.played), (candidate, played), places, block
-        )
-        for kind, good in zip(kinds, helped, strict=True):
-            tried, so_far = s.helped.get(kind.__name__, (0, 0))
-            s.helped[kind.__name__] = (tried + 1, so_far + good)
+    # -- a sweep --------------------------------------------------------------------------------
 
-    def _refresh(self, d: int) -> None:
-        """Play a plan as a whole.
-
-        If it is worse than the last one, only the parts that are better stay, and if those are no
-        better together either, the plan goes back.
-        """
-        s, here = self.state, self.state.days[d]
-        now = here.plan, self.days[d].play(here.plan)
-        every = [*here.kept, now]
+    def _sweep(self, d: int, part: int, trials: int) -> int:
+        """Go through a day in parts of so many steps; returns how many steps were played."""
+        s, day, here = self.state, self.days[d], self.state.days[d]
+        plan, steps, played = here.plan.copy(), len(here.plan), 0
+        mark = None
+        bounds = [0, *range(int(s.rng.integers(1, part + 1)), steps, part), steps]
+        for start, stop in pairwise(bounds):
+            until = min(stop + self.ahead, steps)
+            now = self._charged(day.go_on(mark, plan, start, until))
+            least, best = now.copy(), [plan] * len(now)
+            for _ in range(trials):
+                trial = plan.copy()
+                edits = self._edit(trial, d, start, stop)
+                charged = self._charged(day.go_on(mark, trial, start, until))
+                for m in map(int, np.flatnonzero(charged < least - 1e-9)):
+                    least[m], best[m] = charged[m], trial
+                for kind, m in edits:
+                    tried, helped = s.helped.get(kind.__name__, (0, 0))
+                    better = bool(charged[m] < now[m] - 1e-9)
+                    s.helped[kind.__name__] = tried + 1, helped + better
+            plan = plan.copy()
+            for m, other in enumerate(best):
+                self._take(plan, other, m, slice(start, stop))
+            played += (1 + trials) * (until - start) + stop - start
+            if stop < steps:
+                day.go_on(mark, plan, start, stop)
+                mark = day.mark()
+        here.plan, here.played = plan, day.play(plan)
+        every = [*here.kept, (plan, here.played)]
         here.kept = [every[i] for i in sorted({_cheapest(every, c * s.price) for c in _CHARGES})]
-        if value(now[1], s.price) <= value(here.whole[1], s.price) + 1e-9:
-            here.whole, here.in_parts = now, False
-        elif not here.in_parts:
-            block = self.blocks[-1]
-            places = [
-                Place(m, start, min(start + block, len(here.plan)))
-                for start in range(0, len(here.plan), block)
-                for m in range(len(self.scenario.models))
-            ]
-            (here.plan, here.played), _ = self._keep(here.whole, now, places, block)
-            here.in_parts = True
-            return
-        else:
-            here.in_parts = False
-        here.plan, here.played = here.whole
+        return played + steps
 
-    def _keep(
-        self, old: Start, new: Start, places: Sequence[Place], block: int
-    ) -> tuple[Start, list[bool]]:
-        """Return the old plan with the places in which the new one is better, and which those are.
+    def _charged(self, reached: Reached) -> Floats:
+        """Return what each model has paid, missed and left, in dollars."""
+        missed = (reached.missed * self.state.price).sum(axis=1)
+        return np.asarray(reached.usd + missed + _LEFT * reached.left)
 
-        A place is judged by what its model paid and missed from its start to the end of a block,
-        and by the batch work that is left then.
-        """
-        (plan, before), (other, played) = (old[0].copy(), old[1]), new
-        usd, missed, left = before.usd.copy(), before.missed.copy(), before.left.copy()
-        price, better = self.state.price, []
-        for place in places:
-            span, m = slice(place.start, min(place.start + block, len(plan))), place.model
-            change = (played.usd[span, m] - usd[span, m]).sum()
-            change += ((played.missed[span, m] - missed[span, m]) * price[m]).sum()
-            change += _LEFT * (played.left[span, m][-1] - left[span, m][-1])
-            better.append(bool(change < -1e-9))
-            if better[-1]:
-                self._take(plan, other, m, slice(place.start, place.stop))
-                usd[span, m], missed[span, m] = played.usd[span, m], played.missed[span, m]
-                left[span, m] = played.left[span, m]
-        return (plan, Played(usd, missed, played.attained, {}, 0.0, left)), better
+    def _edit(self, plan: Plan, d: int, start: int, stop: int) -> list[tuple[Edit, int]]:
+        """Edit a plan for every model somewhere in a part; returns kinds of edits and models."""
+        rng, edits = self.state.rng, []
+        editor = Editor(self.scenario, rng, self.others[d], self.frozen, self._weight)
+        for m in range(len(self.scenario.models)):
+            for _ in range(1 + int(rng.integers(_EDITS))):
+                begin = int(rng.integers(start, stop))
+                end = int(rng.integers(begin + 1, stop + 1))
+                if rng.random() < _WHOLE:
+                    begin, end = start, stop
+                edits.append((editor.edit(plan, Place(m, begin, end)), m))
+        return edits
 
     def _settle(self) -> None:
         """Look what all days come to, and charge misses by it."""
         s = self.state
         self._consider()
-        self._reprice([one.whole[1] for one in s.days])
-        s.waited += 1
-        if s.best is not None and s.waited > PATIENCE:
-            s.price, s.waited = s.best.price.copy(), 0
-            for one, (plan, played) in zip(s.days, s.best.days, strict=True):
-                one.plan, one.played, one.whole = plan, played, (plan, played)
-                one.in_parts = False
-        means = self.targets.means([one.whole[1].metrics for one in s.days])
+        means = self._reprice()
         best = "none" if s.best is None else round(s.best.cost_usd / len(s.days))
-        self.told(f"{s.plays} plays: {figures(means)}, best {best}")
+        self.told(f"{s.plays:.0f} plays: {figures(means)}, best {best}")
 
     def _weight(self, kind: Edit) -> float:
         """Return how often a kind of edit is drawn: the more, the more often it helped."""
         tried, helped = self.state.helped.get(kind.__name__, (0, 0))
         return (helped + 5.0) / (tried + 20.0)
-
-    def _places(self, d: int, block: int) -> list[Place]:
-        """Return a place per block and model, blocks of so many steps from a random phase on."""
-        rng, steps, places = self.state.rng, len(self.state.days[d].plan), []
-        phase = int(rng.integers(block))
-        longest = max(1, int(0.6 * block))
-        for begin in range(phase - block, steps, block):
-            for m in range(len(self.scenario.models)):
-                start = max(begin + int(rng.integers(0, max(1, block // 6))), 0)
-                stop = min(start + int(rng.integers(1, longest + 1)), begin + block, steps)
-                if stop > start:
-                    places.append(Place(m, start, stop))
-        return places
 
     def _take(self, plan: Plan, other: Plan, m: int, span: slice) -> None:
         """Copy what another plan decides for a model."""
@@ -286,26 +257,29 @@ class Search:
             days = [one.kept[_cheapest(one.kept, price)] for one in s.days]
             means = self.targets.means([played.metrics for _, played in days])
             cost = means["cost_usd"] * len(days)
-            if self.targets.misses(means) or (s.best is not None and cost >= s.best.cost_usd):
-                continue
-            s.best, s.waited = Best(days, s.price.copy(), cost), 0
+            if not self.targets.misses(means) and (s.best is None or cost < s.best.cost_usd):
+                s.best = Best(days, s.price.copy(), cost)
 
-    def _reprice(self, played: Sequence[Played]) -> None:
-        """Move the charges towards the targets: of tiers, and of models below the least share."""
+    def _reprice(self) -> dict[str, float]:
+        """Move the charges towards the targets: of tiers, and of models below the least share.
+
+        Returns:
+            What all days come to on average.
+        """
         s, floor = self.state, self.targets.floors["slo_worst_model"]
-        means = self.targets.means([one.metrics for one in played])
+        means = self.targets.means([one.played.metrics for one in s.days])
         with np.errstate(invalid="ignore"):
-            of_model = np.nanmean([one.attained for one in played], axis=0)  # [M, K]
+            of_model = np.nanmean([one.played.attained for one in s.days], axis=0)  # [M, K]
         for k, tier in enumerate(self.scenario.tiers):
             name = f"slo_{tier_key(tier.name)}"
             if name not in means:
                 continue
-            wanted = self.targets.floors[name]
-            spare = (means[name] - wanted) / max(1.0 - wanted, 1e-6)
-            up = min(_LEAST_UP - _GAIN * spare, _MOST_UP)
-            s.price[:, k] *= np.exp(up if spare < 0 else -min(_GAIN * spare, _MOST_DOWN))
+            allowed, missed = 1.0 - self.targets.floors[name], 1.0 - means[name]
+            ratio = math.log(max(missed, _TINY) / max(allowed, _TINY))
+            s.price[:, k] *= math.exp(min(max(_GAIN * ratio, -_MOST), _MOST))
             if tier.interactive and means.get("slo_worst_model", 1.0) < floor:
-                s.price[of_model[:, k] < floor, k] *= np.exp(_MOST_UP)
+                s.price[of_model[:, k] < floor, k] *= math.exp(_MOST)
+        return means
 
 
 def _cheapest(plans: Sequence[Start], price: Floats) -> int:
