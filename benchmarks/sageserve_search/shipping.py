@@ -117,17 +117,16 @@ def calibrate_settings(
 def write_shipped(
     scenario: str, one: Calibration, seeds: Sequence[int], folder: Path | None = None
 ) -> Path:
-    """Put a calibration into the file of the scenario that ships; others stay in it."""
+    """Put a calibration into the file of the scenario that ships; others and its comments stay."""
     path = (folder or calibrated.FOLDER) / f"{scenario}.yaml"
-    data: dict[str, Any] = {}
-    if path.is_file():
-        data = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    text = path.read_text(encoding="utf-8") if path.is_file() else ""
+    data: dict[str, Any] = yaml.safe_load(text) or {}
     name, options = parse_spec(one.spec)
     options.pop("calibrated", None)
     measured = {k: round(float(v), 4) for k, v in one.best.means.items() if k in SHIPPED_FIGURES}
     data.setdefault("agents", {})[name] = {k: yaml.safe_load(v) for k, v in options.items()}
     data.setdefault("measured", {})[name] = {"seeds": len(seeds), **measured}
-    lines = [
+    lines = [line for line in text.splitlines() if line.startswith("#")] or [
         f"# Options at which agents attain the targets of {scenario}, written by `sageserve",
         "# calibrate --ship`, and what they came to on that many validation days.",
     ]

@@ -98,8 +98,11 @@ def test_options_are_written_beside_those_that_are_there(
 ) -> None:
     write_shipped("tiny", calibration("hpa:calibrated=no;target=0.4"), [1000], tmp_path)
     spec = "ilp:calibrated=no;rho=0.9;refine=no;trust=1/1"
+    file = tmp_path / "tiny.yaml"
+    file.write_text("# By hand.\n" + file.read_text())
     path = write_shipped("tiny", calibration(spec), [1000, 1001], tmp_path)
     data = yaml.safe_load(path.read_text())
+    assert path.read_text().startswith("# By hand.\n# Options at which")
     assert data["agents"]["hpa"] == {"target": 0.4}
     assert data["agents"]["ilp"] == {"rho": 0.9, "refine": False, "trust": "1/1"}
     assert data["measured"]["ilp"]["seeds"] == 2
