@@ -41,6 +41,7 @@ _WHOLE = 0.15  # share of the edits that last the whole part
 # Steps of the logarithm of a charge: over that of the misses over those allowed, and at most.
 _GAIN, _MOST = 0.5, 0.3
 _TINY = 1e-6  # share of misses that is as good as none
+_LEAST_CHARGE = 0.02  # of the scenario's, so that a target that was easy is not forgotten
 _LEFT = 2.0  # charge for work that is left, over its VM price (our assumption)
 # Of each day the plans are kept that are best at one of these multiples of a miss's charge; what is
 # best of every day at one of them is put together.
@@ -129,8 +130,9 @@ class Search:
         self.targets = targets or Targets.of(scenario)
         self.others = [[plan for plan, _ in some] for some in starts]
         self.frozen = tuple(frozen)
+        charges = np.array([max(tier.miss_usd, 1e-6) for tier in scenario.tiers])
+        self._least = _LEAST_CHARGE * charges
         if price is None:
-            charges = np.array([max(tier.miss_usd, 1e-6) for tier in scenario.tiers])
             price = np.tile(charges, (len(scenario.models), 1))
         begun = []
         for some in starts:
@@ -279,6 +281,7 @@ class Search:
             s.price[:, k] *= math.exp(min(max(_GAIN * ratio, -_MOST), _MOST))
             if tier.interactive and means.get("slo_worst_model", 1.0) < floor:
                 s.price[of_model[:, k] < floor, k] *= math.exp(_MOST)
+        np.maximum(s.price, self._least, out=s.price)
         return means
 
 
