@@ -65,6 +65,14 @@ def figures(report: Mapping[str, Any]) -> str:
     seeds = ", ".join(str(row["seed"]) for row in report["seeds"])
     plays = report["hindsight_plays"]
     told = f"Days {seeds}; {plays} plays of each in the search. `{report['command']}`"
+    redrawn = report.get("redrawn")
+    if redrawn:
+        gaps = " and ".join(
+            f"{100 * redrawn[key]:.1f} % {over}"
+            for key, over in (("headroom", "in all"), ("headroom_decision", "of decisions"))
+            if redrawn.get(key) is not None
+        )
+        told = f"On the same days with other requests: {gaps}. {told}"
     return "\n".join([*lines, "", told])
 
 

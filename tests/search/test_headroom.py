@@ -197,6 +197,18 @@ def test_a_play_that_goes_on_from_a_mark_comes_to_the_same(day: Day) -> None:
     assert (reached.usd == played.usd).all() and (reached.missed == played.missed).all()
 
 
+def test_days_with_other_requests_say_what_is_luck() -> None:
+    scenario = load_scenario("tiny").replace(horizon_s=3600.0)
+    cast = Cast({RULE: ("static:instances=1",), PLANNER: (), PERFECT: ()})
+    rows, found = measure(scenario, (3,), cast, Budget(plays=0, redraws=1))
+    assert rows[0]["hindsight_usd"] == rows[0]["rival_usd"]
+    assert found["redrawn"]["times"] == 1
+    assert found["redrawn"]["headroom"] == pytest.approx(0.0)  # the agent's plan is the agent
+    own = found["redrawn"]["hindsight_service"]
+    assert own["slo_iwf"] != rows[0]["hindsight_service"]["slo_iwf"]
+    assert measure(small(), (3,), cast, Budget(plays=0, redraws=1))[1]["redrawn"] is None
+
+
 def test_a_mean_needs_every_seed() -> None:
     rows = [{"rule": "a", "rule_usd": 1.0}, {"rule": "b", "rule_usd": 3.0}]
     found = summary(rows)

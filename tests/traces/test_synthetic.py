@@ -304,3 +304,12 @@ def test_history_of_another_workload_has_its_names() -> None:
     assert series.models == law.models and series.regions == law.regions
     rate = series.requests.sum(axis=(0, 2, 3)) / 86_400
     assert rate.sum() == pytest.approx(law.base_rps.sum(), rel=0.4)
+
+
+def test_other_requests_come_at_the_same_rates() -> None:
+    own, other = (SyntheticTrace(7, days=0.5, workload="solo", redraw=k) for k in (0, 1))
+    assert own.content_hash != other.content_hash
+    assert own.history(600.0).requests.tolist() == other.history(600.0).requests.tolist()
+    first, second = joined(own), joined(other)
+    assert first.arrival_s[:9].tolist() != second.arrival_s[:9].tolist()
+    assert len(first) == pytest.approx(len(second), rel=0.02)

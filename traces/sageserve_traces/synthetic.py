@@ -27,6 +27,7 @@ TRAFFIC: Final[dict[str, Traffic]] = {t.name: t for t in (O365, GLOBAL, GLOBAL_F
 
 _BLOCK_S = 60.0 * rows.BLOCK_MIN
 _BLOCKS_PER_DAY = latents.MINUTES // rows.BLOCK_MIN
+_REDRAW_BITS = 32  # seeds of traces are smaller
 _LAST_WORKDAY_START = 5  # a one-day trace starts on Monday to Friday
 
 
@@ -50,6 +51,8 @@ class SyntheticTrace:
         split: None takes the split of the seed.
         history_days: Days of demand that `history` gives before time 0.
         workload: Name of the workload, a key of `TRAFFIC`.
+        redraw: 0 is the seed's own requests; other numbers draw other requests at the same rates
+            of every minute, the history being the same.
     """
 
     seed: int
@@ -60,6 +63,7 @@ class SyntheticTrace:
     split: str = None  # type: ignore[assignment]  # filled in __post_init__
     history_days: float = 14.0
     workload: str = "o365"
+    redraw: int = 0
     _cache: dict[Any, DemandSeries] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )
@@ -100,6 +104,10 @@ class SyntheticTrace:
             object.__setattr__(self, "split", split_of_seed(self.seed))
 
     @property
+    def _requests_seed(self) -> int:
+        return self.seed + (self.redraw << _REDRAW_BITS)
+
+    @property
     def traffic(self) -> Traffic:
         """The law of the requests."""
         return TRAFFIC[self.workload]
@@ -136,6 +144,8 @@ class SyntheticTrace:
         text = repr((*parts, self.start_hour_utc, self.history_days))
         if self.workload != "o365":  # whose hash is published without its name
             text = f"{self.workload} {text}"
+        if self.redraw:
+            text += f" redraw {self.redraw}"
         return hashlib.sha256(text.encode()).hexdigest()
 
     @property
@@ -184,12 +194,14 @@ class SyntheticTrace:
             if block // _BLOCKS_PER_DAY != day:
                 day = block // _BLOCKS_PER_DAY
                 rates = self._rates(day)
-                counts = rows.day_counts(self.seed, day, rates)
+                counts = rows.day_counts(self._requests_seed, day, rates)
                 cdf = np.cumsum(rates, axis=3)
                 cdf = cdf[..., :-1] / cdf[..., -1:]
             low = block % _BLOCKS_PER_DAY * rows.BLOCK_MIN
             span = slice(low, low + rows.BLOCK_MIN)
-            columns = dict(rows.block_rows(self.traffic, self.seed, block, counts[span], cdf[span]))
+            columns = dict(
+                rows.block_rows(self.traffic, self._requests_seed, block, counts[span], cdf[span])
+            )
             arrival = columns["arrival_s"]
             arrival += block * _BLOCK_S - offset_s
             begin = int(np.searchsorted(arrival, max(start_s, 0.0)))

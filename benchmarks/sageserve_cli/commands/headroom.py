@@ -33,6 +33,10 @@ def headroom(
         int,
         typer.Option(min=0, help="Plays in which the best plan adapts to each knob put back."),
     ] = 0,
+    redraw: Annotated[
+        int,
+        typer.Option(min=0, help="Times that the same days are played with other requests."),
+    ] = 0,
     json: Annotated[Path | None, typer.Option(help="File to write.")] = None,
     work: Annotated[
         Path | None, typer.Option(help="Folder of finished parts; default is beside the file.")
@@ -68,10 +72,10 @@ def headroom(
     console = Console(stderr=True)
     words: dict[str, Any] = {name: text or None for name, text in given.items() if name == "static"}
     words |= {"seed-list": seed_list, "evaluations": evaluations, "freeze": freeze or None}
-    words |= {"adapt": adapt or None}
+    words |= {"adapt": adapt or None, "redraw": redraw or None}
     words |= {"rules": rules or None, "planners": planners or None, "perfect": perfect or None}
     words |= {"learned": learned or None}
-    budget = Budget(evaluations, frozen, adapt)
+    budget = Budget(evaluations, frozen, adapt, redraw)
     rows, found = measure(
         loaded,
         pick_seeds(parse_seeds(1, seed_list)),
@@ -138,9 +142,15 @@ def _show(report: dict[str, Any]) -> None:
         )
     console = Console()
     console.print(table)
+    redrawn = report.get("redrawn") or {}
     for key in ("least_fleet_usd", "bound_usd", "headroom", "headroom_decision"):
-        value = report.get(key)
-        shown = (
-            "-" if value is None else f"{value:,.0f}" if "usd" in key else f"{100 * value:.1f} %"
-        )
+        shown = _shown(key, report.get(key))
+        if key in redrawn:
+            shown += f"; with other requests {_shown(key, redrawn[key])}"
         console.print(f"{key}: {shown}", markup=False, highlight=False)
+
+
+def _shown(key: str, value: float | None) -> str:
+    if value is None:
+        return "-"
+    return f"{value:,.0f}" if "usd" in key else f"{100 * value:.1f} %"

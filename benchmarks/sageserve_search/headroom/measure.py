@@ -18,6 +18,7 @@ from sageserve_search.headroom.bound import fluid_bound_usd
 from sageserve_search.headroom.least import least_fleet_usd
 from sageserve_search.headroom.plan import Plan
 from sageserve_search.headroom.playing import Day, Played
+from sageserve_search.headroom.redrawn import redrawn
 from sageserve_search.headroom.search import Search, figures
 from sageserve_search.headroom.worth import frozen, knobs_of, worth
 
@@ -50,11 +51,13 @@ class Budget:
         frozen: Knobs that are not edited.
         adapting: Plays of each day in which the best plan adapts to each knob that is put back;
             0 for none.
+        redraws: How often agents and plans play the days with other requests.
     """
 
     plays: int = 200
     frozen: tuple[str, ...] = ()
     adapting: int = 0
+    redraws: int = 0
 
 
 Told = Callable[[str], None]
@@ -181,7 +184,10 @@ def _search(
         "hindsight_plays": round(search.state.plays),
     }
     found["knobs"] = None if best is None else worth(days, best)
-    found["frozen"] = None
+    found["redrawn"] = found["frozen"] = None
+    if best is not None and budget.redraws:
+        rivals = {"headroom": rows[0][RIVAL], "headroom_decision": rows[0][INFORMED]}
+        found["redrawn"] = redrawn(days, best, rivals, budget.redraws)
     if best is not None and budget.adapting:
         found["frozen"] = {
             knob: frozen(

@@ -17,6 +17,7 @@ from sageserve_env.env import SageServeEnv
 from sageserve_env.scenario import Scenario
 from sageserve_env.snapshot import EnvSnapshot
 from sageserve_search.headroom.plan import Plan, plan_of
+from sageserve_traces import TraceSource
 
 Floats = NDArray[np.float64]
 _HOUR_S = 3600.0
@@ -64,11 +65,12 @@ class Day:
     Args:
         scenario: The cluster.
         seed: Of the trace and the simulator.
+        trace: Other requests; None for those of the seed.
     """
 
-    def __init__(self, scenario: Scenario, seed: int) -> None:
+    def __init__(self, scenario: Scenario, seed: int, trace: TraceSource | None = None) -> None:
         self.scenario, self.seed = scenario, seed
-        self.env = SageServeEnv(scenario=scenario)
+        self.env = SageServeEnv(scenario=scenario, trace=trace)
         self.env.reset(seed=seed)
         self.workload = self.env.workload
         region = [scenario.region_names.index(e.region) for e in scenario.endpoints]
