@@ -206,7 +206,8 @@ def test_days_with_other_requests_say_what_is_luck() -> None:
     assert found["redrawn"]["headroom"] == pytest.approx(0.0)  # the agent's plan is the agent
     own = found["redrawn"]["hindsight_service"]
     assert own["slo_iwf"] != rows[0]["hindsight_service"]["slo_iwf"]
-    assert measure(small(), (3,), cast, Budget(plays=0, redraws=1))[1]["redrawn"] is None
+    sessions = load_scenario("sessions-day").replace(horizon_s=1800.0)
+    assert measure(sessions, (3,), cast, Budget(plays=0, redraws=1))[1]["redrawn"] is None
 
 
 def test_a_mean_needs_every_seed() -> None:
