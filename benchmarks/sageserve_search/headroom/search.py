@@ -34,14 +34,14 @@ from sageserve_search.headroom.playing import Day, Floats, Played, Reached, valu
 # the slowest start; all our assumption.
 PARTS_S = (3600.0, 1800.0)
 AHEAD_S = 1800.0
-_LEAST_PART = 4  # steps
-TRIALS = 7  # of a part
-_EDITS = 2  # of a model in a trial, at most
-_WHOLE = 0.15  # share of the edits that last the whole part
-# Steps of the logarithm of a charge: over that of the misses over those allowed, and at most.
+_LEAST_PART = 4  # steps (A)
+TRIALS = 7  # of a part (A)
+_EDITS = 2  # of a model in a trial, at most (A)
+_WHOLE = 0.15  # share of the edits that last the whole part (A)
+# Steps of the logarithm of a charge: over that of the misses over those allowed, and at most (A).
 _GAIN, _MOST = 0.5, 0.3
 _TINY = 1e-6  # share of misses that is as good as none
-_LEAST_CHARGE = 0.02  # of the scenario's, so that a target that was easy is not forgotten
+_LEAST_CHARGE = 0.02  # of the scenario's, so that no target is forgotten (A)
 _LEFT = 2.0  # charge for work that is left, over its VM price (our assumption)
 # Of each day the plans are kept that are best at one of these multiples of a miss's charge; what is
 # best of every day at one of them is put together.
