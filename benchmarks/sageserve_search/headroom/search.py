@@ -1,8 +1,8 @@
-"""The search with hindsight: a day is played forward, and of each part the best trial is kept.
+"""The search with hindsight: a day is played forward, and in each part is kept what helped.
 
-A sweep goes through a day from its start. At the start of a part some trials are played from there,
-the plan with a few random edits of every model in that part, until some time after its end. Of each
-model the trial stays that comes cheapest by what the model paid and missed until then, and by the
+A sweep goes through a day from its start. At the start of a part trials are played from there, one
+after the other: the plan with a few random edits of every model in that part, until some time after
+its end. A model's edits stay if it comes cheaper by what it paid and missed until then, and by the
 batch work that it left. Then the part is played as it is decided now, and the next one begins from
 exactly what came of it, so that what a trial found is not lost to a change before it. Models meet
 only where they compete for VMs.
@@ -32,11 +32,11 @@ from sageserve_search.headroom.playing import Day, Floats, Played, Reached, valu
 
 # Lengths of a part, of which a sweep draws one, and how long after its end a trial is judged beside
 # the slowest start; all our assumption.
-PARTS_S = (3600.0, 1800.0)
+PARTS_S = (1800.0, 1200.0)
 AHEAD_S = 1800.0
 _LEAST_PART = 4  # steps (A)
 TRIALS = 7  # of a part (A)
-_EDITS = 2  # of a model in a trial, at most (A)
+_EDITS = 3  # of a model in a trial, at most (A)
 _WHOLE = 0.15  # share of the edits that last the whole part (A)
 # Steps of the logarithm of a charge: over that of the misses over those allowed, and at most (A).
 _GAIN, _MOST = 0.5, 0.3
@@ -184,21 +184,18 @@ class Search:
         bounds = [0, *range(int(s.rng.integers(1, part + 1)), steps, part), steps]
         for start, stop in pairwise(bounds):
             until = min(stop + self.ahead, steps)
-            now = self._charged(day.go_on(mark, plan, start, until))
-            least, best = now.copy(), [plan] * len(now)
+            least = self._charged(day.go_on(mark, plan, start, until))
             for _ in range(trials):
                 trial = plan.copy()
                 edits = self._edit(trial, d, start, stop)
                 charged = self._charged(day.go_on(mark, trial, start, until))
-                for m in map(int, np.flatnonzero(charged < least - 1e-9)):
-                    least[m], best[m] = charged[m], trial
+                better = charged < least - 1e-9
+                for m in map(int, np.flatnonzero(better)):
+                    self._take(plan, trial, m, slice(start, stop))
+                least = np.minimum(least, charged)
                 for kind, m in edits:
                     tried, helped = s.helped.get(kind.__name__, (0, 0))
-                    better = bool(charged[m] < now[m] - 1e-9)
-                    s.helped[kind.__name__] = tried + 1, helped + better
-            plan = plan.copy()
-            for m, other in enumerate(best):
-                self._take(plan, other, m, slice(start, stop))
+                    s.helped[kind.__name__] = tried + 1, helped + bool(better[m])
             played += (1 + trials) * (until - start) + stop - start
             if stop < steps:
                 day.go_on(mark, plan, start, stop)
