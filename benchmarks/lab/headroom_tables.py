@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from sageserve_bench.errors import UserError
@@ -85,11 +86,7 @@ def conditions(reports: list[Mapping[str, Any]]) -> str:
     ]
     lines = ["| scenario | " + " | ".join(titles) + " |", "|---" * (len(titles) + 1) + "|"]
     for one in reports:
-        best = min(
-            one[f"{kind}_usd"]
-            for kind in ("rule", "planner", "learned")
-            if one.get(f"{kind}_usd") is not None
-        )
+        best = fmean(row["rival_usd"] for row in one["seeds"])
         values = [
             _share(one["least_fleet_usd"] / best, 0.10, least=False),
             _share(one["headroom"], 0.15, interval=one["intervals"].get("headroom")),

@@ -26,7 +26,7 @@ REPORT: dict[str, Any] = {
     "headroom_decision": 0.05,
     "frozen": {"batch": 0.03, "routing": 0.001},
     "hindsight_plays": 9,
-    "seeds": [{"seed": 2000}],
+    "seeds": [{"seed": 2000, "rival_usd": 120.0}],
 }
 REPORT["intervals"] = {key: [v, v] for key, v in REPORT.items() if key.endswith("_usd")}
 REPORT["intervals"] |= {"rule_usd": [120.0, 140.0], "headroom": [0.1, 0.3]}

@@ -37,7 +37,9 @@ def headroom(
         int,
         typer.Option(min=0, help="Times that the same days are played with other requests."),
     ] = 0,
-    json: Annotated[Path | None, typer.Option(help="File to write.")] = None,
+    json: Annotated[
+        Path | None, typer.Option(help="File to write, and the plans found beside it.")
+    ] = None,
     work: Annotated[
         Path | None, typer.Option(help="Folder of finished parts; default is beside the file.")
     ] = None,
@@ -83,6 +85,7 @@ def headroom(
         budget,
         folder,
         lambda line: console.print(line, markup=False, highlight=False, soft_wrap=True),
+        None if json is None else json.with_suffix(".npz"),
     )
     report = {
         "scenario": loaded.name,

@@ -16,10 +16,10 @@ from sageserve_bench.analysis.targets import Targets
 from sageserve_env.scenario import Scenario
 from sageserve_search.headroom.bound import fluid_bound_usd
 from sageserve_search.headroom.least import least_fleet_usd
-from sageserve_search.headroom.plan import Plan
+from sageserve_search.headroom.plan import Plan, write_plans
 from sageserve_search.headroom.playing import Day, Played
 from sageserve_search.headroom.redrawn import redrawn
-from sageserve_search.headroom.search import Search, figures
+from sageserve_search.headroom.search import Best, Search, figures
 from sageserve_search.headroom.worth import frozen, knobs_of, worth
 
 STATIC, RULE, PLANNER, PERFECT, LEARNED = "static", "rule", "planner", "perfect", "learned"
@@ -71,6 +71,7 @@ def measure(
     budget: Budget,
     folder: Path | None = None,
     told: Told = lambda line: None,
+    plans: Path | None = None,
 ) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     """Return the figures of each seed, and those of all days together, as plain values.
 
@@ -86,6 +87,7 @@ def measure(
         budget: Of the search.
         folder: Where to keep what is finished; None keeps nothing.
         told: Is given a line now and then.
+        plans: File to which the plans are written that were found (`read_plans`).
     """
     targets = Targets.of(scenario)
     days = [Day(scenario, seed) for seed in seeds]
@@ -108,7 +110,12 @@ def measure(
             informed = None  # what it would cost at that service is not known
         chosen |= {RIVAL: rival, INFORMED: informed}
         rows = [_row(day, cast, chosen, one, targets) for day, one in zip(days, plays, strict=True)]
-        return rows, _search(days, plays, rows, (wanted, budget), folder, told)
+        found, searched = _search(days, plays, rows, (wanted, budget), folder, told)
+        if plans is not None and searched is not None:
+            write_plans(
+                plans, {day.seed: plan for day, (plan, _) in zip(days, searched.days, strict=True)}
+            )
+        return rows, found
     finally:
         for day in days:
             day.close()
@@ -163,7 +170,7 @@ def _search(
     terms: tuple[Targets, Budget],
     folder: Path | None,
     told: Told,
-) -> dict[str, Any]:
+) -> tuple[dict[str, Any], Best | None]:
     """Search the days; adds to their rows what was found, and returns what is of all of them."""
     wanted, budget = terms
     seeds = [day.seed for day in days]
@@ -201,7 +208,7 @@ def _search(
             )
             for knob in knobs_of(days[0].scenario)
         }
-    return found
+    return found, best
 
 
 def service_of(played: Played, targets: Targets) -> dict[str, Any]:

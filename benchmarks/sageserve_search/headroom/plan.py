@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -68,3 +69,27 @@ def neutral_of(name: str, scenario: Scenario, names: dict[str, str]) -> Array:
     if name == "discipline_weights":  # whose neutral value follows the discipline
         scenario = scenario.replace(batching={"discipline": names["discipline"]})
     return np.asarray(BY_NAME[name].neutral(scenario, names["router"]))
+
+
+def write_plans(path: Path, plans: Mapping[int, Plan]) -> None:
+    """Write plans by seed to an ``.npz`` file: ``SEED/ARRAY``, and names as arrays of one text."""
+    flat: dict[str, Array] = {}
+    for seed, plan in plans.items():
+        flat |= {f"{seed}/{name}": array for name, array in plan.arrays.items()}
+        flat |= {f"{seed}/{name}": np.array(text) for name, text in plan.names.items()}
+    with path.open("wb") as file:
+        np.savez_compressed(file, allow_pickle=False, **flat)
+
+
+def read_plans(path: Path) -> dict[int, Plan]:
+    """Read what `write_plans` wrote."""
+    plans: dict[int, Plan] = {}
+    with np.load(path, allow_pickle=False) as found:
+        for key in found.files:
+            seed, _, name = key.partition("/")
+            plan = plans.setdefault(int(seed), Plan({}, {}))
+            if name in NAMES:
+                plan.names[name] = str(found[key])
+            else:
+                plan.arrays[name] = found[key]
+    return plans
