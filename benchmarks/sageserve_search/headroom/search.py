@@ -45,7 +45,7 @@ _LEAST_CHARGE = 0.02  # of the scenario's, so that no target is forgotten (A)
 _LEFT = 2.0  # charge for work that is left, over its VM price (our assumption)
 # Of each day the plans are kept that are best at one of these multiples of a miss's charge; what is
 # best of every day at one of them is put together.
-_CHARGES = np.exp(np.linspace(-1.5, 1.5, 25))
+_CHARGES = np.exp(np.linspace(-1.5, 2.5, 33))
 
 Start = tuple[Plan, Played]
 
