@@ -38,8 +38,9 @@ _LEAST_PART = 4  # steps (A)
 TRIALS = 7  # of a part (A)
 _EDITS = 3  # of a model in a trial, at most (A)
 _WHOLE = 0.15  # share of the edits that last the whole part (A)
-# Steps of the logarithm of a charge: over that of the misses over those allowed, and at most (A).
-_GAIN, _MOST = 0.5, 0.3
+# Steps of the logarithm of a charge: over that of the misses over those allowed, at most, and at
+# least while a target is missed (A).
+_GAIN, _MOST, _LEAST_UP = 0.5, 0.3, 0.1
 _TINY = 1e-6  # share of misses that is as good as none
 _LEAST_CHARGE = 0.02  # of the scenario's, so that no target is forgotten (A)
 _LEFT = 2.0  # charge for work that is left, over its VM price (our assumption)
@@ -275,7 +276,8 @@ class Search:
                 continue
             allowed, missed = 1.0 - self.targets.floors[name], 1.0 - means[name]
             ratio = math.log(max(missed, _TINY) / max(allowed, _TINY))
-            s.price[:, k] *= math.exp(min(max(_GAIN * ratio, -_MOST), _MOST))
+            least = _LEAST_UP if missed > allowed else -_MOST
+            s.price[:, k] *= math.exp(min(max(_GAIN * ratio, least), _MOST))
             if tier.interactive and means.get("slo_worst_model", 1.0) < floor:
                 s.price[of_model[:, k] < floor, k] *= math.exp(_MOST)
         np.maximum(s.price, self._least, out=s.price)
