@@ -27,7 +27,7 @@ from sageserve_search.headroom.measure import (
     Cast,
     measure,
 )
-from sageserve_search.headroom.plan import read_plans
+from sageserve_search.headroom.plan import read_plan
 from sageserve_search.headroom.playing import Day
 from sageserve_search.headroom.search import Search, figures
 from sageserve_search.headroom.summary import summary
@@ -243,8 +243,8 @@ def test_the_command_writes_every_key(tmp_path: Path) -> None:
         assert key in report
     assert report["rule"] == "reactive" and report["seeds"][0]["seed"] == 3
     assert str(tmp_path) not in file.read_text()
-    plan = read_plans(file.with_suffix(".npz"))[3]
     again = Day(load_scenario(scenario), 3)
+    plan = read_plan(file.with_suffix(".npz"), 3, again.scenario)
     assert again.play(plan).metrics["cost_usd"] == report["hindsight_usd"]
     again.close()
     assert run(["headroom", str(scenario), "--freeze", "colour"]) == 2
@@ -273,10 +273,11 @@ CHEAP = ("tiny", "small-day")  # whose plans play in a second
 @pytest.mark.parametrize("name", CHEAP)
 def test_published_plans_come_to_the_published_figures(name: str) -> None:
     report = json.loads((PUBLISHED / f"{name}.json").read_text())
-    plans = read_plans(PUBLISHED / f"{name}.npz")
+    scenario = load_scenario(name)
     for row in report["seeds"]:
-        again = Day(load_scenario(name), row["seed"])
-        metrics = again.play(plans[row["seed"]]).metrics
+        again = Day(scenario, row["seed"])
+        plan = read_plan(PUBLISHED / f"{name}.npz", row["seed"], scenario)
+        metrics = again.play(plan).metrics
         again.close()
         assert metrics["cost_usd"] == row["hindsight_usd"]
         assert figures(metrics) == row["hindsight_service"]

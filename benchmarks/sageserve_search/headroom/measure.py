@@ -87,7 +87,7 @@ def measure(
         budget: Of the search.
         folder: Where to keep what is finished; None keeps nothing.
         told: Is given a line now and then.
-        plans: File to which the plans are written that were found (`read_plans`).
+        plans: File to which the plans are written that were found (`read_plan`).
     """
     targets = Targets.of(scenario)
     days = [Day(scenario, seed) for seed in seeds]

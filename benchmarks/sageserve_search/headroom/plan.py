@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sageserve_bench.runs.actionlog import ActionLog, Recorder
 from sageserve_env.actions import ClusterAction
 from sageserve_env.knobs import BY_NAME, KNOBS
 from sageserve_env.policies import ROUTERS
@@ -72,24 +73,18 @@ def neutral_of(name: str, scenario: Scenario, names: dict[str, str]) -> Array:
 
 
 def write_plans(path: Path, plans: Mapping[int, Plan]) -> None:
-    """Write plans by seed to an ``.npz`` file: ``SEED/ARRAY``, and names as arrays of one text."""
+    """Write plans by seed to an archive of decisions, as that of a comparison."""
     flat: dict[str, Array] = {}
     for seed, plan in plans.items():
-        flat |= {f"{seed}/{name}": array for name, array in plan.arrays.items()}
-        flat |= {f"{seed}/{name}": np.array(text) for name, text in plan.names.items()}
+        recorder = Recorder()
+        for step in range(len(plan)):
+            recorder.note(plan.action(step))
+        flat |= {f"{seed}/{name}": array for name, array in recorder.log().arrays().items()}
     with path.open("wb") as file:
         np.savez_compressed(file, allow_pickle=False, **flat)
 
 
-def read_plans(path: Path) -> dict[int, Plan]:
-    """Read what `write_plans` wrote."""
-    plans: dict[int, Plan] = {}
-    with np.load(path, allow_pickle=False) as found:
-        for key in found.files:
-            seed, _, name = key.partition("/")
-            plan = plans.setdefault(int(seed), Plan({}, {}))
-            if name in NAMES:
-                plan.names[name] = str(found[key])
-            else:
-                plan.arrays[name] = found[key]
-    return plans
+def read_plan(path: Path, seed: int, scenario: Scenario) -> Plan:
+    """Read a plan that `write_plans` wrote."""
+    log = ActionLog.load(path, str(seed))
+    return plan_of([log.action(step) for step in range(len(log))], scenario)
