@@ -210,6 +210,17 @@ class Scenario:
         return np.outer([region.price_factor for region in self.regions], price)
 
     @cached_property
+    def endpoint_usd_per_hour(self) -> NDArray[np.float64]:
+        """Price of a VM by endpoint and type, [E, G]."""
+        region = [self.region_names.index(endpoint.region) for endpoint in self.endpoints]
+        return self.price_usd_per_hour[region]
+
+    def billed_usd(self, vm_seconds: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return what VMs were billed by endpoint and type, [E, G], for their seconds [E, G, 3]."""
+        usd: NDArray[np.float64] = vm_seconds.sum(axis=2) / 3600.0 * self.endpoint_usd_per_hour
+        return usd
+
+    @cached_property
     def spot_price_usd_per_hour(self) -> NDArray[np.float64]:
         """What a donated VM-hour is worth by region and type, [R, G]."""
         price = np.array([gpu.spot_price_usd_per_hour for gpu in self.gpu_specs])

@@ -11,7 +11,10 @@ from typing import Any, ClassVar, Protocol
 import numpy as np
 
 from sageserve_env._config import closest
+from sageserve_env.policies import ROUTERS
 from sageserve_env.scenario import Scenario
+
+PREFIX = "prefix_s"  # the feature of routers that prefix caches are for
 
 
 class Trial(Protocol):
@@ -102,6 +105,19 @@ class Choice(Space):
 
 
 @dataclass(frozen=True)
+class Routers(Choice):
+    """A set of routers, None for the scenario's."""
+
+    def on(self, scenario: Scenario) -> Space:
+        """Return the space without those for prefix caches, where there are none."""
+        if scenario.batching.prefix_cache != "none":
+            return self
+        return Choice(
+            tuple(r for r in self.values if r is None or PREFIX not in ROUTERS.spec(r).weights)
+        )
+
+
+@dataclass(frozen=True)
 class Weights(Space):
     """Weights of a router, each on the logarithm of its size, or those that the router has.
 
@@ -111,6 +127,12 @@ class Weights(Space):
 
     limits: Mapping[str, tuple[float, float]]
     own: ClassVar[str] = "own"  # the router's
+
+    def on(self, scenario: Scenario) -> Space:
+        """Return the space without what scores prefix caches, where there are none."""
+        if scenario.batching.prefix_cache != "none":
+            return self
+        return Weights({f: limit for f, limit in self.limits.items() if f != PREFIX})
 
     def suggest(self, trial: Trial, name: str) -> Any:
         """Return all weights as `sageserve_agents.weights` reads them, or None for the router's."""

@@ -17,7 +17,7 @@ import numpy as np
 from sageserve_agents.endpoints import Endpoints
 from sageserve_agents.misses import Misses
 from sageserve_agents.options import Options, discipline_option, option
-from sageserve_agents.parameters import Choice, PerModel, Tunable, Weights
+from sageserve_agents.parameters import Choice, PerModel, Routers, Tunable, Weights
 from sageserve_agents.weights import changed_weights, read_weights
 from sageserve_env.policies import ROUTERS
 from sageserve_env.scenario import Scenario
@@ -48,7 +48,7 @@ STACK_TUNABLE: Tunable = {
     "feedback": Choice((0.0, 3.0, 6.0)),
     "trust": PerModel(0.7, 1.6),
     "discipline": Choice((None, "edf", "triage")),
-    "router": Choice((None, "jsq", "least_wait", "least_wait_kv", "prefix_affinity")),
+    "router": Routers((None, "jsq", "least_wait", "least_wait_kv", "prefix_affinity")),
     "router_weights": WEIGHTS_TRIED,
 }
 

@@ -95,7 +95,7 @@ def build_buffers(
         centre=np.ascontiguousarray(initial[at]),
         high=np.maximum(initial[at], np.minimum(stock[at], most)).astype(np.int64),
         usable=usable,
-        usd_per_s=scenario.price_usd_per_hour[region] / 3600.0,
+        usd_per_s=scenario.endpoint_usd_per_hour / 3600.0,
         default_routing=default_routing,
         totals=np.zeros(len(SUMS) + len(TIER_SUMS) * k),
         free=np.zeros((r, g), dtype=np.int64),

@@ -42,12 +42,11 @@ class Totals(NamedTuple):
 def totals(sim: Simulator) -> Totals:
     """Return the sums of ``sim`` up to now."""
     s, scenario = sim.state, sim.scenario
-    region = s.endpoint["region"]
     hours = s.vm_seconds / 3600.0
     spot = s.spot_seconds / 3600.0
     gigabytes = float(s.count["remote_tokens"].sum()) * BYTES_PER_TOKEN / 1e9
     return Totals(
-        vm_usd=float((hours.sum(axis=2) * scenario.price_usd_per_hour[region]).sum()),
+        vm_usd=float(scenario.billed_usd(s.vm_seconds).sum()),
         transfer_usd=gigabytes * scenario.routing.transfer_usd_per_gb,
         spot_usd=float((spot.sum(axis=0) * scenario.spot_price_usd_per_hour).sum()),
         spot_hours=float(spot.sum()),

@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from sageserve_agents import calibrated, make_agent
-from sageserve_agents.parameters import ServiceKnob
+from sageserve_agents.parameters import Choice, ServiceKnob, Weights
 from sageserve_agents.registry import parse_spec
 from sageserve_agents.stack import STACK_TUNABLE, WEIGHTS_TRIED
 from sageserve_agents.weights import read_weights
@@ -88,6 +88,18 @@ def test_every_agent_has_the_stack_to_choose_from() -> None:
         assert set(STACK_TUNABLE) <= set(space)
         assert knob.option not in space
     assert "router" not in space_of("hpa:router=jsq", service_knob("hpa"), load_scenario("tiny"))
+
+
+@pytest.mark.parametrize(("scenario", "caches"), [("tiny", False), ("sessions-day", True)])
+def test_what_scores_prefix_caches_is_tried_where_there_are_some(
+    scenario: str, caches: bool
+) -> None:
+    space = space_of("hpa", service_knob("hpa"), load_scenario(scenario))
+    routers, weights = space["router"], space["router_weights"]
+    assert isinstance(routers, Choice) and isinstance(weights, Weights)
+    assert ("prefix_affinity" in routers.values) == caches
+    assert ("prefix_s" in weights.limits) == caches
+    assert {"jsq", None} <= set(routers.values) and "kv" in weights.limits
 
 
 KNOB = ServiceKnob("target", 1.5, 0.05)

@@ -31,9 +31,7 @@ class Bill:
     def of(env: SageServeEnv) -> Bill:
         """Return the sums of an environment's episode."""
         state, scenario = env.simulator.state, env.scenario
-        region = [scenario.region_names.index(e.region) for e in scenario.endpoints]
-        hours = state.vm_seconds.sum(axis=2) / 3600.0  # [E, G]
-        usd = (hours * scenario.price_usd_per_hour[region]).sum(axis=1)
+        usd = scenario.billed_usd(state.vm_seconds).sum(axis=1)
         usd = usd.reshape(len(scenario.models), -1).sum(axis=1)
         attained = state.count["attained"].sum(axis=1).astype(np.float64)
         missed = state.count["missed"].sum(axis=1).astype(np.float64)

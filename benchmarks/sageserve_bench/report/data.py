@@ -217,12 +217,10 @@ def distributions(every: Sequence[Series], scenario: Scenario) -> list[dict[str,
 
 def cost_split(stored: Sequence[tuple[Row, Series]], scenario: Scenario) -> dict[str, Any]:
     """Return mean dollars per day of billed VMs by model and by region."""
-    region = [scenario.region_names.index(e.region) for e in scenario.endpoints]
-    price = scenario.price_usd_per_hour[region] / 3600.0  # [E, G]
     days = [max(number(row, "horizon_s", 0.0), 1.0) / DAY_S for row, _ in stored]
     usd = np.mean(
         [
-            (series["vm_seconds"].sum(axis=2) * price).sum(axis=1) / day
+            scenario.billed_usd(series["vm_seconds"]).sum(axis=1) / day
             for (_, series), day in zip(stored, days, strict=True)
         ],
         axis=0,

@@ -12,8 +12,7 @@ _HOUR_S = 3600.0
 def least_fleet_usd(scenario: Scenario) -> float:
     """Return the price of the least fleet over an episode, each instance on its cheapest VM."""
     s = scenario
-    region = [s.region_names.index(e.region) for e in s.endpoints]
-    price = np.where(s.usable, s.price_usd_per_hour[region], np.inf).min(axis=1)  # [E]
+    price = np.where(s.usable, s.endpoint_usd_per_hour, np.inf).min(axis=1)  # [E]
     price = np.where(np.isfinite(price), price, 0.0)
     hourly = float(price.sum()) * s.min_instances
     for model in s.models:

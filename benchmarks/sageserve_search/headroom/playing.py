@@ -20,7 +20,6 @@ from sageserve_search.headroom.plan import Plan, plan_of
 from sageserve_traces import TraceSource
 
 Floats = NDArray[np.float64]
-_HOUR_S = 3600.0
 
 
 @dataclass(frozen=True)
@@ -73,8 +72,6 @@ class Day:
         self.env = SageServeEnv(scenario=scenario, trace=trace)
         self.env.reset(seed=seed)
         self.workload = self.env.workload
-        region = [scenario.region_names.index(e.region) for e in scenario.endpoints]
-        self._price = scenario.price_usd_per_hour[region] / _HOUR_S  # [E, G]
         self._per_token = usd_per_token(scenario, self.workload.theta())
         self._model = np.array([scenario.models.index(e.model) for e in scenario.endpoints])
 
@@ -144,7 +141,7 @@ class Day:
         return Reached(self._spent(), missed, np.asarray(left))
 
     def _spent(self) -> Floats:
-        by_endpoint = (self.env.simulator.state.vm_seconds.sum(axis=2) * self._price).sum(axis=1)
+        by_endpoint = self.scenario.billed_usd(self.env.simulator.state.vm_seconds).sum(axis=1)
         models = len(self.scenario.models)
         return np.bincount(self._model, by_endpoint, models).astype(np.float64)
 
