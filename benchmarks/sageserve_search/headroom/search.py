@@ -1,11 +1,11 @@
 """The search with hindsight: a day is played forward, and in each part is kept what helped.
 
-A sweep goes through a day from its start. At the start of a part trials are played from there, one
-after the other: the plan with a few random edits of every model in that part, until some time after
-its end. A model's edits stay if it comes cheaper by what it paid and missed until then, and by the
-batch work that it left. Then the part is played as it is decided now, and the next one begins from
-exactly what came of it, so that what a trial found is not lost to a change before it. Models meet
-only where they compete for VMs.
+A sweep goes through a day from its start, with the plan that is best at what a miss is charged now.
+At the start of a part trials are played from there, one after the other: the plan with a random
+edit of every model in that part, until some time after its end. A model's edit stays if it comes
+cheaper by what it paid and missed until then, and by the batch work that it left. Then the part is
+played as it is decided now, and the next one begins from exactly what came of it, so that what a
+trial found is not lost to a change before it. Models meet only where they compete for VMs.
 
 Agents are held to the targets on average over the days, and so is the search: a miss is charged the
 same on each of the days, more while a target is missed on average and less while it is exceeded, so
@@ -32,15 +32,14 @@ from sageserve_search.headroom.playing import Day, Floats, Played, Reached, valu
 
 # Lengths of a part, of which a sweep draws one, and how long after its end a trial is judged beside
 # the slowest start; all our assumption.
-PARTS_S = (1800.0, 1200.0)
+PARTS_S = (1800.0, 2400.0)
 AHEAD_S = 1800.0
 _LEAST_PART = 4  # steps (A)
-TRIALS = 7  # of a part (A)
-_EDITS = 3  # of a model in a trial, at most (A)
+TRIALS = 14  # of a part, with one edit of every model each (A)
 _WHOLE = 0.15  # share of the edits that last the whole part (A)
 # Steps of the logarithm of a charge: over that of the misses over those allowed, at most, and at
 # least while a target is missed (A).
-_GAIN, _MOST, _LEAST_UP = 0.5, 0.3, 0.1
+_GAIN, _MOST, _LEAST_UP = 2.0, 0.3, 0.1
 _TINY = 1e-6  # share of misses that is as good as none
 _LEAST_CHARGE = 0.02  # of the scenario's, so that no target is forgotten (A)
 _LEFT = 2.0  # charge for work that is left, over its VM price (our assumption)
@@ -71,14 +70,15 @@ class OfDay:
     """Where the search of a day stands.
 
     Attributes:
-        plan: The plan that is edited.
-        played: What it comes to.
-        kept: Of the plans that were played those that are the best at some charge.
+        kept: Of the plans that were played, with what they came to, those that are the best at some
+            charge.
     """
 
-    plan: Plan
-    played: Played
     kept: list[Start]
+
+    def best(self, price: Floats) -> Start:
+        """Return the plan that is best at a price of misses."""
+        return self.kept[_cheapest(self.kept, price)]
 
 
 @dataclass
@@ -135,10 +135,7 @@ class Search:
         self._least = _LEAST_CHARGE * charges
         if price is None:
             price = np.tile(charges, (len(scenario.models), 1))
-        begun = []
-        for some in starts:
-            plan, played = min(some, key=lambda one: value(one[1], price))
-            begun.append(OfDay(plan, played, list(some)))
+        begun = [OfDay(list(some)) for some in starts]
         self.state = State(begun, price.copy(), np.random.default_rng(seed))
         self._consider()
         step_s = scenario.decision_interval_s
@@ -160,7 +157,7 @@ class Search:
         while (trials := self._affords(plays - self.state.plays)) > 0:
             part = int(self.state.rng.choice(self.parts))
             steps = sum(self._sweep(d, part, trials) for d in range(len(self.days)))
-            self.state.plays += steps / sum(len(one.plan) for one in self.state.days)
+            self.state.plays += steps / sum(len(one.kept[0][0]) for one in self.state.days)
             self._settle()
             if file is not None:
                 file.parent.mkdir(parents=True, exist_ok=True)
@@ -180,7 +177,8 @@ class Search:
     def _sweep(self, d: int, part: int, trials: int) -> int:
         """Go through a day in parts of so many steps; returns how many steps were played."""
         s, day, here = self.state, self.days[d], self.state.days[d]
-        plan, steps, played = here.plan.copy(), len(here.plan), 0
+        plan = here.best(s.price)[0].copy()
+        steps, played = len(plan), 0
         mark = None
         bounds = [0, *range(int(s.rng.integers(1, part + 1)), steps, part), steps]
         for start, stop in pairwise(bounds):
@@ -201,8 +199,7 @@ class Search:
             if stop < steps:
                 day.go_on(mark, plan, start, stop)
                 mark = day.mark()
-        here.plan, here.played = plan, day.play(plan)
-        every = [*here.kept, (plan, here.played)]
+        every = [*here.kept, (plan, day.play(plan))]
         here.kept = [every[i] for i in sorted({_cheapest(every, c * s.price) for c in _CHARGES})]
         return played + steps
 
@@ -216,12 +213,11 @@ class Search:
         rng, edits = self.state.rng, []
         editor = Editor(self.scenario, rng, self.others[d], self.frozen, self._weight)
         for m in range(len(self.scenario.models)):
-            for _ in range(1 + int(rng.integers(_EDITS))):
-                begin = int(rng.integers(start, stop))
-                end = int(rng.integers(begin + 1, stop + 1))
-                if rng.random() < _WHOLE:
-                    begin, end = start, stop
-                edits.append((editor.edit(plan, Place(m, begin, end)), m))
+            begin = int(rng.integers(start, stop))
+            end = int(rng.integers(begin + 1, stop + 1))
+            if rng.random() < _WHOLE:
+                begin, end = start, stop
+            edits.append((editor.edit(plan, Place(m, begin, end)), m))
         return edits
 
     def _settle(self) -> None:
@@ -254,7 +250,7 @@ class Search:
         s = self.state
         for charge in _CHARGES:
             price = charge * s.price
-            days = [one.kept[_cheapest(one.kept, price)] for one in s.days]
+            days = [one.best(price) for one in s.days]
             means = self.targets.means([played.metrics for _, played in days])
             cost = means["cost_usd"] * len(days)
             if not self.targets.misses(means) and (s.best is None or cost < s.best.cost_usd):
@@ -267,9 +263,10 @@ class Search:
             What all days come to on average.
         """
         s, floor = self.state, self.targets.floors["slo_worst_model"]
-        means = self.targets.means([one.played.metrics for one in s.days])
-        with np.errstate(invalid="ignore"):
-            of_model = np.nanmean([one.played.attained for one in s.days], axis=0)  # [M, K]
+        best = [one.best(s.price)[1] for one in s.days]
+        means = self.targets.means([played.metrics for played in best])
+        attained = np.ma.masked_invalid([played.attained for played in best])  # [D, M, K]
+        of_model = attained.mean(axis=0).filled(1.0)
         for k, tier in enumerate(self.scenario.tiers):
             name = f"slo_{tier_key(tier.name)}"
             if name not in means:
