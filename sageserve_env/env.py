@@ -46,10 +46,11 @@ class SageServeEnv(Stepping, WritableSpec, gym.Env[Observation, Any]):
     ## Description
 
     A cloud provider serves several LLMs from GPU VMs in several regions. Requests come in tiers:
-    interactive ones whose first token is due within a second (``IW-F``) or a minute (``IW-N``), and
-    non-interactive ones that are due within a day (``NIW``). At every decision time the agent says
-    how many instances of each model each region should have, how requests are routed between
-    regions, and when non-interactive work may run. A request-level simulator with continuous
+    interactive ones (``IW-F``, ``IW-N``) whose first token, and in most scenarios each further one,
+    is due within a time, and non-interactive ones (``NIW``) that have a deadline; the scenario says
+    which. At every decision time the agent says how many instances of each model each region should
+    have, how requests are routed between regions, what is refused, and when non-interactive work
+    may run. A request-level simulator with continuous
     batching, VM start-up delays and a finite inventory answers with latencies and the bill. The
     problem is that of SageServe (arXiv 2502.14617).
 
@@ -60,13 +61,15 @@ class SageServeEnv(Stepping, WritableSpec, gym.Env[Observation, Any]):
     ``env.unwrapped.action_names`` names the entries.
 
     * ``continuous``: ``Box(-1, 1, float32)``. Targets per endpoint and VM type, penalties (for the
-      router ``shares``: shares) per model, origin and destination, ceilings for batch work.
+      router ``shares``: shares) per model, origin and destination, ceilings for batch work and,
+      where ``reward.refuse_usd`` is set, limits of admission.
     * ``discrete``: ``MultiDiscrete``. Changes of -2 to +2 instances, a routing preset (for
-      ``shares``: a destination per model and origin), a preset of the ceilings.
+      ``shares``: a destination per model and origin), presets of the ceilings and of admission.
     * ``structured``: ``Dict`` of the fields of `ClusterAction` that are decided.
 
-    The zero action of ``continuous`` is the scenario's own behaviour: initial fleet, round trips as
-    penalties, its own ceilings. The formulas are in `sageserve_env.forms`. Discrete actions come
+    The zero action of ``continuous`` is the scenario's own behaviour: round trips as penalties, its
+    own ceilings, and the initial fleet, with ``targets="delta"`` the targets in force, with
+    ``load`` what is busy. The formulas are in `sageserve_env.forms`. Discrete actions come
     with masks: ``env.unwrapped.action_masks()`` and ``info["action_mask"]``, flat bool arrays as in
     SB3-Contrib; a masked choice is clipped to the limits. Lists and arrays of any numeric type are
     taken. An action of the wrong shape, with NaN, or outside the space raises ``ValueError`` and
@@ -85,7 +88,8 @@ class SageServeEnv(Stepping, WritableSpec, gym.Env[Observation, Any]):
 
     * ``endpoints`` [E, 6 G + 8]: per VM type target, active, pending and time to ready, draining,
       unmet; then utilisation, KV, queued work, queued requests, running sequences, TTFT p95 over
-      its objective, attainment, ceiling for batch work.
+      its objective, attainment, ceiling for batch work; two columns more where a tier has
+      ``tpot_s``, one more with prefix caches.
     * ``demand`` [M, R, 15]: interactive and batch requests and prompt load, and output tokens, each
       over 1, 5 and 15 minutes.
     * ``models`` [M, 4]: batch backlog, its work and earliest deadline; requests that no endpoint
@@ -153,7 +157,8 @@ class SageServeEnv(Stepping, WritableSpec, gym.Env[Observation, Any]):
       the trace.
     * ``action_mode`` (``"continuous"``): ``continuous``, ``discrete`` or ``structured``.
     * ``control`` (``"joint"``): ``joint`` for all that has an effect, or ``scaling``, ``routing``,
-      ``batch`` (and ``discipline``, structured only), several with ``+``.
+      ``batch``, ``admission``, ``weights`` (and ``discipline``, structured only), several with
+      ``+``.
     * ``policy`` (None): values of knobs that are not decided, such as ``{"router":
       "least_wait_kv", "discipline": "triage", "niw_release": 0.5}``.
     * ``targets`` (``"absolute"``): form of continuous targets: ``absolute``, ``delta`` (a change

@@ -6,7 +6,8 @@ the documentation. A new knob is a row here, a typed field of `ClusterAction`, a
 ``simulator/decide.py`` that says where the simulator keeps it; its entries in actions are made in
 `sageserve_env.entries`.
 
-Axes: E endpoints, G VM types, M models, R regions, F features of a router, D of a discipline.
+Axes: E endpoints, G VM types, M models, R regions, K tiers, F features of a router, D of a
+discipline.
 """
 
 from __future__ import annotations

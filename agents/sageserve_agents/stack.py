@@ -2,8 +2,8 @@
 
 The *stack* of an agent is its router, its queue discipline, the ceiling below which endpoints take
 batch work, the wait at which requests are refused, and how it answers its own misses. None of them
-belongs to one way of scaling, so all agents have the same options for them and the same defaults:
-those of the scenario. What the paper's agents used is a preset, ``stack=paper``.
+belongs to one way of scaling, so all agents have the same options for them, by default mostly those
+of the scenario. What the paper's agents used is a preset, ``stack=paper``.
 """
 
 from __future__ import annotations
