@@ -39,7 +39,7 @@ TRIALS = 14  # of a part, with one edit of every model each (A)
 _WHOLE = 0.15  # share of the edits that last the whole part (A)
 # Steps of the logarithm of a charge: over that of the misses over those allowed, at most, and at
 # least while a target is missed (A).
-_GAIN, _MOST, _LEAST_UP = 2.0, 0.3, 0.1
+_GAIN, _MOST, _LEAST_UP = 5.0, 0.3, 0.1
 _TINY = 1e-6  # share of misses that is as good as none
 _LEAST_CHARGE = 0.02  # of the scenario's, so that no target is forgotten (A)
 _LEFT = 2.0  # charge for work that is left, over its VM price (our assumption)
