@@ -78,7 +78,11 @@ def figures(report: Mapping[str, Any]) -> str:
 
 
 def conditions(reports: list[Mapping[str, Any]]) -> str:
-    """Return what each scenario shows of the conditions, with 95 % intervals where there are."""
+    """Return what each scenario shows of the conditions, with 95 % intervals where there are.
+
+    A static fleet that serves less than the plans were asked for is marked: as much service would
+    make it dearer still.
+    """
     knobs = sorted({knob for one in reports for knob in one.get("frozen") or {}})
     titles = [
         *(f"{title} {'≥' if least else '≤'} {limit:.0%}" for title, limit, least in CONDITIONS),
@@ -91,12 +95,19 @@ def conditions(reports: list[Mapping[str, Any]]) -> str:
             _share(one["least_fleet_usd"] / best, 0.10, least=False),
             _share(one["headroom"], 0.15, interval=one["intervals"].get("headroom")),
             _share(one["headroom_decision"], 0.06, one["intervals"].get("headroom_decision")),
-            _share(one["static_usd"] / best - 1.0, 0.40),
+            _serving_less(one) + _share(one["static_usd"] / best - 1.0, 0.40),
         ]
         frozen = one.get("frozen") or {}
         values += [_share(frozen.get(knob), 0.02) for knob in knobs]
         lines.append(f"| `{one['scenario']}` | " + " | ".join(values) + " |")
     return "\n".join(lines)
+
+
+def _serving_less(report: Mapping[str, Any]) -> str:
+    """Return a mark where the static fleet serves less than was asked of the plans."""
+    service = report.get("static_service") or {}
+    asked = report.get("asked") or {}
+    return "> " if any(service.get(name, 1.0) < floor for name, floor in asked.items()) else ""
 
 
 def _share(

@@ -43,3 +43,13 @@ def test_tables_of_headroom_by_hand(tmp_path: Path) -> None:
     assert "Days 2000; 9 plays" in table and "learned" not in table
     row = make("conditions").splitlines()[2]
     assert row == "| `mine` | **4.2** | **20.0** (10.0 to 30.0) | 5.0 | **50.0** | **3.0** | 0.1 |"
+
+
+@pytest.mark.parametrize(("attained", "shown"), [(0.96, "**50.0**"), (0.94, "> **50.0**")])
+def test_a_static_fleet_that_serves_less_is_marked(
+    tmp_path: Path, attained: float, shown: str
+) -> None:
+    report = {**REPORT, "asked": {"slo_iwf": 0.95}, "static_service": {"slo_iwf": attained}}
+    (tmp_path / "mine.json").write_text(json.dumps(report))
+    row = headroom_tables(tmp_path)("conditions").splitlines()[2]
+    assert row.split(" | ")[4] == shown
