@@ -32,6 +32,10 @@ NEEDED = ("arrival", "prompt", "output")
 MOST_NAMES = 50
 """A column with more different values is taken for no column of names (A)."""
 
+_BATCH = re.compile(
+    r"(?<![a-z])(batch|offline|bulk|async|niw|background|nightly|low(?![-_ ]?latency))(?![a-z])"
+)
+
 
 @dataclass(frozen=True)
 class Log:
@@ -122,8 +126,9 @@ LEAST_SHARE = 2e-4
 
 
 def is_batch(tier: str) -> bool:
-    """Return whether a tier's name says that nobody waits for the answer."""
-    return bool(re.search(r"batch|offline|bulk|async|niw|background|nightly|low", tier.lower()))
+    """Return whether a word of a tier's name says that nobody waits for the answer."""
+    words = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", tier).lower()
+    return bool(_BATCH.search(words))
 
 
 def _plain(name: str) -> str:

@@ -22,7 +22,7 @@ from sageserve_bench.wording import duration
 from sageserve_capacity.fixed import Fixed
 from sageserve_capacity.fleet import Placed, gpus_of, place
 from sageserve_capacity.inspect import Log, inspect_log
-from sageserve_capacity.scenario import load_of, make_scenario, sustained, with_room
+from sageserve_capacity.scenario import BATCH_S, load_of, make_scenario, sustained, with_room
 from sageserve_env.catalogue.tables import devices
 from sageserve_env.scenario import Scenario
 from sageserve_search.calibration import calibrate
@@ -286,9 +286,15 @@ def _assumed(
         if column in report.assumed:
             lines.append(f"no column of {column}s: all requests are {only}")
     lines += [one.said for one in placed]
+    batch = [tier.name for tier in scenario.tiers if not tier.interactive]
     lines.append(
         f"service: {question.target:.4g} of the requests get their first token within "
-        f"{question.ttft_s:g} s; tiers called batch or the like are complete within 12 h"
+        f"{question.ttft_s:g} s; "
+        + (
+            f"taken as batch work, complete within {duration(BATCH_S)}: {', '.join(batch)}"
+            if batch
+            else "no tier is taken as batch work"
+        )
     )
     lines.append(f"price: ${price:.2f} per {question.gpu} and hour")
     lines.append(

@@ -51,6 +51,7 @@ def test_an_answer(log: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
         "acme-13b: 13 billion parameters, scaled from",
         "a profile estimated from data sheets",
         "Your present fleet of 12 GPUs uses 12.0 GPUs on average",
+        "taken as batch work, complete within 12 h: batch",
         "How sure: size or speed of acme-13b is an estimate",
     ):
         assert said in shown
@@ -132,7 +133,18 @@ def test_models_are_taken_by_name_size_or_word_of_the_user() -> None:
     small = place("tiny-3b", "h100", {})
     assert small.estimated and small.model.weights_bytes < 8e9
     assert parse_map("a=70b, b=qwen3-32b") == {"a": "70b", "b": "qwen3-32b"}
-    assert is_batch("Nightly") and not is_batch("interactive")
+
+
+@pytest.mark.parametrize(
+    ("tier", "waits"),
+    [
+        *[(name, False) for name in ("Nightly", "batch_1", "lowPriority", "low", "my-bulk-jobs")],
+        *[(name, True) for name in ("low-latency", "lowLatency", "slow", "workflow", "allowed")],
+        ("interactive", True),
+    ],
+)
+def test_whole_words_of_a_tier_say_that_nobody_waits(tier: str, waits: bool) -> None:
+    assert is_batch(tier) is not waits
 
 
 def test_the_bound_by_hand() -> None:
