@@ -125,7 +125,8 @@ class Answer:
         said.append(f"The planner would use {_gpus(plan)}, {_month(plan)}.")
         if now is not None and not now.misses and not plan.misses:
             saved = now.usd_per_month - plan.usd_per_month
-            said.append(f"It saves ${saved:,.0f} a month, {saved / now.usd_per_month:.0%}.")
+            size = f"${abs(saved):,.0f} a month, {abs(saved) / now.usd_per_month:.0%}"
+            said.append(f"It saves {size}." if saved >= 0 else f"It costs {size} more.")
         return [*said, *(f"How sure: {line}" for line in self.sure)]
 
     def to_dict(self) -> dict[str, Any]:
@@ -194,7 +195,7 @@ def plan_capacity(question: Question, told: Callable[[str], None] | None = None)
         tell(f"finding the setting of {policy} that meets the targets")
         found = calibrate(policy, prober, max_probes=PROBES.get(policy, PROBES["reactive"]))
         uses.append(_use(found.best, scenario))
-    now = None
+    now, fleet = None, 0
     if question.current is not None and question.current.isdigit():
         fleet = int(question.current)
         held = with_room(scenario, placed, load.max(axis=0), fleet)
@@ -203,10 +204,15 @@ def plan_capacity(question: Question, told: Callable[[str], None] | None = None)
     elif question.current is not None:
         now = _use(prober(question.current), scenario)
     uses.sort(key=lambda use: (bool(use.misses), use.usd_per_month))
-    waiting = load_of(scenario, trace, theta, waiting=True)
+    most = sustained(scenario, trace, promised=False)
+    waiting = load_of(scenario, trace, most, waiting=True)
+    constant = [use for use in uses if use.name.startswith("static")]
+    if now is not None and fleet:
+        constant.append(now)
+    enough = [use.gpus for use in constant if not use.misses]
     return Answer(
         tuple(_assumed(log, report, trace, placed, question, scenario, history_s)),
-        bound_of(waiting, placed),
+        bound_of(waiting, placed, enough),
         tuple(uses),
         now,
         tuple(_how_sure(placed, scenario, uses)),
@@ -232,16 +238,20 @@ def history_of(duration_s: float) -> float:
     return DAY_S if duration_s >= 2 * DAY_S else 0.0
 
 
-def bound_of(load: NDArray[np.float64], placed: Sequence[Placed]) -> int:
+def bound_of(
+    load: NDArray[np.float64], placed: Sequence[Placed], enough: Sequence[float] = ()
+) -> int:
     """Return the GPUs that the busiest quarter of an hour needs, at least one instance per model.
 
     Args:
         load: Instances by time, model and region, [T, M, R]; regions may help each other.
         placed: The models.
+        enough: GPUs of constant fleets that met the targets: throughput is measured with an error,
+            and the need cannot be more than these.
     """
     size = np.array([gpus_of(one.vm) for one in placed])
     needed = np.maximum(load.sum(axis=2), 1.0) @ size  # [T]
-    return math.ceil(float(needed.max()) - 1e-9)
+    return math.ceil(min([float(needed.max()), *enough]) - 1e-9)
 
 
 def policies_of(current: str | None) -> list[str]:

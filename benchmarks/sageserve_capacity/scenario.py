@@ -87,11 +87,19 @@ def with_room(
     return scenario.replace(regions=tuple(regions))
 
 
-def sustained(scenario: Scenario, trace: RequestTrace) -> NDArray[np.float64]:
-    """Return prompt tokens per second that one instance of each model sustains, [M]."""
-    theta = measure_theta(
-        scenario, lambda m: trace.token_mix(trace.models.index(scenario.models[m]))
-    )
+def sustained(
+    scenario: Scenario, trace: RequestTrace, *, promised: bool = True
+) -> NDArray[np.float64]:
+    """Return prompt tokens per second that one instance of each model sustains, [M].
+
+    Args:
+        scenario: The cluster.
+        trace: The requests.
+        promised: At a load at which it keeps the promise when it is alone; otherwise with work
+            always waiting, of which no fleet does more per instance.
+    """
+    judged = scenario if promised else scenario.replace(slo_scale=1.0)  # no flat promise
+    theta = measure_theta(judged, lambda m: trace.token_mix(trace.models.index(scenario.models[m])))
     runs = np.argmax(scenario.compatible, axis=1)
     return np.array([theta[m, g] for m, g in enumerate(runs)])
 

@@ -12,7 +12,7 @@ import pytest
 from sageserve_capacity.fixed import Fixed
 from sageserve_capacity.fleet import parse_map, place
 from sageserve_capacity.inspect import guess_columns, inspect_log, is_batch
-from sageserve_capacity.plan import bound_of, history_of, policies_of
+from sageserve_capacity.plan import Answer, Use, bound_of, history_of, policies_of
 from sageserve_cli import cli
 from sageserve_env.scenario import load_scenario
 from sageserve_traces import ReadOptions
@@ -152,6 +152,30 @@ def test_the_bound_by_hand() -> None:
     load = np.array([[[0.1, 0.2], [2.0, 0.5]], [[3.0, 0.1], [0.1, 0.1]]])  # [T, M, R]
     # first: max(0.3, 1) x 1 + 2.5 x 2 = 6; second: 3.1 + 1 x 2 = 5.1
     assert bound_of(load, placed) == 6
+    assert bound_of(load, placed, [9.0, 5.0]) == 5  # that fleet met the targets
+
+
+def test_long_prompts_that_an_instance_alone_serves_late_do_not_raise_the_bound(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines = ["time,prompt,output"]
+    lines += [f"{t},{15_000 + 997 * t % 10_000},{50 + t % 350}" for t in range(1200)]
+    path = tmp_path / "long.csv"
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    file = tmp_path / "answer.json"
+    assert cli.run(["plan-capacity", str(path), "--current", "12", "--json", str(file)]) == 0
+    assert json.loads(file.read_text())["bound_gpus"] == 6  # 20,000 tokens/s at 7,400 per 2 GPUs
+    assert "At least 6 GPUs" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("usd", "line"),
+    [(60.0, "It saves $40 a month, 40%."), (150.0, "It costs $50 a month, 50% more.")],
+)
+def test_a_planner_that_costs_more_is_said_to(usd: float, line: str) -> None:
+    now = Use("fleet of 2 GPUs", 2.0, 100.0, (), {})
+    answer = Answer((), 1, (Use("ilp", 1.0, usd, (), {}),), now, (), load_scenario("tiny"))
+    assert line in answer.lines()
 
 
 def test_a_fixed_fleet_goes_where_the_load_is() -> None:
