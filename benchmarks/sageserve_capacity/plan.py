@@ -14,22 +14,27 @@ from numpy.typing import NDArray
 from sageserve_bench.analysis.outcome import DAY_S
 from sageserve_bench.analysis.verdict import DAYS_PER_MONTH
 from sageserve_bench.errors import UserError
-from sageserve_bench.rows import Row
-from sageserve_bench.runs.episode import run_episode
-from sageserve_bench.runs.tasks import Task
 from sageserve_bench.runs.workload import remarks
 from sageserve_bench.wording import duration
-from sageserve_capacity.fixed import Fixed
+from sageserve_capacity.fixed import Fleets, sizes_of
 from sageserve_capacity.fleet import Placed, gpus_of, place
 from sageserve_capacity.inspect import Log, inspect_log
-from sageserve_capacity.scenario import BATCH_S, load_of, make_scenario, sustained, with_room
+from sageserve_capacity.scenario import (
+    BATCH_S,
+    PEAK_S,
+    load_of,
+    make_scenario,
+    sustained,
+    with_room,
+)
 from sageserve_env.catalogue.tables import devices
 from sageserve_env.scenario import Scenario
 from sageserve_search.calibration import calibrate
 from sageserve_search.probing import Probe, Prober
-from sageserve_traces import LoadReport, ReadOptions, RequestTrace, make_trace
+from sageserve_traces import LoadReport, ReadOptions, RequestTrace
 from sageserve_traces.assignment import assign
 from sageserve_traces.sources import load_rows
+from sageserve_traces.transforms import begin_at
 
 PLANNER = "ilp"
 POLICIES = ("static", "reactive", PLANNER)
@@ -188,7 +193,12 @@ def plan_capacity(question: Question, told: Callable[[str], None] | None = None)
         horizon_s=left_s,
         decision_interval_s=SHORT_INTERVAL_S if left_s <= DAY_S else INTERVAL_S,
     )
-    source = make_trace(trace, start_s=history_s) if history_s else trace
+    source = begin_at(trace, history_s) if history_s else trace
+    most = sustained(scenario, trace, promised=False)
+    quarters = load_of(scenario, source, most, waiting=False)[: math.ceil(left_s / PEAK_S)]
+    scenario = scenario.replace(
+        initial_instances=begin_with(scenario, source, quarters[0], question.ttft_s)
+    )
     prober = Prober(scenario, [SEED], source)  # type: ignore[arg-type]
     uses = []
     for policy in policies_of(question.current):
@@ -199,13 +209,11 @@ def plan_capacity(question: Question, told: Callable[[str], None] | None = None)
     if question.current is not None and question.current.isdigit():
         fleet = int(question.current)
         held = with_room(scenario, placed, load.max(axis=0), fleet)
-        fixed = Task(Fixed(fleet, load.mean(axis=0)), held, source, SEED)
-        now = _use(_probe(fixed, prober), held)
+        now = _use(Fleets(held, source, quarters.mean(axis=0), SEED).play(fleet), held)
     elif question.current is not None:
         now = _use(prober(question.current), scenario)
     uses.sort(key=lambda use: (bool(use.misses), use.usd_per_month))
-    most = sustained(scenario, trace, promised=False)
-    waiting = load_of(scenario, trace, most, waiting=True)
+    waiting = load_of(scenario, source, most, waiting=True)[: len(quarters)]
     constant = [use for use in uses if use.name.startswith("static")]
     if now is not None and fleet:
         constant.append(now)
@@ -254,18 +262,35 @@ def bound_of(
     return math.ceil(min([float(needed.max()), *enough]) - 1e-9)
 
 
+def begin_with(
+    scenario: Scenario, source: RequestTrace, load: NDArray[np.float64], ttft_s: float
+) -> int:
+    """Return instances per endpoint at the start: those of the least fleet that keeps the promise.
+
+    It does so in the first quarter of an hour; what an endpoint with less load than the busiest has
+    too many, a policy lets go in its first decisions.
+
+    Args:
+        scenario: The cluster.
+        source: The requests.
+        load: Instances that they need then, [M, R].
+        ttft_s: Promise to who waits.
+    """
+    first_s = min(PEAK_S, scenario.horizon_s)
+    waits = np.array([tier.interactive for tier in scenario.tiers])
+    judged = waits[source.tier] & (source.arrival_s < first_s - ttft_s)
+    if not judged.any():
+        return 1
+    fleets = Fleets(scenario.replace(horizon_s=first_s), source, load, SEED)
+    gpus, _ = fleets.least(math.ceil(float(load.sum(axis=1) @ sizes_of(scenario))))
+    return int(fleets.instances(gpus).max())
+
+
 def policies_of(current: str | None) -> list[str]:
     """Return the three policies to compare: the user's own autoscaler in place of ours."""
     if current is None or current.isdigit() or current.partition(":")[0] in POLICIES:
         return list(POLICIES)
     return ["static", current, PLANNER]
-
-
-def _probe(task: Task, prober: Prober) -> Probe:
-    row: Row = run_episode(task).row
-    means = prober.service.means([row])
-    service = prober.service
-    return Probe(str(row["agent"]), means, service.margin(means), service.misses(means))
 
 
 def _use(probe: Probe, scenario: Scenario) -> Use:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from sageserve_capacity.fixed import Fixed
+from sageserve_capacity.fixed import Fixed, share_out
 from sageserve_capacity.fleet import parse_map, place
 from sageserve_capacity.inspect import guess_columns, inspect_log, is_batch
 from sageserve_capacity.plan import Answer, Use, bound_of, history_of, policies_of
@@ -180,10 +181,35 @@ def test_a_planner_that_costs_more_is_said_to(usd: float, line: str) -> None:
 
 def test_a_fixed_fleet_goes_where_the_load_is() -> None:
     scenario = load_scenario("trap-base")
-    agent = Fixed(40, np.array([[3.0, 1.0]]))  # five VMs of eight GPUs
+    load = np.array([[3.0, 1.0]])  # five VMs of eight GPUs
+    counts = share_out(40, scenario, load)
+    assert counts.sum() == 5 and counts[0, 0] > counts[0, 1] >= 1
+    agent = Fixed(40, load)
     agent.reset(scenario, 0, None)  # type: ignore[arg-type]
-    counts = agent._instances[:, 0]
-    assert counts.sum() == 5 and counts[0] > counts[1] >= 1
+    assert agent._instances[:, 0].tolist() == counts[0].tolist()
+
+
+def steady(path: Path, seconds: int, models: Sequence[str]) -> Path:
+    """Write a log of four requests a second of each model in turn, and return its file."""
+    lines = ["time,prompt,output,model"]
+    lines += [
+        f"{i / 4},{500 + 997 * i % 5500},{50 + i % 350},{models[i % len(models)]}"
+        for i in range(4 * seconds)
+    ]
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return path
+
+
+def test_flat_traffic_is_not_charged_for_a_cold_start(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "answer.json"
+    log = steady(tmp_path / "flat.csv", 1200, ["x-70b"] * 9 + ["x-8b"])
+    assert cli.run(["plan-capacity", str(log), "--current", "101", "--json", str(file)]) == 0
+    answer = json.loads(file.read_text())
+    assert answer["current"]["misses"] == [] and answer["current"]["slo_worst_model"] > 0.99
+    assert answer["current"]["gpus"] == pytest.approx(101.0, rel=0.005)
+    assert all(policy["misses"] == [] for policy in answer["policies"])
 
 
 def test_what_is_compared_and_what_is_history() -> None:
