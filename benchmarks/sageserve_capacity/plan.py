@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -203,6 +203,11 @@ def plan_capacity(question: Question, told: Callable[[str], None] | None = None)
     uses = []
     for policy in policies_of(question.current):
         tell(f"finding the setting of {policy} that meets the targets")
+        if policy == "static" and not history_s:  # it has nothing to be sized by
+            peak = quarters.max(axis=0)
+            _, best = Fleets(scenario, source, peak, SEED).least(bound_of(quarters, placed))
+            uses.append(_use(replace(best, spec=f"static: {best.spec}"), scenario))
+            continue
         found = calibrate(policy, prober, max_probes=PROBES.get(policy, PROBES["reactive"]))
         uses.append(_use(found.best, scenario))
     now, fleet = None, 0

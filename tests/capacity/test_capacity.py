@@ -10,12 +10,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sageserve_capacity.fixed import Fixed, share_out
+from sageserve_capacity.fixed import Fixed, Fleets, share_out
 from sageserve_capacity.fleet import parse_map, place
 from sageserve_capacity.inspect import guess_columns, inspect_log, is_batch
 from sageserve_capacity.plan import Answer, Use, bound_of, history_of, policies_of
 from sageserve_cli import cli
 from sageserve_env.scenario import load_scenario
+from sageserve_search.probing import Probe
 from sageserve_traces import ReadOptions
 
 ZONES = ("+02:00", "-07:00")
@@ -210,6 +211,30 @@ def test_flat_traffic_is_not_charged_for_a_cold_start(
     assert answer["current"]["misses"] == [] and answer["current"]["slo_worst_model"] > 0.99
     assert answer["current"]["gpus"] == pytest.approx(101.0, rel=0.005)
     assert all(policy["misses"] == [] for policy in answer["policies"])
+
+
+def test_without_history_static_is_the_smallest_fleet(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "answer.json"
+    log = steady(tmp_path / "flat.csv", 900, ["x-70b"])
+    assert cli.run(["plan-capacity", str(log), "--json", str(file)]) == 0
+    answer = json.loads(file.read_text())
+    static = next(p for p in answer["policies"] if p["policy"].startswith("static"))
+    assert static["misses"] == [] and static["gpus"] == pytest.approx(4.0)
+    fewer = ["plan-capacity", str(log), "--current", "2", "--json", str(file)]
+    assert cli.run(fewer) == 0
+    assert json.loads(file.read_text())["current"]["misses"] != []
+
+
+def test_the_least_fleet_is_found_from_either_side() -> None:
+    class Counted(Fleets):
+        def play(self, gpus: int) -> Probe:
+            misses = () if gpus >= 72 else ("late",)
+            return Probe(f"{gpus}", {}, 0.0, misses)
+
+    fleets = Counted(load_scenario("trap-base"), None, np.array([[3.0, 1.0]]), 0)  # type: ignore[arg-type]
+    assert [fleets.least(start)[0] for start in (0, 8, 70, 72, 100)] == [72] * 5
 
 
 def test_what_is_compared_and_what_is_history() -> None:
