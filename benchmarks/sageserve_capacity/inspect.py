@@ -57,7 +57,7 @@ class Log:
 
 
 def inspect_log(file: Path, reading: ReadOptions) -> Log:
-    """Find the columns of a file and the names in them; unusable rows are to be left out.
+    """Find the columns of a file and the names in them.
 
     Raises:
         ValueError: If there is no such file, or no column for what is needed.
@@ -70,7 +70,7 @@ def inspect_log(file: Path, reading: ReadOptions) -> Log:
         known = next((s for s in SCHEMAS if set(s.required) <= set(header)), None)
         if known is not None and known.name != "native":
             said.append(f"columns: the {known.name} schema")
-            return Log(replace(reading, on_error="drop"), (), (), (), tuple(said))
+            return Log(reading, (), (), (), tuple(said))
         missing = [key for key in NEEDED if key not in columns]
         if missing:
             try:
@@ -80,7 +80,7 @@ def inspect_log(file: Path, reading: ReadOptions) -> Log:
     names: dict[str, tuple[str, ...]] = {}
     for key in ("model", "region", "tier"):
         if key in columns:
-            found = distinct(file, columns[key])
+            found = distinct(file, columns[key], drop=reading.on_error == "drop")
             if len(found) > MOST_NAMES:
                 said.append(f"column {columns[key]}: {len(found)} values, so no {key}s; left out")
                 del columns[key]
@@ -88,7 +88,7 @@ def inspect_log(file: Path, reading: ReadOptions) -> Log:
                 names[key] = found
     said.insert(0, "columns: " + ", ".join(f"{key} is {name}" for key, name in columns.items()))
     return Log(
-        replace(reading, columns=tuple(columns.items()), on_error="drop"),
+        replace(reading, columns=tuple(columns.items())),
         names.get("model", ()),
         names.get("region", ()),
         names.get("tier", ()),
@@ -109,15 +109,21 @@ def guess_columns(header: list[str]) -> dict[str, str]:
     return found
 
 
-def distinct(file: Path, column: str) -> tuple[str, ...]:
-    """Return the different values of a column that occur, the most frequent first."""
+def distinct(file: Path, column: str, *, drop: bool = True) -> tuple[str, ...]:
+    """Return the different values of a column that occur, the most frequent first.
+
+    Args:
+        file: The file.
+        column: Its column.
+        drop: Leave out misprints and rows that cannot be read.
+    """
     import numpy as np
 
-    table = read_table(file, {column: True}, drop=True)
+    table = read_table(file, {column: True}, drop=drop)
     codes, values = factorise(table.columns[column])
     counts = np.bincount(codes, minlength=len(values))
     order = np.argsort(-counts, kind="stable")
-    least = max(1, int(LEAST_SHARE * counts.sum()))
+    least = max(1, int(LEAST_SHARE * counts.sum())) if drop else 1
     return tuple(values[i] for i in order if counts[i] >= least and values[i])
 
 

@@ -42,6 +42,9 @@ PROBES = {"static": 7, "reactive": 7, PLANNER: 5}
 """Settings that are tried for each policy: enough for equal service to within a per cent."""
 
 LONGEST_S = 7 * DAY_S
+MOST_DROPPED = 0.01
+"""Rows without which the answer still stands (A)."""
+
 SHORT_INTERVAL_S, INTERVAL_S = 60.0, 300.0
 SEED = 0
 ONLY_MODEL, ONLY_REGION, ONLY_TIER = "llama-3.1-70b", "here", "interactive"
@@ -63,7 +66,7 @@ class Question:
     """
 
     file: Path
-    reading: ReadOptions = field(default_factory=ReadOptions)
+    reading: ReadOptions = field(default_factory=lambda: ReadOptions(on_error="drop"))
     gpu: str = "h100"
     mapping: Mapping[str, str] = field(default_factory=dict)
     prices: Mapping[str, float] = field(default_factory=dict)
@@ -168,9 +171,12 @@ def plan_capacity(question: Question, told: Callable[[str], None] | None = None)
         raise UserError(f"no GPU {question.gpu!r}; there are {', '.join(devices())}")
     log = inspect_log(question.file, question.reading)
     trace, report = read_log(log, question.file)
-    if trace.duration_s < SHORT_INTERVAL_S:
+    start_s = question.reading.start_s
+    if trace.duration_s - start_s < SHORT_INTERVAL_S:
+        after = f" after {duration(start_s)}" if start_s else ""
         raise UserError(
-            f"{question.file}: lasts {duration(trace.duration_s)}; give at least "
+            f"{question.file}: lasts {duration(max(0.0, trace.duration_s - start_s))}{after}; "
+            "give at least "
             f"{duration(SHORT_INTERVAL_S)} of traffic, better a day or more"
         )
     tell(f"{len(trace):,} requests in {duration(trace.duration_s)}")
@@ -187,7 +193,7 @@ def plan_capacity(question: Question, told: Callable[[str], None] | None = None)
     theta = sustained(scenario, trace)
     load = load_of(scenario, trace, theta, waiting=False)
     scenario = with_room(scenario, placed, load.max(axis=0))
-    history_s = history_of(trace.duration_s)
+    history_s = start_s or history_of(trace.duration_s)
     left_s = min(LONGEST_S, trace.duration_s - history_s)
     scenario = scenario.replace(
         horizon_s=left_s,
@@ -203,7 +209,7 @@ def plan_capacity(question: Question, told: Callable[[str], None] | None = None)
     uses = []
     for policy in policies_of(question.current):
         tell(f"finding the setting of {policy} that meets the targets")
-        if policy == "static" and not history_s:  # it has nothing to be sized by
+        if policy == "static" and source.past is None:  # it has nothing to be sized by
             peak = quarters.max(axis=0)
             _, best = Fleets(scenario, source, peak, SEED).least(bound_of(quarters, placed))
             uses.append(_use(replace(best, spec=f"static: {best.spec}"), scenario))
@@ -228,7 +234,7 @@ def plan_capacity(question: Question, told: Callable[[str], None] | None = None)
         bound_of(waiting, placed, enough),
         tuple(uses),
         now,
-        tuple(_how_sure(placed, scenario, uses)),
+        tuple(_how_sure(report, placed, scenario, uses)),
         scenario,
     )
 
@@ -345,9 +351,17 @@ def _assumed(
     return lines
 
 
-def _how_sure(placed: Sequence[Placed], scenario: Scenario, uses: Sequence[Use]) -> list[str]:
+def _how_sure(
+    report: LoadReport, placed: Sequence[Placed], scenario: Scenario, uses: Sequence[Use]
+) -> list[str]:
     guessed = [one.name for one in placed if one.estimated]
     lines = []
+    lost = report.rows_dropped / (report.rows + report.rows_dropped)
+    if lost > MOST_DROPPED:
+        lines.append(
+            f"{lost:.1%} of the rows were dropped (see above), so more GPUs may be needed; "
+            "mend the file"
+        )
     if guessed:
         lines.append(
             f"size or speed of {', '.join(guessed)} is an estimate, so those GPUs may be off by a "

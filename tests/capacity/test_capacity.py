@@ -101,6 +101,37 @@ def test_bad_input_is_one_line(
     assert line in shown and shown.count("\n") == 1
 
 
+def test_unusable_rows_are_an_error_on_request(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "my.csv"
+    path.write_text("time,prompt,output\n0,10,5\n90,-4,5\n", encoding="utf-8")
+    assert cli.run(["plan-capacity", str(path), "--on-error", "raise"]) == 2
+    shown = capsys.readouterr().err
+    assert "my.csv: row 2, column prompt: value '-4' is below 1" in shown
+    assert shown.count("\n") == 1
+
+
+def test_many_dropped_rows_are_said_to_make_the_answer_unsure(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = steady(tmp_path / "flat.csv", 120, ["x-8b"])
+    lines = path.read_text().splitlines()
+    lines[5:15] = ["soon,1,1,x-8b"] * 10
+    path.write_text("\n".join(lines) + "\n")
+    assert cli.run(["plan-capacity", str(path)]) == 0
+    assert "How sure: 2.1% of the rows were dropped" in capsys.readouterr().out
+
+
+def test_a_start_is_respected(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = steady(tmp_path / "flat.csv", 1200, ["x-8b"])
+    assert cli.run(["plan-capacity", str(path), "--start", "15min"]) == 0
+    shown = capsys.readouterr().out
+    assert "5 min were simulated, after 15 min that the policies know as history" in shown
+    assert cli.run(["plan-capacity", str(path), "--start", "1h"]) == 2
+    assert "lasts 0 s after 1 h; give at least" in capsys.readouterr().err
+
+
 def test_a_log_of_seconds_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "short.csv"
     path.write_text("arrival_s,prompt_tokens,output_tokens\n0,10,5\n30,10,5\n")

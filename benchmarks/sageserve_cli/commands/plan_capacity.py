@@ -7,11 +7,13 @@ from typing import Annotated
 
 import typer
 
-from sageserve_cli.options import reads_trace
+from sageserve_cli.options import READING, gives, read_options
 from sageserve_traces import ReadOptions
 
+_READING = [p.replace(default="drop") if p.name == "on_error" else p for p in READING]
 
-@reads_trace
+
+@gives("reading", _READING, read_options)
 def plan_capacity(
     file: Annotated[Path, typer.Argument(help="CSV, JSON lines or Parquet, a row per request.")],
     gpu: Annotated[str, typer.Option(help="GPU: h100, h200, b200, l40s.")] = "h100",
