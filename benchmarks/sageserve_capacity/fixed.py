@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sageserve_bench.analysis.targets import Targets
+from sageserve_bench.errors import UserError
 from sageserve_bench.rows import Row
 from sageserve_bench.runs.episode import run_episode
 from sageserve_bench.runs.tasks import Task
@@ -109,6 +110,27 @@ class Fleets:
     def formed(self, gpus: int) -> int:
         """Return how many of so many GPUs make instances for which there is room."""
         return int(self.instances(gpus).sum(axis=1) @ sizes_of(self.scenario))
+
+    def check(self, gpus: int) -> None:
+        """Refuse a number of GPUs of which no fleet can be made.
+
+        Raises:
+            UserError: With the numbers nearest to it.
+        """
+        least, formed = self.formed(0), self.formed(gpus)
+        if gpus < least:
+            raise UserError(
+                f"--current {gpus}: one instance of each model takes {least} GPUs; give {least} or "
+                "more, or what your models are with --map"
+            )
+        if formed < gpus:
+            sizes = sorted(set(sizes_of(self.scenario).tolist()))
+            larger = [n for n in range(gpus + 1, gpus + sizes[-1] + 1) if self.formed(n) == n]
+            near = " or ".join(map(str, [formed, *larger[:1]]))
+            raise UserError(
+                f"--current {gpus}: instances have {', '.join(map(str, sizes))} GPUs here; "
+                f"give {near}"
+            )
 
     def play(self, gpus: int) -> Probe:
         """Return what comes of a fleet."""

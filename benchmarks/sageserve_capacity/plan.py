@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sageserve_agents.parameters import nearest
 from sageserve_bench.analysis.outcome import DAY_S
 from sageserve_bench.analysis.verdict import DAYS_PER_MONTH
 from sageserve_bench.errors import UserError
@@ -180,6 +181,9 @@ def plan_capacity(question: Question, told: Callable[[str], None] | None = None)
             f"{duration(SHORT_INTERVAL_S)} of traffic, better a day or more"
         )
     tell(f"{len(trace):,} requests in {duration(trace.duration_s)}")
+    for name in question.mapping:
+        if name not in trace.models:
+            raise UserError(f"--map {name}: {nearest(name, trace.models, 'model of the log')}")
     placed = [place(name, question.gpu, question.mapping) for name in trace.models]
     scenario = make_scenario(
         placed,
@@ -205,6 +209,13 @@ def plan_capacity(question: Question, told: Callable[[str], None] | None = None)
     scenario = scenario.replace(
         initial_instances=begin_with(scenario, source, quarters[0], question.ttft_s)
     )
+    present = None
+    if question.current is not None and question.current.isdigit():
+        fleet = int(question.current)
+        room = fleet + int(sizes_of(scenario).max())
+        held = with_room(scenario, placed, load.max(axis=0), room)
+        present = Fleets(held, source, quarters.mean(axis=0), SEED)
+        present.check(fleet)
     prober = Prober(scenario, [SEED], source)  # type: ignore[arg-type]
     uses = []
     for policy in policies_of(question.current):
@@ -216,17 +227,15 @@ def plan_capacity(question: Question, told: Callable[[str], None] | None = None)
             continue
         found = calibrate(policy, prober, max_probes=PROBES.get(policy, PROBES["reactive"]))
         uses.append(_use(found.best, scenario))
-    now, fleet = None, 0
-    if question.current is not None and question.current.isdigit():
-        fleet = int(question.current)
-        held = with_room(scenario, placed, load.max(axis=0), fleet)
-        now = _use(Fleets(held, source, quarters.mean(axis=0), SEED).play(fleet), held)
+    now = None
+    if present is not None:
+        now = _use(present.play(fleet), scenario)
     elif question.current is not None:
         now = _use(prober(question.current), scenario)
     uses.sort(key=lambda use: (bool(use.misses), use.usd_per_month))
     waiting = load_of(scenario, source, most, waiting=True)[: len(quarters)]
     constant = [use for use in uses if use.name.startswith("static")]
-    if now is not None and fleet:
+    if now is not None and present is not None:
         constant.append(now)
     enough = [use.gpus for use in constant if not use.misses]
     return Answer(

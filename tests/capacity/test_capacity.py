@@ -84,6 +84,12 @@ def test_a_present_fleet_far_beyond_the_need_is_billed_as_it_is(
         ("my.csv --gpu h1000", "no GPU 'h1000'"),
         ("my.csv --map chat-8b", "write NAME=MODEL or NAME=SIZE"),
         ("my.csv --map chat-8b=big", "write a size such as 13b"),
+        ("my.csv --map chta-8b=8b", "unknown model of the log 'chta-8b'; did you mean 'chat-8b'?"),
+        ("my.csv --current 1", "--current 1: one instance of each model takes 2 GPUs"),
+        (
+            "my.csv --map chat-8b=70b,acme-13b=70b --current 1001",
+            "--current 1001: instances have 2 GPUs here; give 1000 or 1002",
+        ),
         ("my.csv --target 2", "between 0 and 1"),
         ("my.csv --current hpx", "unknown agent 'hpx'"),
     ],
