@@ -136,6 +136,12 @@ class Answer:
             saved = now.usd_per_month - plan.usd_per_month
             size = f"${abs(saved):,.0f} a month, {abs(saved) / now.usd_per_month:.0%}"
             said.append(f"It saves {size}." if saved >= 0 else f"It costs {size} more.")
+        best = self.uses[0]
+        if best is not plan and not best.misses:
+            said.append(
+                f"Cheapest of those that keep the promise is {best.name.partition(':')[0]}, with "
+                f"{_gpus(best)}, {_month(best)}."
+            )
         return [*said, *(f"How sure: {line}" for line in self.sure)]
 
     def to_dict(self) -> dict[str, Any]:

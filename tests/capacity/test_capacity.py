@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -215,6 +216,14 @@ def test_a_planner_that_costs_more_is_said_to(usd: float, line: str) -> None:
     now = Use("fleet of 2 GPUs", 2.0, 100.0, (), {})
     answer = Answer((), 1, (Use("ilp", 1.0, usd, (), {}),), now, (), load_scenario("tiny"))
     assert line in answer.lines()
+
+
+def test_a_policy_that_is_cheaper_than_the_planner_is_named() -> None:
+    uses = (Use("static: x", 1.0, 50.0, (), {}), Use("ilp", 1.2, 60.0, (), {}))
+    answer = Answer((), 1, uses, None, (), load_scenario("tiny"))
+    line = "Cheapest of those that keep the promise is static, with 1.0 GPUs on average"
+    assert any(said.startswith(line) for said in answer.lines())
+    assert not any("Cheapest" in said for said in replace(answer, uses=uses[::-1]).lines())
 
 
 def test_a_fixed_fleet_goes_where_the_load_is() -> None:
