@@ -217,7 +217,7 @@ class Scenario:
 
     def billed_usd(self, vm_seconds: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return what VMs were billed by endpoint and type, [E, G], for their seconds [E, G, 3]."""
-        usd: NDArray[np.float64] = vm_seconds.sum(axis=2) / 3600.0 * self.endpoint_usd_per_hour
+        usd: NDArray[np.float64] = (vm_seconds / 3600.0).sum(axis=2) * self.endpoint_usd_per_hour
         return usd
 
     @cached_property
