@@ -226,6 +226,8 @@ def _space(knob: Knob, decided: Decided) -> gym.Space[Any]:
         return gym.spaces.Discrete(len(knob.choices))
     shape = knob.shape(decided.scenario)
     low, high = np.full(shape, knob.low), np.broadcast_to(knob.high(decided.scenario), shape)
+    if np.isinf(knob.low):  # as far below 0 as above it, and to the value in force by itself
+        low = np.minimum(-high, knob.neutral(decided.scenario, decided.router))
     if knob.integer:
         return gym.spaces.Box(low.astype(np.int64), high.astype(np.int64), dtype=np.int64)
     return gym.spaces.Box(low, high.astype(np.float64), dtype=np.float64)

@@ -26,6 +26,7 @@ from sageserve_env.policies import (
     DISCIPLINE_FEATURES,
     DISCIPLINE_LIMITS,
     DISCIPLINES,
+    LARGEST_WEIGHT,
     ROUTER_FEATURES,
     ROUTER_LIMITS,
     ROUTERS,
@@ -66,6 +67,7 @@ class Knob:
         meaning: What it does, in a sentence.
         neutral: What is in force where nobody decides it, given the scenario and the router.
         low: Smallest value.
+        largest: Value farthest from 0 that is taken.
         high: Largest value of the structured action, an array or a number, given the scenario.
         integer: Whether values are whole numbers.
         unlimited: Whether infinity is a value.
@@ -84,6 +86,7 @@ class Knob:
     meaning: str
     neutral: Callable[[Scenario, str], Any]
     low: float = 0.0
+    largest: float = np.inf
     high: Callable[[Scenario], Any] = lambda scenario: np.inf
     integer: bool = False
     unlimited: bool = False
@@ -139,6 +142,9 @@ class Knob:
                 raise ValueError(f"{self.name}: expected finite numbers, got NaN or infinity")
         if (array < self.low).any():
             raise ValueError(f"{self.name}: expected {self.unit} of at least {self.low:g}")
+        if (np.abs(array) > self.largest).any():
+            low, high = max(self.low, -self.largest), self.largest
+            raise ValueError(f"{self.name}: expected {self.unit} from {low:g} to {high:g}")
         return array
 
     def fixed(self, value: Any, scenario: Scenario) -> Any:
@@ -201,6 +207,7 @@ KNOBS = (
         meaning="Origin by destination: penalties in seconds for the least-wait routers, shares "
         "that add up to 1 per origin for `shares`; not used by `threshold`",
         neutral=entries.default_routing,
+        largest=LARGEST_WEIGHT,
         high=lambda scenario: LARGEST_ROUTING,
         owner="origin",
         continuous=entries.continuous_routing,
@@ -237,6 +244,7 @@ KNOBS = (
         "`ROUTER_FEATURES`; the router's own where nobody decides",
         neutral=entries.default_router_weights,
         low=-np.inf,
+        largest=LARGEST_WEIGHT,
         high=lambda scenario: np.abs(list(ROUTER_LIMITS.values())),
         joint=NAMED,
         continuous=entries.continuous_router_weights,
@@ -252,6 +260,7 @@ KNOBS = (
             scenario, scenario.batching.discipline
         ),
         low=-np.inf,
+        largest=LARGEST_WEIGHT,
         high=lambda scenario: np.abs(list(DISCIPLINE_LIMITS.values())),
         joint=NAMED,
         continuous=entries.continuous_discipline_weights,

@@ -29,6 +29,7 @@ from sageserve_env.policies import (  # isort: skip
 from sageserve_env.policies.features import (
     DISCIPLINE_FEATURES,
     DISCIPLINE_LIMITS,
+    LARGEST_WEIGHT,
     ROUTER_FEATURES,
     ROUTER_LIMITS,
 )
@@ -51,6 +52,7 @@ __all__ = [
     "DISCIPLINES",
     "DISCIPLINE_FEATURES",
     "DISCIPLINE_LIMITS",
+    "LARGEST_WEIGHT",
     "ROUTERS",
     "ROUTER_FEATURES",
     "ROUTER_LIMITS",

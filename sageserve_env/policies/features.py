@@ -18,6 +18,9 @@ ROUTER_FEATURES: dict[str, str] = {
     "prompt_s": "prefill seconds of the whole prompt on its VM type, nothing cached",
 }
 
+#: Weight farthest from 0 that is taken at all, so that no sum of weighted features overflows (A).
+LARGEST_WEIGHT = 1e12
+
 #: Weight farthest from 0 that a learner may give a feature: our assumption.
 ROUTER_LIMITS: dict[str, float] = {
     "queue_s": 4.0,

@@ -7,7 +7,6 @@ registers it: ``my_policies.py:greedy``.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, Literal, Protocol, TypeVar, overload
@@ -16,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sageserve_env._config import ScenarioError, unknown_key_message
-from sageserve_env.policies.features import DISCIPLINE_FEATURES, ROUTER_FEATURES
+from sageserve_env.policies.features import DISCIPLINE_FEATURES, LARGEST_WEIGHT, ROUTER_FEATURES
 from sageserve_env.user_files import load_user_file
 
 Weights = Mapping[str, float | str]
@@ -193,8 +192,14 @@ def _check(weights: Weights, features: Mapping[str, str], where: str) -> None:
     for key, value in weights.items():
         if key not in features:
             raise ScenarioError(unknown_key_message(key, list(features), where))
-        if not isinstance(value, str) and not math.isfinite(value):
-            raise ScenarioError(f"{where}: {key}: expected a finite number, got {value}")
+        if not isinstance(value, str):
+            _check_number(value, f"{where}: {key}")
+
+
+def _check_number(value: float, where: str) -> None:
+    if not abs(value) <= LARGEST_WEIGHT:
+        limit = f"{LARGEST_WEIGHT:g}"
+        raise ScenarioError(f"{where}: expected a weight from -{limit} to {limit}, got {value}")
 
 
 def weight_row(
@@ -207,12 +212,16 @@ def weight_row(
         changes: Those that a scenario changes.
         features: `ROUTER_FEATURES` or `DISCIPLINE_FEATURES`.
         options: Part of the scenario that named options are read from.
+
+    Raises:
+        ScenarioError: If a named option is too large for a weight.
     """
     values = {**weights, **changes}
     row = np.zeros(len(features))
     for i, feature in enumerate(features):
         value = values.get(feature, 0.0)
         row[i] = getattr(options, value) if isinstance(value, str) else value
+        _check_number(row[i], str(value))
     return row
 
 

@@ -12,6 +12,7 @@ import sageserve_env  # noqa: F401
 from sageserve_env.policies import (
     DISCIPLINE_FEATURES,
     DISCIPLINES,
+    LARGEST_WEIGHT,
     ROUTER_FEATURES,
     ROUTERS,
 )
@@ -74,6 +75,19 @@ def test_weights_as_a_knob_of_a_learner() -> None:
     env.step(action)
     assert state.weight[0].tolist() == [4.0, state.weight[0, 1], 10.0, 0.0, 0.0, 0.0, 0.0, 0.0]
     env.simulator.check_invariants()
+
+
+def test_structured_weights_lie_within_what_is_taken() -> None:
+    policy = {"router": "session_affinity"}
+    env = make(control="weights", action_mode="structured", policy=policy)
+    for name in ("router_weights", "discipline_weights"):
+        box = env.action_space[name]
+        assert (box.high <= LARGEST_WEIGHT).all() and (box.low >= -LARGEST_WEIGHT).all()
+    saved = list(ROUTER_FEATURES).index("prefix_s")
+    assert env.action_space["router_weights"].low[0, saved] == -20.0  # the router's own
+    env.reset(seed=0)
+    env.step({name: box.low for name, box in env.action_space.items()})
+    env.step(env.action_space.sample())
 
 
 def test_joint_control_is_without_weights() -> None:

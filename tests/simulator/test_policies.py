@@ -97,6 +97,25 @@ def test_unusable_weights_are_refused() -> None:
         sim.apply(ClusterAction(one, router_weights=np.zeros((2, 7))))
     with pytest.raises(ValueError, match="the router 'threshold' weighs nothing"):
         sim.apply(ClusterAction(one, router="threshold", router_weights=np.zeros((1, 8))))
+    huge = np.full((1, 8), 1e308)  # sums of them are infinite, and no instance is the least
+    for name, value in (
+        ("router_weights", huge),
+        ("router_weights", -huge),
+        ("discipline_weights", huge[:, :7]),
+    ):
+        with pytest.raises(ValueError, match=rf"{name}: expected weights from -1e\+12 to 1e\+12"):
+            sim.apply(ClusterAction(one, **{name: value}))  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match=r"routing: expected values from 0 to 1e\+12"):
+        sim.apply(ClusterAction(one, routing=np.full((1, 1, 1), 1e308)))
+    sim.apply(ClusterAction(one, router_weights=np.full((1, 8), policies.LARGEST_WEIGHT)))
+    with pytest.raises(
+        ScenarioError, match=r"kv: expected a weight from -1e\+12 to 1e\+12, got 1e"
+    ):
+        scenario(routing={"weights": {"kv": 1e300}})
+    with pytest.raises(ScenarioError, match=r"running_penalty_s: expected a weight from -1e\+12"):
+        simulator(scenario(routing={"running_penalty_s": 1e308}), [])
+    with pytest.raises(ScenarioError, match=r"queue_s: expected a weight from -1e\+12 to 1e\+12"):
+        policies.register_router("huge_of_a_test", {"queue_s": -1e13})
     with pytest.raises(ScenarioError, match="did you mean 'queue_s'"):
         scenario(routing={"weights": {"queue": 1.0}})
     with pytest.raises(ScenarioError, match="weighs nothing"):
