@@ -12,6 +12,7 @@ from sageserve_env.policies import (
     BALANCERS,
     DISCIPLINE_FEATURES,
     ROUTER_FEATURES,
+    ROUTING_OPTIONS,
     check_weights,
 )
 from sageserve_env.policies import DISCIPLINES as DISCIPLINES
@@ -273,14 +274,7 @@ class RoutingConfig:
         check_weights(self.weights, ROUTER_FEATURES, "routing: weights")
         if self.weights and not ROUTERS.spec(self.router).weights:
             raise ScenarioError(f"routing: weights: the router {self.router!r} weighs nothing")
-        for key in (
-            "threshold",
-            "spill_threshold",
-            "delay_s",
-            "region_age_s",
-            "running_penalty_s",
-            "transfer_usd_per_gb",
-        ):
+        for key in ROUTING_OPTIONS:
             _at_least(getattr(self, key), 0.0, f"routing: {key}")
 
 

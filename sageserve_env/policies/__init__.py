@@ -32,6 +32,7 @@ from sageserve_env.policies.features import (
     LARGEST_WEIGHT,
     ROUTER_FEATURES,
     ROUTER_LIMITS,
+    ROUTING_OPTIONS,
 )
 from sageserve_env.policies.registry import (
     BALANCERS,
@@ -56,6 +57,7 @@ __all__ = [
     "ROUTERS",
     "ROUTER_FEATURES",
     "ROUTER_LIMITS",
+    "ROUTING_OPTIONS",
     "Balancer",
     "Discipline",
     "Registry",

@@ -18,6 +18,16 @@ ROUTER_FEATURES: dict[str, str] = {
     "prompt_s": "prefill seconds of the whole prompt on its VM type, nothing cached",
 }
 
+#: Options of the scenario's ``routing`` that a router may name in place of a weight.
+ROUTING_OPTIONS = (
+    "threshold",
+    "spill_threshold",
+    "delay_s",
+    "region_age_s",
+    "running_penalty_s",
+    "transfer_usd_per_gb",
+)
+
 #: Weight farthest from 0 that is taken at all, so that no sum of weighted features overflows (A).
 LARGEST_WEIGHT = 1e12
 

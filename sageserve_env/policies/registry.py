@@ -9,13 +9,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Generic, Literal, Protocol, TypeVar, overload
+from typing import Any, Generic, Literal, Protocol, TypeVar, get_args, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sageserve_env._config import ScenarioError, unknown_key_message
-from sageserve_env.policies.features import DISCIPLINE_FEATURES, LARGEST_WEIGHT, ROUTER_FEATURES
+from sageserve_env._config import ScenarioError, shown, unknown_key_message
+from sageserve_env.policies.features import (
+    DISCIPLINE_FEATURES,
+    LARGEST_WEIGHT,
+    ROUTER_FEATURES,
+    ROUTING_OPTIONS,
+)
 from sageserve_env.user_files import load_user_file
 
 Weights = Mapping[str, float | str]
@@ -29,8 +34,8 @@ class Router:
     Attributes:
         name: Its name everywhere.
         summary: One line for the documentation.
-        weights: Weights of `ROUTER_FEATURES`, those left out are 0; a text is the name of an option
-            of the scenario's ``routing``. Empty for a router that is a kernel of the simulator.
+        weights: Weights of `ROUTER_FEATURES`, those left out are 0; a text is one of
+            `ROUTING_OPTIONS`. Empty for a router that is a kernel of the simulator.
         routing: What the ``routing`` matrix of a decision is to it.
     """
 
@@ -157,14 +162,18 @@ def register_router(
 
     Args:
         name: Its name in scenarios, decisions and agents' options.
-        weights: Weights of `ROUTER_FEATURES`; a text is the name of an option of ``routing``.
+        weights: Weights of `ROUTER_FEATURES`; a text is one of `ROUTING_OPTIONS`.
         summary: One line for the documentation.
         routing: What the ``routing`` matrix of a decision is to it.
 
     Raises:
-        ScenarioError: If the name is taken, or a weight is not one.
+        ScenarioError: If the name is taken, or a weight or ``routing`` is not one.
     """
-    _check(weights, ROUTER_FEATURES, f"router {name!r}")
+    _check(weights, ROUTER_FEATURES, f"router {name!r}", ROUTING_OPTIONS)
+    matrices = get_args(Matrix)
+    if routing not in matrices:
+        message = unknown_key_message(str(routing), list(matrices), f"router {name!r}: routing")
+        raise ScenarioError(message.replace("unknown key", "unknown value"))
     if not weights:
         raise ScenarioError(f"router {name!r}: expected weights of {', '.join(ROUTER_FEATURES)}")
     return ROUTERS.add(Router(name, summary, dict(weights), routing))
@@ -188,18 +197,26 @@ def register_discipline(name: str, weights: Weights, *, summary: str = "") -> Di
     return DISCIPLINES.add(Discipline(name, summary, dict(weights)))
 
 
-def _check(weights: Weights, features: Mapping[str, str], where: str) -> None:
+def _check(
+    weights: Weights, features: Mapping[str, str], where: str, options: Sequence[str] = ()
+) -> None:
     for key, value in weights.items():
         if key not in features:
             raise ScenarioError(unknown_key_message(key, list(features), where))
-        if not isinstance(value, str):
+        if isinstance(value, str) and options:
+            if value not in options:
+                place = f"{where}: {key}: expected a number or an option of `routing`"
+                message = unknown_key_message(value, list(options), place)
+                raise ScenarioError(message.replace("unknown key", "unknown option"))
+        else:
             _check_number(value, f"{where}: {key}")
 
 
-def _check_number(value: float, where: str) -> None:
-    if not abs(value) <= LARGEST_WEIGHT:
-        limit = f"{LARGEST_WEIGHT:g}"
-        raise ScenarioError(f"{where}: expected a weight from -{limit} to {limit}, got {value}")
+def _check_number(value: Any, where: str) -> None:
+    number = isinstance(value, (int, float, np.integer, np.floating))
+    if not number or isinstance(value, bool) or not abs(value) <= LARGEST_WEIGHT:
+        expected = f"a weight from -{LARGEST_WEIGHT:g} to {LARGEST_WEIGHT:g}"
+        raise ScenarioError(f"{where}: expected {expected}, got {shown(value)}")
 
 
 def weight_row(
@@ -221,7 +238,7 @@ def weight_row(
     for i, feature in enumerate(features):
         value = values.get(feature, 0.0)
         row[i] = getattr(options, value) if isinstance(value, str) else value
-        _check_number(row[i], str(value))
+        _check_number(float(row[i]), f"routing: {value}")
     return row
 
 

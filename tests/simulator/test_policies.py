@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -10,6 +13,7 @@ from hypothesis import strategies as st
 from sageserve_env import policies
 from sageserve_env._config import ScenarioError
 from sageserve_env.actions import ClusterAction
+from sageserve_env.options import RoutingConfig
 from sageserve_env.policies import DISCIPLINES, ROUTER_FEATURES, ROUTERS
 from sageserve_env.simulator.build import discipline_rows, router_rows
 from sageserve_env.simulator.scoring import from_order_bits, order_bits
@@ -112,7 +116,9 @@ def test_unusable_weights_are_refused() -> None:
         ScenarioError, match=r"kv: expected a weight from -1e\+12 to 1e\+12, got 1e"
     ):
         scenario(routing={"weights": {"kv": 1e300}})
-    with pytest.raises(ScenarioError, match=r"running_penalty_s: expected a weight from -1e\+12"):
+    with pytest.raises(
+        ScenarioError, match=r"routing: running_penalty_s: expected a weight from -1e\+12"
+    ):
         simulator(scenario(routing={"running_penalty_s": 1e308}), [])
     with pytest.raises(ScenarioError, match=r"queue_s: expected a weight from -1e\+12 to 1e\+12"):
         policies.register_router("huge_of_a_test", {"queue_s": -1e13})
@@ -120,6 +126,35 @@ def test_unusable_weights_are_refused() -> None:
         scenario(routing={"weights": {"queue": 1.0}})
     with pytest.raises(ScenarioError, match="weighs nothing"):
         scenario(routing={"router": "shares", "weights": {"kv": 1.0}})
+
+
+@pytest.mark.parametrize(
+    ("weights", "routing", "message"),
+    [
+        ({"kv": "8"}, "penalties", r"kv: expected a number or an option of `routing`: unknown opt"),
+        ({"kv": "runing_penalty_s"}, "penalties", "did you mean 'running_penalty_s'"),
+        ({"kv": None}, "penalties", r"kv: expected a weight from -1e\+12 to 1e\+12, got None"),
+        ({"kv": True}, "penalties", "kv: expected a weight .*, got True"),
+        ({"kv": float("nan")}, "penalties", "kv: expected a weight .*, got nan"),
+        ({"kv": 10**400}, "penalties", "kv: expected a weight .*, got 1000"),
+        ({"kv": 1.0}, "penalty", "routing: unknown value 'penalty'; did you mean 'penalties'"),
+        ({"kv": 1.0}, None, "routing: unknown value 'None'"),
+    ],
+)
+def test_unusable_routers_are_refused(weights: Any, routing: Any, message: str) -> None:
+    with pytest.raises(ScenarioError, match=f"router 'bad_of_a_test': .*{message}"):
+        policies.register_router("bad_of_a_test", weights, routing=routing)
+    assert "bad_of_a_test" not in ROUTERS
+
+
+def test_disciplines_weigh_numbers_only() -> None:
+    with pytest.raises(ScenarioError, match=r"prefill_s: expected a weight from .*, got '8'"):
+        policies.register_discipline("bad_of_a_test", {"prefill_s": "8"})
+
+
+def test_a_router_may_name_every_option_that_is_a_number() -> None:
+    numbers = [f.name for f in dataclasses.fields(RoutingConfig) if f.type == "float"]
+    assert list(policies.ROUTING_OPTIONS) == numbers
 
 
 def test_names_are_taken_once() -> None:
