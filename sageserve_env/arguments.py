@@ -16,6 +16,7 @@ from sageserve_env._config import unknown_key_message
 from sageserve_env.scenario import Scenario
 
 RESET_OPTIONS = ("trace_seed",)
+LARGEST_SEED = 2**63 - 1  # infos and rows of results hold seeds in 64 bits
 
 
 def unknown_keyword_message(key: str, valid: Sequence[str], where: str) -> str:
@@ -52,12 +53,14 @@ def checked_seed(seed: Any, key: str = "reset: seed") -> int | None:
     """Return a seed as a Python integer, or None.
 
     Raises:
-        ValueError: If it is not a whole number of at least 0.
+        ValueError: If it is not a whole number from 0 to `LARGEST_SEED`.
     """
     if seed is None:
         return None
     if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or seed < 0:
         raise ValueError(f"{key}: expected a whole number >= 0, got {seed!r}")
+    if seed > LARGEST_SEED:
+        raise ValueError(f"{key}: expected a whole number of at most {LARGEST_SEED}, got {seed}")
     return int(seed)
 
 
@@ -76,7 +79,7 @@ def forced_trace_seed(options: dict[str, Any] | None) -> int | None:
     """Return the trace seed that the options of a reset force, or None.
 
     Raises:
-        ValueError: If an option is unknown or the seed not a whole number of at least 0.
+        ValueError: If an option is unknown or the seed not one that `checked_seed` takes.
     """
     options = checked_options(options)
     for key in options:

@@ -206,7 +206,9 @@ class SageServeVectorEnv(WritableSpec, gym.vector.VectorEnv[Observation, Any, An
         """Return a seed for every environment."""
         if not isinstance(seed, (list, tuple, np.ndarray)):
             first = checked_seed(seed)
-            return [None if first is None else first + i for i in range(self.num_envs)]
+            return [
+                None if first is None else checked_seed(first + i) for i in range(self.num_envs)
+            ]
         if len(seed) != self.num_envs:
             raise ValueError(f"seed: expected {self.num_envs} seeds, got {len(seed)}")
         return [checked_seed(one) for one in seed]

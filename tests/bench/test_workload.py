@@ -41,6 +41,10 @@ def test_seeds_of_a_split() -> None:
         ({"split": "holdout"}, "unknown split 'holdout'"),
         ({"seeds": []}, "empty"),
         ({"seeds": [-1]}, "at least 0"),
+        (
+            {"seeds": [1, 2**63]},
+            "seeds must be at most 9223372036854775807, got 9223372036854775808",
+        ),
         ({"seeds": [3, 3]}, "named twice"),
     ],
 )

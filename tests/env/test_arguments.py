@@ -12,6 +12,7 @@ import yaml
 
 import sageserve_env
 from sageserve_env import load_scenario
+from sageserve_env.arguments import LARGEST_SEED
 from sageserve_traces import RequestTrace, make_trace
 from tests.env.common import TINY, make
 
@@ -76,6 +77,10 @@ def test_an_unknown_argument_is_a_type_error_as_python_words_it() -> None:
     [
         ({"sed": 1}, "unknown key 'sed'"),
         ({"trace_seed": -1}, "trace_seed: expected"),
+        (
+            {"trace_seed": 2**70},
+            "trace_seed: expected a whole number of at most 9223372036854775807",
+        ),
         ([1], "options: expected a dict"),
         (3, "options: expected a dict"),
     ],
@@ -86,17 +91,27 @@ def test_bad_reset_options(options: Any, message: str) -> None:
         env.reset(options=options)
 
 
-@pytest.mark.parametrize("seed", [True, -1, 1.5, "a", [1]])
+@pytest.mark.parametrize("seed", [True, -1, 1.5, "a", [1], 2**63, np.uint64(2**63)])
 def test_a_bad_seed_changes_nothing(seed: Any) -> None:
     env, twin = make(), make()
     env.reset(seed=4)
     twin.reset(seed=4)
     env.step(np.zeros(env.action_space.shape, np.float32))
-    with pytest.raises(ValueError, match="reset: seed: expected a whole number >= 0, got"):
+    with pytest.raises(ValueError, match=r"reset: seed: expected a whole number (>= 0|of at)"):
         env.reset(seed=seed)
     assert env.simulator.time_s == 60.0
     assert env.np_random_seed == 4
     np.testing.assert_equal(env.reset(), twin.reset())
+
+
+def test_the_largest_seed() -> None:
+    env = make()
+    assert env.reset(seed=LARGEST_SEED)[1]["trace_seed"] == LARGEST_SEED
+    envs = sageserve_env.SageServeVectorEnv(2, scenario="tiny")
+    envs.reset(seed=LARGEST_SEED - 1)
+    with pytest.raises(ValueError, match="of at most"):  # that of the second environment
+        envs.reset(seed=LARGEST_SEED)
+    assert envs.np_random_seed == (LARGEST_SEED - 1, LARGEST_SEED)
 
 
 def test_a_seed_may_be_an_integer_of_numpy() -> None:

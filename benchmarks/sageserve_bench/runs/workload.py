@@ -7,6 +7,7 @@ import json
 from collections.abc import Sequence
 
 from sageserve_bench.errors import UserError
+from sageserve_env.arguments import LARGEST_SEED
 from sageserve_env.scenario import Scenario
 from sageserve_env.workload import TraceSpec, Workload, Workloads, read_file
 from sageserve_traces import LoadReport, TraceSource
@@ -53,7 +54,7 @@ def pick_seeds(seeds: int | Sequence[int] = 1, *, split: str = "test") -> tuple[
     """Return so many of the first seeds of a split, or exactly those of a list.
 
     Raises:
-        UserError: If the split is unknown, a count out of range or a seed negative or repeated.
+        UserError: If the split is unknown, a count or seed out of range, or a seed repeated.
     """
     if not isinstance(seeds, int):
         chosen = tuple(int(seed) for seed in seeds)
@@ -61,6 +62,8 @@ def pick_seeds(seeds: int | Sequence[int] = 1, *, split: str = "test") -> tuple[
             raise UserError("the list of seeds is empty")
         if min(chosen) < 0:
             raise UserError(f"seeds must be at least 0, got {min(chosen)}")
+        if max(chosen) > LARGEST_SEED:
+            raise UserError(f"seeds must be at most {LARGEST_SEED}, got {max(chosen)}")
         if len(set(chosen)) < len(chosen):
             raise UserError(f"a seed is named twice in {', '.join(map(str, chosen))}")
         return chosen
