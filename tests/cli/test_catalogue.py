@@ -110,12 +110,22 @@ def test_an_estimate_is_a_scenario(tmp_path: Path, capsys: pytest.CaptureFixture
     assert np.isclose(model["weights_bytes"], 65.6e9)
 
 
+OWN = ["estimate", "--vm", "h100x2", "--like", "llama-3.1-70b"]
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
         (["estimate", "--vm", "h100x3", "--like", "qwen3-32b"], "no VM type 'h100x3'"),
         (["estimate", "--vm", "h100x1", "--like", "gpt-5"], "no model 'gpt-5'"),
         (["estimate", "--vm", "h100x1", "--like", "llama-3.1-70b"], "no room for KV on h100x1"),
+        ([*OWN, "--weights-gb", "0"], "'--weights-gb': expected a number above 0, got 0"),
+        ([*OWN, "--weights-gb", "-3"], "'--weights-gb': expected a number above 0, got -3"),
+        ([*OWN, "--kv-bytes-per-token", "0"], "'--kv-bytes-per-token': expected a number above 0"),
+        ([*OWN, "--parameters-b", "-5"], "'--parameters-b': expected a number above 0, got -5"),
+        ([*OWN, "--parameters-b", "inf"], "'--parameters-b': expected a number above 0, got inf"),
+        ([*OWN, "--active-b", "0"], "'--active-b': expected a number above 0, got 0"),
+        ([*OWN, "--active-b", "1000"], "--active-b must be at most all 70.6 billion parameters"),
     ],
 )
 def test_what_cannot_be_estimated(

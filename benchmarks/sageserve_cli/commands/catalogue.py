@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -27,7 +28,18 @@ LikeOption = Annotated[
 OutputOption = Annotated[
     Path | None, typer.Option("--output", help="Write the YAML to this file; default: print it.")
 ]
-SizeOption = Annotated[float | None, typer.Option(help="Replaces the size of --like.")]
+
+
+def _size(value: float | None) -> float | None:
+    """Return a size that replaces one of the catalogue's."""
+    if value is not None and not 0 < value < math.inf:
+        raise typer.BadParameter(f"expected a number above 0, got {value:g}")
+    return value
+
+
+SizeOption = Annotated[
+    float | None, typer.Option(callback=_size, help="Replaces the size of --like.")
+]
 
 
 @catalogue_app.command("list")
@@ -98,9 +110,15 @@ def estimate(
     from sageserve_validation.fitting.own import known_slice, model_yaml
 
     facts = _facts(like, name, weights_gb, kv_bytes_per_token)
-    all_b = parameters_b or facts.parameters_b
-    active = active_b or (parameters_b or facts.active_b)
-    facts = dataclasses.replace(facts, parameters_b=all_b, active_b=min(active, all_b))
+    if parameters_b is not None:  # all of them active unless said otherwise
+        facts = dataclasses.replace(facts, parameters_b=parameters_b, active_b=parameters_b)
+    if active_b is not None:
+        if active_b > facts.parameters_b:
+            raise UserError(
+                f"--active-b must be at most all {facts.parameters_b:g} billion parameters "
+                f"(--parameters-b), got {active_b:g}"
+            )
+        facts = dataclasses.replace(facts, active_b=active_b)
     device, gpus, _ = known_slice(vm)
     if not fits(facts, device, gpus):
         raise UserError(f"{facts.weights_gb:g} GB of weights leave no room for KV on {vm}")
@@ -115,12 +133,11 @@ def _facts(
     from sageserve_validation.fitting.own import known_model
 
     facts = known_model(like)
-    return dataclasses.replace(
-        facts,
-        name=name,
-        weights_gb=weights_gb or facts.weights_gb,
-        kv_bytes_per_token=kv_bytes_per_token or facts.kv_bytes_per_token,
-    )
+    if weights_gb is not None:
+        facts = dataclasses.replace(facts, weights_gb=weights_gb)
+    if kv_bytes_per_token is not None:
+        facts = dataclasses.replace(facts, kv_bytes_per_token=kv_bytes_per_token)
+    return dataclasses.replace(facts, name=name)
 
 
 def _write(text: str, output: Path | None) -> None:
