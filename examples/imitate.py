@@ -90,20 +90,23 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=Path("results/imitate"))
     args = parser.parse_args()
     torch.set_num_threads(1)
-    env = gym.make(args.env, **FORM)
+    try:
+        env = gym.make(args.env, **FORM)
+        scenario = env.unwrapped.scenario
+        teachers = {name: make_agent(name, scenario=scenario) for name in args.teachers.split(",")}
+        args.output.mkdir(parents=True, exist_ok=True)
+    except (gym.error.Error, OSError, ValueError) as error:
+        parser.error(str(error))
     if args.minari:
         import minari
 
         env = minari.DataCollector(env)
-    scenario = env.unwrapped.scenario
-    teachers = {name: make_agent(name, scenario=scenario) for name in args.teachers.split(",")}
     days = [{n: play(env, d, t) for n, t in teachers.items()} for d in range(args.days)]
     if args.minari:
         env.create_dataset(dataset_id=args.minari, algorithm_name=args.teachers)
     best = [max(day, key=lambda name: day[name][2]["reward"]) for day in days]
     kept = [day[name] for day, name in zip(days, best, strict=True)]
     seen, done = (np.concatenate([np.array(day[i]) for day in kept]) for i in (0, 1))
-    args.output.mkdir(parents=True, exist_ok=True)
     returns = [day[2]["reward"] for day in kept]
     np.savez(args.output / "decisions.npz", seen=seen, done=done, returns=returns, teachers=best)
     rows = {}

@@ -31,6 +31,8 @@ def improve(start: Path, scenario: str, trials: int, seeds: int, seed: int) -> t
     """Return the best source that was found, and its score."""
     rng = np.random.default_rng(seed)
     best = start.read_text(encoding="utf-8")
+    if not NUMBER.search(best):
+        raise ValueError(f"{start}: no line such as NAME = 1.5, whose number could be changed")
     score = evaluate(start, scenario=scenario, seeds=seeds).score
     print(f"start: {score:.4f}")
     with tempfile.TemporaryDirectory() as folder:
@@ -54,6 +56,12 @@ if __name__ == "__main__":
     parser.add_argument("--seed", type=int, default=0, help="of the edits")
     parser.add_argument("--output", type=Path, default=Path("best_policy.py"))
     words = parser.parse_args()
-    source, score = improve(words.policy, words.scenario, words.trials, words.seeds, words.seed)
+    if words.output.is_dir():
+        parser.error(f"--output: {words.output} is a folder, name a file")
+    try:
+        words.output.parent.mkdir(parents=True, exist_ok=True)
+        source, score = improve(words.policy, words.scenario, words.trials, words.seeds, words.seed)
+    except (OSError, ValueError) as error:
+        parser.error(str(error))
     words.output.write_text(source, encoding="utf-8")
     print(f"best: {score:.4f}, in {words.output}")

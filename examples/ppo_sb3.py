@@ -91,27 +91,34 @@ def play_ilp(env_id: str, seeds: list[int]) -> dict[str, float]:
     return {name: round(float(np.mean([row[name] for row in rows])), 4) for name in FIGURES}
 
 
+def seeds(text: str) -> list[int]:
+    """Return the seeds of a text such as 2000,2001."""
+    return [int(seed) for seed in text.split(",")]
+
+
 def main() -> None:
     """Learn, evaluate, write."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--env", default="SageServe-Tiny-v1")
     parser.add_argument("--minutes", type=float, default=5.0)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--test-seeds", default="2000,2001,2002,2003")
+    parser.add_argument("--test-seeds", type=seeds, default="2000,2001,2002,2003")
     parser.add_argument("--output", type=Path, default=Path("results/ppo"))
     args = parser.parse_args()
-    tests = [int(seed) for seed in args.test_seeds.split(",")]
-    args.output.mkdir(parents=True, exist_ok=True)
+    try:
+        envs = make_sb3(args.env, num_envs=16, seed=args.seed)
+        args.output.mkdir(parents=True, exist_ok=True)
+    except (OSError, ValueError) as error:
+        parser.error(str(error))
     torch.set_num_threads(1)  # the nets are small; the cores are for the simulators
     budget = Budget(args.env, args.minutes, args.output)
-    envs = make_sb3(args.env, num_envs=16, seed=args.seed)
     model = PPO("MlpPolicy", envs, budget.rate, seed=args.seed, device="cpu", **SETTINGS)
     model.learn(total_timesteps=10**9, callback=budget)
     budget.look()
     model = calibrate(PPO.load(args.output / "model.zip"), args.env)
     model.save(args.output / "model.zip")
-    result = evaluate(model, args.env, tests)
-    result |= {f"ilp_{name}": value for name, value in play_ilp(args.env, tests).items()}
+    result = evaluate(model, args.env, args.test_seeds)
+    result |= {f"ilp_{name}": value for name, value in play_ilp(args.env, args.test_seeds).items()}
     (args.output / "evaluate.json").write_text(json.dumps(result, indent=2) + "\n", "utf-8")
     print(json.dumps(result))
 

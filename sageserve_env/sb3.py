@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from stable_baselines3.common.vec_env import VecEnv
 
+from sageserve_env._config import unknown_key_message
 from sageserve_env.registration import IDS
 from sageserve_env.vector_env import SageServeVectorEnv
 from sageserve_env.workload import TRAIN_SEEDS
@@ -186,12 +187,19 @@ def make_sb3(env_id: str, num_envs: int = 8, seed: int = 0, **keywords: Any) -> 
     """Return environments of an id, stepped by threads, for Stable-Baselines3.
 
     Args:
-        env_id: A registered id.
+        env_id: One of the package's ids, with or without ``sageserve_env:`` before it.
         num_envs: Number of environments.
         seed: Of the training seeds that episodes draw.
         **keywords: Arguments of `SageServeVectorEnv` and `SageServeEnv`.
+
+    Raises:
+        ValueError: If the id is none of the package's; the message names the nearest.
     """
-    return Sb3VecEnv(SageServeVectorEnv(num_envs, **{**IDS[env_id], **keywords}), seed)
+    name = env_id.removeprefix("sageserve_env:")
+    if name not in IDS:
+        message = unknown_key_message(env_id, list(IDS), "make_sb3: env_id")
+        raise ValueError(message.replace("unknown key", "unknown value"))
+    return Sb3VecEnv(SageServeVectorEnv(num_envs, **{**IDS[name], **keywords}), seed)
 
 
 def _row(observation: Any, i: int) -> Any:

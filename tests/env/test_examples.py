@@ -18,6 +18,51 @@ def test_look_ahead_finds_something_better(repository: Path) -> None:
     assert example["episode"](1, True) >= example["episode"](1, False)
 
 
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["improve_policy.py", "missing.py"], "No such file or directory: 'missing.py'"),
+        (["improve_policy.py", "empty.py"], "empty.py: no line such as NAME = 1.5"),
+        (["improve_policy.py", "one.py", "--scenario", "tyny"], "did you mean 'tiny'"),
+        (["improve_policy.py", "empty.py", "--output", "."], "--output: . is a folder"),
+        (["ppo_sb3.py", "--env", "SageServe-Tny-v1"], "did you mean 'SageServe-Tiny-v1'"),
+        (["ppo_sb3.py", "--test-seeds", "x"], "argument --test-seeds: invalid seeds value: 'x'"),
+        (["ppo_sb3.py", "--output", "empty.py"], "File exists: 'empty.py'"),
+        (["imitate.py", "--env", "SageServe-Tny-v1"], "Did you mean: `SageServe-Tiny`?"),
+        (["imitate.py", "--teachers", "ilq"], "unknown agent 'ilq'"),
+    ],
+)
+def test_bad_words_give_one_clear_error(
+    words: list[str],
+    message: str,
+    repository: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    pytest.importorskip("stable_baselines3")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "empty.py").write_text("", encoding="utf-8")
+    (tmp_path / "one.py").write_text("BUSY = 0.5\n", encoding="utf-8")
+    monkeypatch.setattr("sys.argv", words)
+    with pytest.raises(SystemExit) as stop:
+        runpy.run_path(str(repository / "examples" / words[0]), run_name="__main__")
+    assert stop.value.code == 2
+    assert message in capsys.readouterr().err
+
+
+def test_environments_of_sb3_are_made_by_id() -> None:
+    pytest.importorskip("stable_baselines3")
+    from sageserve_env.sb3 import make_sb3
+
+    envs = make_sb3("sageserve_env:SageServe-Tiny-v1", 1, 0)
+    assert envs.env.envs[0].scenario.name == "tiny"
+    with pytest.raises(ValueError, match="unknown value 'SageServe-Tny-v1'; did you mean"):
+        make_sb3("SageServe-Tny-v1", 1, 0)
+    with pytest.raises(ValueError, match=r"unknown value 'Nope-v1' \(valid: SageServe-Burst-v1,"):
+        make_sb3("Nope-v1", 1, 0)
+
+
 @pytest.mark.slow
 def test_the_notebook_runs(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("stable_baselines3")
