@@ -68,6 +68,18 @@ def test_bad_input_is_an_error_of_the_user(tmp_path: Path) -> None:
             call(*arguments)
 
 
+@pytest.mark.parametrize("command", ["make", "convert", "plot"])
+def test_the_input_is_not_overwritten(tmp_path: Path, command: str) -> None:
+    path, link = tmp_path / "a.csv", tmp_path / "link.csv"
+    path.write_text(AZURE)
+    link.symlink_to(path)
+    for output in (path, link):
+        for trace in (path, tmp_path):
+            with pytest.raises(TraceError, match="name another file"):
+                call(command, trace, "-o", output)
+    assert path.read_text() == AZURE
+
+
 def test_a_rate_curve_is_told_from_a_trace(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -74,6 +74,17 @@ def _open(
     return source, report
 
 
+def _keep_input(trace: str, output: Path) -> None:
+    """Refuse an output that is the trace itself or a file in the folder that is read.
+
+    Raises:
+        TraceError: If writing would replace what is read.
+    """
+    target, read = output.resolve(), Path(trace).resolve()
+    if target == read or (read.is_dir() and target.exists() and read in target.parents):
+        raise TraceError(f"--output {output}: is read as the trace; name another file")
+
+
 def _write(source: TraceSource, output: Path) -> int:
     from sageserve_traces.sources import native
 
@@ -182,6 +193,7 @@ def make(
     reading: ReadOptions,
 ) -> None:
     """Write a synthetic or transformed trace, chunk by chunk."""
+    _keep_input(trace, output)
     source, report = _open(trace, scenario, reading, seed, length, tile, rate_scale, bursts)
     remark(report)
     n = _write(source, output)
@@ -201,6 +213,7 @@ def convert(
     """Convert a trace file to the native schema; what it does not say is assigned by the seed."""
     from sageserve_bench.runs.workload import remarks
 
+    _keep_input(str(file), output)
     source, report = _open(str(file), scenario, reading, seed)
     n = _write(source, output)
     schema = f" from schema {report.schema}" if report else ""
@@ -253,6 +266,7 @@ def plot(
     """Plot request and token rates over time."""
     from sageserve_traces.plotting import plot_demand
 
+    _keep_input(trace, output)
     source, report = _open(trace, scenario, reading, seed, length, tile, rate_scale, bursts)
     remark(report)
     plot_demand(source, output, bin_s=bin_s)
