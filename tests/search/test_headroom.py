@@ -109,6 +109,18 @@ def test_a_search_goes_on_where_it_was(day: Day, tmp_path: Path) -> None:
             assert (other.arrays[name] == array).all()
 
 
+@pytest.mark.parametrize("left", [b"", b"half", None])
+def test_a_part_that_cannot_be_read_is_done_again(tmp_path: Path, left: bytes | None) -> None:
+    cast = Cast({RULE: ("static:instances=4",)})
+    whole = measure(small(), (3,), cast, Budget(plays=20), tmp_path)
+    parts = list(tmp_path.iterdir())
+    assert len(parts) == 2  # the agent and the search
+    for part in parts:
+        part.write_bytes(part.read_bytes()[:1000] if left is None else left)
+    assert measure(small(), (3,), cast, Budget(plays=20), tmp_path) == whole
+    assert sorted(tmp_path.iterdir()) == sorted(parts)
+
+
 def test_what_a_search_finds_attains_on_average_and_is_no_dearer(day: Day) -> None:
     days = [day, Day(small(), 4)]
     starts = [one.play_agent(make_agent("static:instances=4")) for one in days]

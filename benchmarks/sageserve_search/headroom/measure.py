@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import math
-import pickle
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +15,7 @@ from sageserve_bench.analysis.targets import Targets
 from sageserve_env.scenario import Scenario
 from sageserve_search.headroom.bound import fluid_bound_usd
 from sageserve_search.headroom.least import least_fleet_usd
+from sageserve_search.headroom.parts import read_part, write_part
 from sageserve_search.headroom.plan import Plan, write_plans
 from sageserve_search.headroom.playing import Day, Played
 from sageserve_search.headroom.redrawn import redrawn
@@ -231,13 +231,11 @@ def _agent(day: Day, spec: str, folder: Path | None) -> tuple[Played, Plan]:
     options = sorted(calibrated_options(parse_spec(spec)[0], day.scenario).items())
     name = f"agent-{_key(day.scenario, [day.seed], spec, str(options))}.pickle"
     file = None if folder is None else folder / name
-    if file is not None and file.exists():
-        found: tuple[Played, Plan] = pickle.loads(file.read_bytes())
+    found = read_part(file, tuple)
+    if found is not None:
         return found
     result = day.play_agent(make_agent(spec, scenario=day.scenario), spec)
-    if file is not None:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_bytes(pickle.dumps(result))
+    write_part(file, result)
     return result
 
 

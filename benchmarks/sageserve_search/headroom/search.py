@@ -15,7 +15,6 @@ that the search ends at the targets.
 from __future__ import annotations
 
 import math
-import pickle
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -27,6 +26,7 @@ import numpy as np
 from sageserve_bench.analysis.targets import Targets, fell_due
 from sageserve_env.simulator.summary import tier_key
 from sageserve_search.headroom.edits import Edit, Editor, Place
+from sageserve_search.headroom.parts import read_part, write_part
 from sageserve_search.headroom.plan import Plan
 from sageserve_search.headroom.playing import Day, Floats, Played, Reached, value
 
@@ -152,18 +152,13 @@ class Search:
         Returns:
             The cheapest plans that attain; None if there are none.
         """
-        if file is not None and file.exists():
-            self.state = pickle.loads(file.read_bytes())
+        self.state = read_part(file, State) or self.state
         while (trials := self._affords(plays - self.state.plays)) > 0:
             part = int(self.state.rng.choice(self.parts))
             steps = sum(self._sweep(d, part, trials) for d in range(len(self.days)))
             self.state.plays += steps / sum(len(one.kept[0][0]) for one in self.state.days)
             self._settle()
-            if file is not None:
-                file.parent.mkdir(parents=True, exist_ok=True)
-                written = file.with_suffix(".part")
-                written.write_bytes(pickle.dumps(self.state))
-                written.replace(file)
+            write_part(file, self.state)
         return self.state.best
 
     def _affords(self, plays: float) -> int:
