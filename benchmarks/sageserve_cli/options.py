@@ -10,11 +10,13 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Annotated, Any, get_type_hints
 
 import typer
 
 from sageserve_bench.errors import UserError
+from sageserve_bench.writing import check_file
 from sageserve_traces import LoadReport, ReadOptions, parse_duration
 from sageserve_traces.reading import TIME_UNITS
 
@@ -32,6 +34,18 @@ BackendKind = Annotated[str, typer.Option(help="process or ray.")]
 RayAddress = Annotated[
     str | None, typer.Option(help="Ray cluster to use; auto finds a running one.")
 ]
+
+
+def json_option(help_text: str) -> Any:
+    """Return the option ``--json FILE``; a file that cannot be written is refused at once."""
+
+    def checked(path: Path | None) -> Path | None:
+        if path is not None:
+            check_file("--json", path)
+        return path
+
+    return typer.Option("--json", help=help_text, callback=checked)
+
 
 _Columns = Annotated[
     list[str] | None,

@@ -95,6 +95,20 @@ def test_run(tmp_path: Path, small_file: Path, capsys: pytest.CaptureFixture[str
     assert json.loads(file.read_text())["agent"] == "static"
 
 
+@pytest.mark.parametrize(
+    "words",
+    ["evaluate nowhere.py", "headroom nowhere", "run nobody", "speed --only x", "fidelity latency"],
+)
+def test_json_is_checked_before_the_work(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], words: str
+) -> None:
+    for path, line in ((tmp_path, "is a folder; name a file"), ("/proc/x.json", "be written")):
+        assert cli.run([*words.split(), "--json", str(path)]) == 2
+        shown = capsys.readouterr()
+        assert f"--json {path}: " in shown.err and line in shown.err
+        assert shown.err.count("\n") == 1 and not shown.out
+
+
 def test_list(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.run(["list"]) == 0
     shown = capsys.readouterr().out

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sageserve_bench.errors import UserError
+from sageserve_bench.writing import check_file
 from sageserve_env.simulator.feed import Feed
 from sageserve_env.simulator.latency import prefill_s
 from sageserve_env.simulator.rng import OBJECTIVE, draw
@@ -33,15 +33,7 @@ def check_target(path: Path) -> None:
     """
     if path.suffix != SUFFIX:
         raise UserError(f"--records {path}: the name must end in {SUFFIX}")
-    if path.is_dir():
-        raise UserError(f"--records {path}: is a folder; name a file in it")
-    folder = next(parent for parent in path.absolute().parents if parent.exists())
-    try:
-        with tempfile.TemporaryFile(dir=folder):
-            pass
-    except OSError as error:
-        why = error.strerror or error
-        raise UserError(f"--records {path}: cannot be written to {folder}: {why}") from None
+    check_file("--records", path)
 
 
 def write_records(env: SageServeEnv, path: Path) -> int:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from sageserve_cli.options import Scenario, SeedList, Seeds, Split, parse_seeds
+from sageserve_cli.options import Scenario, SeedList, Seeds, Split, json_option, parse_seeds
+
+if TYPE_CHECKING:
+    from sageserve_bench.evaluation.score import Evaluation
 
 
 def evaluate(
@@ -19,9 +22,7 @@ def evaluate(
     timeout: Annotated[
         float, typer.Option(help="Seconds that the policy may take in all episodes together.")
     ] = 60.0,
-    json_file: Annotated[
-        Path | None, typer.Option("--json", help="File for the score and its figures.")
-    ] = None,
+    json_file: Annotated[Path | None, json_option("File for the score and its figures.")] = None,
 ) -> int:
     """Score one policy file against the calibrated planner.
 
@@ -38,11 +39,16 @@ def evaluate(
         split=split,
         limit_s=timeout,
     )
+    _show(found)
     if json_file is not None:
         write_json(json_file, found.to_dict())
+    return 0
+
+
+def _show(found: Evaluation) -> None:
     if not found.valid:
         typer.echo(f"score 0: {found.error}")
-        return 0
+        return
     typer.echo(f"score {found.score:.4f}")
     typer.echo(
         f"${found.j_usd:,.2f} with charges, ${found.cost_usd:,.2f} of it the bill; "
@@ -50,4 +56,3 @@ def evaluate(
     )
     missed = "; ".join(found.misses)
     typer.echo(f"misses {missed}" if missed else "attains every service target")
-    return 0

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from sageserve_bench.rows import write_json
+from sageserve_cli.options import json_option
 
 fidelity_app = typer.Typer(
     name="fidelity",
@@ -18,7 +19,7 @@ fidelity_app = typer.Typer(
 )
 
 
-JsonOption = Annotated[Path | None, typer.Option("--json", help="Write the figures to this file.")]
+JsonOption = Annotated[Path | None, json_option("Write the figures to this file.")]
 TablesOption = Annotated[
     Path | None,
     typer.Option(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from sageserve_cli.options import parse_seeds
+from sageserve_cli.options import json_option, parse_seeds
 
 if TYPE_CHECKING:
     from sageserve_env.scenario import Scenario
@@ -38,7 +38,7 @@ def headroom(
         typer.Option(min=0, help="Times that the same days are played with other requests."),
     ] = 0,
     json: Annotated[
-        Path | None, typer.Option(help="File to write, and the plans found beside it.")
+        Path | None, json_option("File to write, and the plans found beside it.")
     ] = None,
     work: Annotated[
         Path | None, typer.Option(help="Folder of finished parts; default is beside the file.")
@@ -98,9 +98,9 @@ def headroom(
         **found,
         "seeds": rows,
     }
+    _show(report)
     if json is not None:
         write_json(json, report)
-    _show(report)
     return 0
 
 

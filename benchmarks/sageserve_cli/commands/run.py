@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from sageserve_cli.options import json_option
 from sageserve_cli.traffic import Traffic, plays_trace
 
 if TYPE_CHECKING:
@@ -19,9 +20,7 @@ def run(
     *,
     traffic: Traffic,
     seed: Annotated[int, typer.Option(min=0, help="Seed; 2000 is the first of the tests.")] = 2000,
-    json_file: Annotated[
-        Path | None, typer.Option("--json", help="Write the metrics to this file.")
-    ] = None,
+    json_file: Annotated[Path | None, json_option("Write the metrics to this file.")] = None,
     records: Annotated[
         Path | None, typer.Option(help="Write a row per request to this .parquet file.")
     ] = None,

@@ -7,11 +7,11 @@ from typing import Annotated
 
 import typer
 
+from sageserve_cli.options import json_option
+
 
 def speed(
-    json_file: Annotated[
-        Path | None, typer.Option("--json", help="Write the figures to this file.")
-    ] = None,
+    json_file: Annotated[Path | None, json_option("Write the figures to this file.")] = None,
     only: Annotated[
         str | None, typer.Option(help="Only these figures, as env_steps_per_s,import_s.")
     ] = None,
@@ -40,8 +40,6 @@ def speed(
                 console.print(f"measuring {key}", highlight=False)
 
         values, failures = measure(figures, SpeedOptions(quick, yardstick), begin=begin)
-    if json_file is not None:
-        write_json(json_file, document(values, failures, quick))
     table = Table("figure", "key", header_style="bold")
     for title in ("value", "floor", ""):
         table.add_column(title, justify="right")
@@ -58,3 +56,5 @@ def speed(
             cells = ["-", f"{figure.floor:,g}", failures.get(figure.key, "not measured")]
         table.add_row(figure.meaning, figure.key, *cells)
     terminal.output().print(table)
+    if json_file is not None:
+        write_json(json_file, document(values, failures, quick))
