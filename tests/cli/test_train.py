@@ -70,6 +70,9 @@ def test_ray_gives_the_weights_of_this_process(tmp_path: Path) -> None:
         (PPO, "needs --minutes or --steps"),
         ([*PPO, "--minutes", "1", "--steps", "9"], "needs --minutes or --steps"),
         ([*PPO, "--minutes", "1", "--seeds", "2"], "--seeds and --config do not go with ppo"),
+        ([*PPO, "--minutes", "1", "--workers", "2"], "--workers, --backend, --ray-address and"),
+        ([*PPO, "--minutes", "1", "--backend", "ray"], "do not go with ppo"),
+        ([*PPO, "--minutes", "1", "--threads", "2"], "do not go with ppo"),
         (["--agent", "ppo", "--scenario", "tinny", "--steps", "9"], "tiny"),
     ],
 )
@@ -79,3 +82,27 @@ def test_bad_input_is_one_line_and_code_2(
     assert train(*words, "--output", tmp_path) == 2
     error = capsys.readouterr().err
     assert message in error and len(error.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize("name", ["model.zip", "card.json"])
+def test_a_trained_agent_is_not_overwritten(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    (tmp_path / "seed-0").mkdir()
+    for folder in (tmp_path, tmp_path / "seed-0"):
+        (folder / name).write_text("mine")
+    es = [*ES, "--scenario", "trap-base", "--steps", 8]
+    for words in ([*PPO, "--steps", 8], es, [*es, "--seeds", 2]):
+        assert train(*words, "--output", tmp_path) == 2
+        error = capsys.readouterr().err
+        assert f"holds {name} of another run" in error and error.count("\n") == 1
+    assert (tmp_path / name).read_text() == "mine"
+    assert len(list(tmp_path.rglob("*"))) == 3
+
+
+def test_the_same_command_of_residual_es_goes_on(tmp_path: Path) -> None:
+    config = tmp_path / "small.yaml"
+    config.write_text("algorithm: {pairs: 1}\n")
+    words = [*ES, "--scenario", "trap-base", "--config", config, "--output", tmp_path / "out"]
+    assert train(*words, "--steps", 8) == 0
+    assert train(*words, "--steps", 16) == 0

@@ -25,7 +25,10 @@ def train(
     ] = None,
     steps: Annotated[int | None, typer.Option(min=1, help="Decisions to learn from.")] = None,
     output: Annotated[
-        Path, typer.Option("--output", "-o", help="Folder; an interrupted run in it goes on.")
+        Path,
+        typer.Option(
+            "--output", "-o", help="Folder; only residual-es goes on with a run that is in it."
+        ),
     ] = Path("results/train"),
     config: Annotated[
         Path | None, typer.Option(help="YAML file whose values replace the shipped ones.")
@@ -57,6 +60,11 @@ def train(
     if agent in recipes():
         if seeds is not None or config is not None:
             raise UserError(f"--seeds and --config do not go with {agent}; it learns by its recipe")
+        if (workers, backend, ray_address, threads) != (1, "process", None, None):
+            raise UserError(
+                "--workers, --backend, --ray-address and --threads do not go with "
+                f"{agent}; it learns in one process"
+            )
         _by_recipe(agent, env, scenario, minutes, steps, seed, output, wandb)
         return
     if agent not in configured():
@@ -71,6 +79,7 @@ def train(
     from rich.table import Table
 
     from sageserve_agents.learned.arguments import make_args
+    from sageserve_agents.learned.run import STATE
     from sageserve_bench.runs.pools import Backend
     from sageserve_cli.training import folders, train_seeds
 
@@ -79,6 +88,9 @@ def train(
     if count < 1:
         raise UserError(f"--seeds must be at least 1, got {count}")
     args = make_args(agent, config, scenario=scenario, seed=seed, steps=steps, threads=threads)
+    for folder in folders(args, range(seed, seed + count), output).values():
+        if not (folder / STATE / "run.json").is_file():
+            _refuse_trained(folder)
     results = train_seeds(args, range(seed, seed + count), output, chosen, Console(stderr=True))
     table = Table(title=f"{agent} on {args.scenario}, validation seeds", header_style="bold")
     for name in ("seed", "steps", "first reward", "best reward", "$", "IW-F", "worst model"):
@@ -95,6 +107,18 @@ def train(
     agents = ",".join(["ilp", *(f"{agent}:checkpoint={folder}" for folder in trained)])
     words = ["sageserve", "compare", "--scenario", args.scenario, "--agents", agents]
     typer.echo(f"Compare it: {shlex.join(words)}")
+
+
+def _refuse_trained(folder: Path) -> None:
+    """Refuse a folder with a trained agent that would be overwritten."""
+    from sageserve_agents.learned.checkpoint import CARD
+
+    for name in ("model.zip", CARD):
+        if (folder / name).exists():
+            raise UserError(
+                f"--output {folder}: holds {name} of another run, which cannot go on; "
+                "name another folder"
+            )
 
 
 def _by_recipe(
@@ -118,6 +142,7 @@ def _by_recipe(
         raise UserError("--env and --scenario both say where to learn: give one, not both")
     if (minutes is None) == (steps is None):
         raise UserError(f"{agent} needs --minutes or --steps, as in --minutes 5")
+    _refuse_trained(output)
     train_on_id(agent, where, Budget(minutes, steps), seed, output, typer.echo, wandb)
     if (output / CARD).is_file():
         place = environment(where)["scenario"]
