@@ -11,8 +11,11 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import os
+import signal
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Annotated, Any
 
 import typer
@@ -140,8 +143,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         arguments: Words after the program's name; `sys.argv[1:]` if None.
 
     Raises:
-        SystemExit: Always. Code 0 on success, 2 on bad input, 130 on Ctrl-C, 1 on an error of the
-            program's own.
+        SystemExit: Always. Code 0 on success, 2 on bad input, 130 on Ctrl-C or SIGTERM, 1 on an
+            error of the program's own.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
     sys.exit(run(words or ["--help"]))
@@ -152,7 +155,8 @@ def run(words: list[str]) -> int:
     debug = "--debug" in words or os.environ.get(DEBUG_VARIABLE, "") not in ("", "0")
     words = [word for word in words if word != "--debug"]
     try:
-        result = app(words, prog_name="sageserve", standalone_mode=False)
+        with _terminated_as_interrupted():
+            result = app(words, prog_name="sageserve", standalone_mode=False)
         sys.stdout.flush()
     except (KeyboardInterrupt, typer.Abort):
         return _fail("interrupted", EXIT_INTERRUPTED)
@@ -170,6 +174,24 @@ def run(words: list[str]) -> int:
     if code == EXIT_INTERRUPTED:
         return _fail("interrupted", EXIT_INTERRUPTED)
     return code
+
+
+@contextmanager
+def _terminated_as_interrupted() -> Iterator[None]:
+    """Let SIGTERM do what Ctrl-C does: workers are ended and temporary files removed."""
+    if threading.current_thread() is not threading.main_thread():  # only it may set handlers
+        yield
+        return
+
+    def interrupt(number: int, frame: object) -> None:
+        signal.signal(number, signal.SIG_IGN)  # a second one would interrupt the clean-up
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def describe(error: Exception) -> tuple[str, int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import signal
@@ -177,6 +178,17 @@ def wait_for(happened: Callable[[], object]) -> None:
         time.sleep(0.02)
 
 
+def living(group: int) -> list[str]:
+    """Return the processes of a group that have not ended, as Linux shows them."""
+    found = []
+    for file in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):  # it has just ended
+            state, _, member = file.read_text().rpartition(")")[2].split()[:3]
+            if int(member) == group and state != "Z":
+                found.append(file.parent.name)
+    return found
+
+
 def press_ctrl_c(process: subprocess.Popen[str]) -> None:
     """Interrupt every process of a job and assert that it ends with one line."""
     os.killpg(process.pid, signal.SIGINT)
@@ -184,6 +196,33 @@ def press_ctrl_c(process: subprocess.Popen[str]) -> None:
     assert process.returncode == 130, said
     assert said.splitlines()[-1] == "sageserve: error: interrupted"
     assert "Traceback" not in said
+
+
+def test_sigterm_is_as_ctrl_c(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from pyarrow import csv as pa_csv
+
+    monkeypatch.setattr(pa_csv, "write_csv", lambda *_: os.kill(os.getpid(), signal.SIGTERM))
+    before = signal.getsignal(signal.SIGTERM)
+    words = ["trace", "make", "o365", "--length", "5m", "--output", str(tmp_path / "day.csv")]
+    assert cli.run(words) == 130
+    assert capsys.readouterr().err == "sageserve: error: interrupted\n"
+    assert list(tmp_path.iterdir()) == []
+    assert signal.getsignal(signal.SIGTERM) == before
+
+
+@pytest.mark.slow
+def test_sigterm_leaves_no_workers(tmp_path: Path) -> None:
+    folder = tmp_path / "out"
+    words = ["compare", "--agents", "static,reactive", "--scenario", "small-day", "--seeds", "9"]
+    process = interruptible([*words, "--output", str(folder), "--workers", "2"])
+    wait_for(lambda: list((folder / "runs").glob("*-*")))
+    process.terminate()
+    assert process.communicate(timeout=60)[1].splitlines()[-1] == "sageserve: error: interrupted"
+    assert process.returncode == 130
+    wait_for(lambda: not living(process.pid))
+    assert not list((folder / "runs").glob(".*"))
 
 
 @pytest.mark.slow
