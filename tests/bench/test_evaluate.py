@@ -104,6 +104,7 @@ def test_which_class_is_meant(tmp_path: Path) -> None:
         ("policy.py --scenario tiny --seeds 0", "must be 1 to"),
         ("policy.py --scenario tiny --timeout 0", "above 0 s"),
         ("policy.py --scenario tny", "did you mean 'tiny'"),
+        ("policy.py --scenario lost.yaml", "nope.csv"),
     ],
 )
 def test_bad_input_is_one_line(
@@ -115,6 +116,7 @@ def test_bad_input_is_one_line(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     policy(tmp_path)
+    (tmp_path / "lost.yaml").write_text("base: tiny\nworkload: {trace: nope.csv}\n")
     assert cli.run(["evaluate", *words.split()]) == 2
     shown = capsys.readouterr().err
     assert line in shown and shown.count("\n") == 1

@@ -91,7 +91,7 @@ def evaluate(
         limit_s: Seconds that the policy may take in all episodes together.
 
     Raises:
-        ValueError: If there is no such file or scenario, or the seeds make no sense.
+        ValueError: If there is no such file, scenario or trace, or the seeds make no sense.
     """
     path = str(file).rpartition(":")[0] if ".py:" in str(file) else str(file)
     if not Path(path).expanduser().is_file():
@@ -100,6 +100,8 @@ def evaluate(
         raise UserError(f"the time limit must be above 0 s, got {limit_s:g}")
     cluster = load_scenario(scenario)
     chosen = pick_seeds(seeds, split=split)
+    for seed in chosen:  # a trace that cannot be used is no fault of the policy
+        resolve(cluster, TraceSpec(), seed)
     played: list[dict[str, Value]] = []
     try:
         with RemotePolicy(str(file), limit_s) as policy:
