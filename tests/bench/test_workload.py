@@ -10,7 +10,13 @@ import pytest
 from sageserve_agents.learned.checkpoint import Checkpoint, load, save
 from sageserve_bench.errors import UserError
 from sageserve_bench.runs.grid import make_grid
-from sageserve_bench.runs.tasks import Task, agent_label, check_agents, split_agents
+from sageserve_bench.runs.tasks import (
+    Task,
+    agent_label,
+    check_agents,
+    content_of_files,
+    split_agents,
+)
 from sageserve_bench.runs.workload import pick_seeds, resolve
 from sageserve_env.scenario import Scenario, load_scenario
 from sageserve_env.workload import TraceSpec
@@ -25,6 +31,39 @@ def write_trace(path: Path, requests: int = 600, header: str = "arrival_s,in,out
 
 MINE = {"arrival": "arrival_s", "prompt": "in", "output": "out"}
 COLUMNS = ReadOptions(columns=MINE)  # type: ignore[arg-type]  # kept as pairs
+
+
+@pytest.mark.parametrize("where", ["option", "scenario", "agent", "checkpoint"])
+def test_a_key_changes_with_a_users_file(tmp_path: Path, where: str) -> None:
+    file = tmp_path / "mine.py"
+    router = "register_router('mine_{}', {{'queue_s': 1.0}})"
+
+    def write(text: str) -> None:
+        start = "from sageserve_env.policies import register_router\n"
+        start += "from sageserve_agents.heuristics.static import Static as Mine\n"
+        file.write_text(f"{start}{router.format(where)}\n{text}\n")
+
+    write("")
+    scenario, agent = load_scenario("trap-base"), "static"
+    if where == "option":
+        agent = f"reactive:router={file}:mine_{where}"
+    elif where == "scenario":
+        scenario = scenario.replace(routing={"router": f"{file}:mine_{where}"})
+    elif where == "agent":
+        agent = f"{file}:Mine"
+    else:
+        agent, file = f"residual-es:checkpoint={tmp_path}", tmp_path / "policy.npz"
+        write("")
+    task = Task(agent, scenario, TraceSpec(), 3)
+    before, content = task.key(task.workload()), content_of_files(agent, scenario)
+    write("# edited")
+    assert task.key(task.workload()) != before
+    assert content_of_files(agent, scenario) != content != ""
+
+
+def test_names_of_the_package_stand_for_no_files() -> None:
+    for agent in ("static", "ilp:router=threshold", "ppo", "residual-es:checkpoint=rule"):
+        assert content_of_files(agent, load_scenario("tiny")) == ""
 
 
 def test_seeds_of_a_split() -> None:

@@ -121,6 +121,16 @@ def test_a_part_that_cannot_be_read_is_done_again(tmp_path: Path, left: bytes | 
     assert sorted(tmp_path.iterdir()) == sorted(parts)
 
 
+def test_an_edited_file_is_asked_again(tmp_path: Path) -> None:
+    file, work = tmp_path / "mine.py", tmp_path / "work"
+    cast = Cast({RULE: (f"{file}:Mine",)})
+    for edit in ("", "# edited"):
+        text = "from sageserve_agents.heuristics.static import Static as Mine\n" + edit
+        file.write_text(text)
+        measure(small(), (3,), cast, Budget(plays=20), work)
+    assert len(list(work.glob("agent-*"))) == len(list(work.glob("sweeps-*"))) == 2
+
+
 def test_what_a_search_finds_attains_on_average_and_is_no_dearer(day: Day) -> None:
     days = [day, Day(small(), 4)]
     starts = [one.play_agent(make_agent("static:instances=4")) for one in days]

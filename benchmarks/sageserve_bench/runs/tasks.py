@@ -7,9 +7,10 @@ import hashlib
 import json
 import pickle
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PureWindowsPath
+from typing import Any
 
 from sageserve_agents import Agent, make_agent
 from sageserve_agents.learned import checkpoint
@@ -86,26 +87,79 @@ def agent_label(agent: str | Agent) -> str:
     return f"{name}:{tail}" if tail else name
 
 
+def content_of_files(agent: str | Agent, scenario: Scenario) -> str:
+    """Return a hash of the user's files behind the names in an agent and a scenario.
+
+    That is the file of an agent, router or discipline, and a checkpoint that is not shipped. Empty
+    if there are none, so that nothing changes for names of the package.
+    """
+    files: list[Path] = []
+    texts = list(_texts(scenario.to_dict()))
+    if isinstance(agent, str):
+        name, options = parse_spec(agent)
+        texts = [name, *options.values(), *texts]
+        folder = _checkpoint(agent, scenario)
+        files = [] if folder is None or _is_shipped(folder) else _files_of(folder)
+    for text in texts:
+        file, colon, _ = text.rpartition(":")
+        if colon and file.endswith(".py"):
+            files.append(Path(file).expanduser())
+    return _sha(list(dict.fromkeys(files))) if files else ""
+
+
 def _agent_content(agent: str | Agent, scenario: Scenario) -> str:
     """Return what a label does not say.
 
-    That is a user's file, a checkpoint, calibrated options, the options of an object.
+    That is users' files, a checkpoint, calibrated options, the options of an object.
     """
+    files = content_of_files(agent, scenario)
     if isinstance(agent, str):
-        name, options = parse_spec(agent)
-        if is_file(name):
-            return _sha([Path(split_file(name)[0]).expanduser()])
-        shipped = calibrated_options(name, scenario) if is_calibrated(agent, scenario) else {}
+        shipped = _shipped_options(agent, scenario)
         known = json.dumps(shipped, sort_keys=True) if shipped else ""
-        try:
-            folder = checkpoint.find(str({**shipped, **options}.get("checkpoint", name)))
-        except ValueError:  # an agent without one
-            return known
-        return known + _sha([folder / checkpoint.CARD, folder / checkpoint.WEIGHTS])
+        folder = _checkpoint(agent, scenario)
+        if folder is not None and _is_shipped(folder):
+            known += _sha(_files_of(folder))
+        return known + files
     try:
-        return hashlib.sha256(pickle.dumps(agent)).hexdigest()
+        return hashlib.sha256(pickle.dumps(agent)).hexdigest() + files
     except (pickle.PicklingError, TypeError, AttributeError) as error:
         raise UserError(f"agent {agent.name!r} cannot be pickled: {error}") from None
+
+
+def _shipped_options(agent: str, scenario: Scenario) -> Mapping[str, Any]:
+    """Return the calibrated options that an agent takes in a scenario."""
+    name, _ = parse_spec(agent)
+    known = not is_file(name) and is_calibrated(agent, scenario)
+    return calibrated_options(name, scenario) if known else {}
+
+
+def _checkpoint(agent: str, scenario: Scenario) -> Path | None:
+    """Return the folder of an agent's checkpoint; None where it has none."""
+    name, options = parse_spec(agent)
+    if is_file(name):
+        return None
+    named = {**_shipped_options(agent, scenario), **options}.get("checkpoint", name)
+    try:
+        return checkpoint.find(str(named))
+    except ValueError:  # an agent without one
+        return None
+
+
+def _is_shipped(folder: Path) -> bool:
+    return checkpoint.SHIPPED in folder.parents
+
+
+def _files_of(folder: Path) -> list[Path]:
+    return [folder / checkpoint.CARD, folder / checkpoint.WEIGHTS]
+
+
+def _texts(value: object) -> Iterator[str]:
+    """Iterate over the texts in plain values."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping | list):
+        for part in value.values() if isinstance(value, Mapping) else value:
+            yield from _texts(part)
 
 
 def _sha(files: Sequence[Path]) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 from sageserve_agents import make_agent
 from sageserve_agents.registry import calibrated_options, parse_spec
 from sageserve_bench.analysis.targets import Targets
+from sageserve_bench.runs.tasks import content_of_files
 from sageserve_env.scenario import Scenario
 from sageserve_search.headroom.bound import fluid_bound_usd
 from sageserve_search.headroom.least import least_fleet_usd
@@ -176,7 +177,9 @@ def _search(
     seeds = [day.seed for day in days]
 
     def file(*words: str) -> Path | None:
-        key = _key(days[0].scenario, seeds, str(wanted.to_dict()), *sorted(plays[0]))
+        specs, scenario = sorted(plays[0]), days[0].scenario
+        contents = _contents(specs, scenario)
+        key = _key(scenario, seeds, str(wanted.to_dict()), *specs, *contents)
         return None if folder is None else folder / ("-".join(["sweeps", key, *words]) + ".pickle")
 
     starts = [[(plan, played) for played, plan in one.values()] for one in plays]
@@ -229,7 +232,8 @@ def _number(value: Any) -> float | None:
 def _agent(day: Day, spec: str, folder: Path | None) -> tuple[Played, Plan]:
     """Let an agent play, or take what it did from the folder."""
     options = sorted(calibrated_options(parse_spec(spec)[0], day.scenario).items())
-    name = f"agent-{_key(day.scenario, [day.seed], spec, str(options))}.pickle"
+    words = (spec, str(options), *_contents([spec], day.scenario))
+    name = f"agent-{_key(day.scenario, [day.seed], *words)}.pickle"
     file = None if folder is None else folder / name
     found = read_part(file, tuple)
     if found is not None:
@@ -237,6 +241,12 @@ def _agent(day: Day, spec: str, folder: Path | None) -> tuple[Played, Plan]:
     result = day.play_agent(make_agent(spec, scenario=day.scenario), spec)
     write_part(file, result)
     return result
+
+
+def _contents(specs: Sequence[str], scenario: Scenario) -> list[str]:
+    """Return what stands in the files of users that are named; nothing for the package's names."""
+    found = {spec: content_of_files(spec, scenario) for spec in specs}
+    return [f"{spec} {content}" for spec, content in found.items() if content]
 
 
 def _key(scenario: Scenario, seeds: Sequence[int], *words: str) -> str:
