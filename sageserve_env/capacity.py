@@ -33,6 +33,7 @@ from numpy.typing import NDArray
 
 from sageserve_env._config import ScenarioError, stable_hash
 from sageserve_env.options import FaultConfig
+from sageserve_env.policies import DISCIPLINES
 from sageserve_env.scenario import RegionConfig, Scenario
 from sageserve_traces.token_mix import TokenPairs
 from sageserve_traces.trace import RequestTrace
@@ -111,7 +112,13 @@ def _identity(scenario: Scenario, pairs: tuple[TokenPairs, ...]) -> tuple[Any, .
         what += ("goodput", scenario.tiers, scenario.slo_scale)
     elif scenario.batching.discipline != "fcfs":  # who is served first follows from objectives
         what += (scenario.tiers, scenario.slo_scale)
-    return what
+    return what + order_of_file(scenario)
+
+
+def order_of_file(scenario: Scenario) -> tuple[Any, ...]:
+    """Return the weights of a discipline from a user's file, which may change; else nothing."""
+    name = scenario.batching.discipline
+    return (DISCIPLINES.spec(name).weights,) if ":" in name else ()
 
 
 def _probe(scenario: Scenario, m: int, g: int, pairs: TokenPairs) -> float:

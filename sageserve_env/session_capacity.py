@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from sageserve_env.capacity import alone, kept
+from sageserve_env.capacity import alone, kept, order_of_file
 from sageserve_env.policies import ROUTERS
 from sageserve_env.scenario import Scenario
 from sageserve_traces.session_law import KINDS, Sessions
@@ -73,6 +73,7 @@ def session_theta(scenario: Scenario, kinds: Sequence[Sessions] = KINDS) -> NDAr
         scenario.workload.sessions,
         (routing, ROUTERS.spec(routing.router).weights),
         [_kinds_of(scenario, m, kinds) for m in range(len(scenario.models))],
+        *order_of_file(scenario),
     )
 
     def measured() -> list[list[float]]:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from sageserve_env import Scenario, load_scenario
+from sageserve_env import Scenario, capacity, load_scenario
 from sageserve_env.capacity import measure_theta, promises
 
 
@@ -40,3 +41,23 @@ def test_a_stricter_promise_leaves_less() -> None:
 def test_what_an_idle_instance_cannot_promise_is_asked_for_in_part() -> None:
     """No request attains at any load: every load does as well as an idle instance."""
     assert measure_theta(alone(objective_s=0.001), mix)[0, 0] > 1.0
+
+
+def test_theta_is_kept_by_the_weights_of_a_discipline_from_a_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+    monkeypatch.setattr(capacity, "kept", lambda what, measured: asked.append(what) or [[1.0]])
+    register = "from sageserve_env.policies import register_discipline\n"
+    for weight in (1.0, 2.0):
+        file = tmp_path / f"{weight:.0f}" / "mine.py"
+        file.parent.mkdir()
+        file.write_text(
+            f"{register}register_discipline('mine{weight:.0f}', {{'queued_s': {weight}}})"
+        )
+        named = f"{file}:mine{weight:.0f}"
+        capacity.measure_theta(alone().replace(batching={"discipline": named}), mix)
+    capacity.measure_theta(alone(), mix)
+    first, second, built_in = asked
+    assert first[-1] == {"queued_s": 1.0} and second[-1] == {"queued_s": 2.0}
+    assert len(built_in) == len(first) - 1
