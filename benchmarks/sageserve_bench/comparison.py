@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
 
@@ -14,6 +15,7 @@ from sageserve_bench.runs.backends import execute
 from sageserve_bench.runs.episode import RunResult, steps_of
 from sageserve_bench.runs.grid import Grid, make_grid
 from sageserve_bench.runs.pools import Backend
+from sageserve_bench.runs.tasks import Task
 from sageserve_bench.summary import write_outcome
 from sageserve_env.registration import DEFAULT_SCENARIO
 from sageserve_env.scenario import Scenario
@@ -98,6 +100,9 @@ def run_grid(
         store: Where finished runs lie and go; each is saved as soon as it is done.
         backend: Where to run; default here.
         reporter: Whom to tell about progress.
+
+    Raises:
+        UserError: If another run uses the folder.
     """
     tasks = grid.tasks()
     steps, keys = [], []
@@ -105,12 +110,23 @@ def run_grid(
         workload = task.workload()
         keys.append(task.key(workload))
         steps.append(steps_of(workload.scenario))
+    with nullcontext() if store is None else store.held():
+        return _run(tasks, keys, steps, store, backend or Backend(), reporter or Silent())
+
+
+def _run(
+    tasks: Sequence[Task],
+    keys: Sequence[str],
+    steps: Sequence[int],
+    store: Store | None,
+    backend: Backend,
+    told: Reporter,
+) -> list[Row]:
+    """Run what is not there yet, in a folder that nobody else uses."""
     rows: dict[int, Row] = {} if store is None else _finished(store, keys)
     todo = [index for index in range(len(tasks)) if index not in rows]
-    told: Reporter = reporter or Silent()
     told.begin([tasks[i].agent_label for i in todo], [steps[i] for i in todo], len(rows))
     if store is not None:
-        store.folder.mkdir(parents=True, exist_ok=True)
         store.remove_leftovers()
         store.write_results(_table(rows))
 
@@ -125,7 +141,7 @@ def run_grid(
         told.finished(index, row)
 
     try:
-        execute([tasks[i] for i in todo], backend or Backend(), finished, told.stepped)
+        execute([tasks[i] for i in todo], backend, finished, told.stepped)
     except KeyboardInterrupt:
         if store is not None:  # a run may have been saved, and not be in the table yet
             store.remove_leftovers()

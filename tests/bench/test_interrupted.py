@@ -212,6 +212,21 @@ def test_sigterm_is_as_ctrl_c(
     assert signal.getsignal(signal.SIGTERM) == before
 
 
+def test_two_runs_in_one_folder(
+    tmp_path: Path, small_file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "out"
+    with Store(folder).held():
+        saving = folder / "runs" / ".saving-of-another"
+        saving.mkdir(parents=True)
+        assert cli.run(command(small_file, folder)) == 2
+        said = capsys.readouterr().err
+        assert f"{folder}: in use by another run" in said and said.count("\n") == 1
+        assert saving.is_dir()
+    with Store(folder).held():  # it is free again
+        pass
+
+
 @pytest.mark.slow
 def test_sigterm_leaves_no_workers(tmp_path: Path) -> None:
     folder = tmp_path / "out"

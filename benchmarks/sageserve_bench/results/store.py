@@ -13,6 +13,8 @@ import json
 import os
 import shutil
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
@@ -44,6 +46,35 @@ class Store:
         self.folder = folder
         if folder.exists() and not folder.is_dir():
             raise UserError(f"{folder}: is a file; --output names a folder")
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Make the folder and keep other runs out of it; the lock ends with the process.
+
+        Nothing is locked where the system cannot, as on Windows and some network drives.
+
+        Raises:
+            UserError: If another run has it.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        try:
+            from fcntl import LOCK_EX, LOCK_NB, flock
+        except ImportError:
+            yield
+            return
+        folder = os.open(self.folder, os.O_RDONLY)
+        try:
+            try:
+                flock(folder, LOCK_EX | LOCK_NB)
+            except BlockingIOError:
+                raise UserError(
+                    f"{self.folder}: in use by another run; wait for its end or name another folder"
+                ) from None
+            except OSError:
+                pass
+            yield
+        finally:
+            os.close(folder)
 
     def run(self, key: str) -> Path:
         """Return the folder of a run."""
