@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
 _PLAIN_WIDTH = 180
+_UNLIMITED = 10_000
+_FOLDED = 12  # least width of a column that folds (A)
 
 
 def output() -> Console:
@@ -28,7 +31,33 @@ def print_table(
         table.add_column(column, justify="left" if i == 0 else "right")
     for row in rows:
         table.add_row(*(f"{x:.4g}" if isinstance(x, float) else str(x) for x in row))
-    (console or output()).print(table)
+    show(table, console or output())
+
+
+def show(table: Table, console: Console) -> None:
+    """Print a table of which nothing is cut.
+
+    Where the terminal is too narrow it goes without a frame, and columns that may fold give way.
+    Where that is not enough it is wider than the terminal, which wraps its lines.
+    """
+
+    def needed() -> int:
+        unlimited = console.options.update(max_width=_UNLIMITED)
+        return console.measure(table, options=unlimited).maximum
+
+    if needed() > console.width:
+        table.box, table.padding, table.pad_edge = SIMPLE_HEAD, (0, 1, 0, 0), False
+        table.show_edge = False
+        for column in table.columns:
+            column.header = str(column.header).replace(" ", "\n")
+    if needed() > console.width:
+        for column in table.columns:
+            column.width = _FOLDED if column.overflow == "fold" else None
+    room = max(console.width, needed())
+    for column in table.columns:
+        if column.width is not None:
+            column.width += room - needed()
+    Console(file=console.file, width=room, force_terminal=console.is_terminal).print(table)
 
 
 def percent(fraction: float) -> str:

@@ -74,7 +74,7 @@ def forecast(
         tests.append(test)
         scores.extend(score(test, cluster.models, interactive))
     out = terminal.output()
-    out.print(_table(scores, workload.trace.name, quantile))
+    terminal.show(_table(scores, workload.trace.name, quantile), out)
     if output is not None:
         output.mkdir(parents=True, exist_ok=True)
         pd.DataFrame(scores).to_csv(output / "scores.csv", index=False)

@@ -129,10 +129,12 @@ def _check_frozen(frozen: tuple[str, ...]) -> None:
 
 def _show(report: dict[str, Any]) -> None:
     """Print the means over the seeds."""
-    from rich.console import Console
-    from rich.table import Table
+    from rich.table import Column, Table
 
-    table = Table("", "agent", "$", "IW-F %", "IW-N %", "NIW %", "worst\nmodel %")
+    from sageserve_cli import terminal
+
+    agent = Column("agent", overflow="fold")
+    table = Table("", agent, "$", "IW-F %", "IW-N %", "NIW %", "worst\nmodel %")
     for kind in ("static", "rule", "planner", "perfect", "learned", "hindsight"):
         service = report.get(f"{kind}_service") or {}
         shares = (service.get(f"slo_{name}") for name in ("iwf", "iwn", "niw", "worst_model"))
@@ -143,8 +145,8 @@ def _show(report: dict[str, Any]) -> None:
             "-" if usd is None else f"{usd:,.0f}",
             *("-" if share is None else f"{100 * share:.2f}" for share in shares),
         )
-    console = Console()
-    console.print(table)
+    console = terminal.output()
+    terminal.show(table, console)
     redrawn = report.get("redrawn") or {}
     for key in ("least_fleet_usd", "bound_usd", "headroom", "headroom_decision"):
         shown = _shown(key, report.get(key))

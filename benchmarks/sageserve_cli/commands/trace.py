@@ -164,7 +164,7 @@ def _print(summary: dict[str, Any]) -> None:
     for name, tier in summary["tiers"].items():
         cells = [_tokens(tier[key]) for key in ("prompt_tokens", "output_tokens")]
         table.add_row(name, f"{tier['requests_per_s']:.2f}", *cells)
-    console.print(table)
+    terminal.show(table, console)
 
 
 def _clock(summary: dict[str, Any]) -> str:
