@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from sageserve_cli.options import READING, gives, read_options
+from sageserve_cli.options import READING, gives, json_option, read_options
 from sageserve_traces import ReadOptions
 
 _READING = [p.replace(default="drop") if p.name == "on_error" else p for p in READING]
@@ -30,7 +30,7 @@ def plan_capacity(
     ] = None,
     *,
     reading: ReadOptions,
-    json_file: Annotated[Path | None, typer.Option("--json", help="File for the answer.")] = None,
+    json_file: Annotated[Path | None, json_option("File for the answer.")] = None,
 ) -> int:
     """Say how many GPUs your own traffic needs, and what a planner would save.
 
