@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+from sageserve_env.policies import DISCIPLINES, ROUTERS
 from sageserve_env.scenario import Scenario, load_scenario
 
 os.environ.setdefault("MPLBACKEND", "Agg")
@@ -19,6 +20,13 @@ settings.register_profile(
 )
 settings.register_profile("search", parent=settings.get_profile("suite"), derandomize=False)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "suite"))
+
+
+@pytest.fixture(autouse=True)
+def _registries(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Forget afterwards the routers and disciplines that a test has registered."""
+    for registry in (ROUTERS, DISCIPLINES):
+        monkeypatch.setattr(registry, "_entries", dict(registry._entries))
 
 
 @pytest.fixture(scope="session")

@@ -6,12 +6,10 @@ from pathlib import Path
 
 import gymnasium as gym
 import numpy as np
-import pytest
 
 import sageserve_env  # noqa: F401
 from sageserve_env.policies import (
     DISCIPLINE_FEATURES,
-    DISCIPLINES,
     LARGEST_WEIGHT,
     ROUTER_FEATURES,
     ROUTERS,
@@ -27,13 +25,6 @@ from sageserve_env.policies import register_discipline, register_router
 register_router("greedy_of_a_test", {"queue_s": 1.0, "kv": 9.0, "penalty_s": 2.0})
 register_discipline("shortest_of_a_test", {"prefill_s": 1.0})
 '''
-
-
-@pytest.fixture(autouse=True)
-def _registries(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Forget afterwards what a test has registered."""
-    for registry in (ROUTERS, DISCIPLINES):
-        monkeypatch.setattr(registry, "_entries", dict(registry._entries))
 
 
 def user_file(folder: Path) -> str:
