@@ -35,6 +35,7 @@ BUILT_IN: dict[str, str] = {
     "reactive": f"{_HEURISTICS}.reactive:Reactive",
     "chiron": f"{_HEURISTICS}.chiron:Chiron",
     "reactive-lw": f"{_HEURISTICS}.reactive:ReactiveLw",
+    "pooled": f"{_HEURISTICS}.pooled:Pooled",
     "hpa": f"{_HEURISTICS}.hpa:Hpa",
     "kpa": f"{_HEURISTICS}.kpa:Kpa",
     "ray-serve": f"{_HEURISTICS}.ray_serve:RayServe",

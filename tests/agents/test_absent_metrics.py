@@ -10,7 +10,7 @@ from sageserve_agents.heuristics.signals import measured
 from sageserve_env.scenario import Scenario
 from tests.agents.toy import ToyCluster, constant, empty_history, make_view, scenario_of
 
-BY_UTILISATION = ["hpa", "kpa", "reactive", "reactive-lw", "siloed", "chiron"]
+BY_METRICS = ["hpa", "kpa", "reactive", "reactive-lw", "siloed", "chiron", "pooled"]
 
 
 def cluster_of(name: str, stale_s: float = 0.0) -> Scenario:
@@ -18,7 +18,7 @@ def cluster_of(name: str, stale_s: float = 0.0) -> Scenario:
     return scenario_of("trap-base", pooling=pooling, faults={"stale_metrics_s": stale_s})
 
 
-@pytest.mark.parametrize("name", BY_UTILISATION)
+@pytest.mark.parametrize("name", BY_METRICS)
 def test_the_fleet_stands_at_time_0(name: str) -> None:
     scenario = cluster_of(name)
     agent = make_agent(name)
@@ -35,7 +35,7 @@ def test_the_fleet_stands_at_time_0(name: str) -> None:
         assert (wanted == view.target.sum(axis=1)).all()
 
 
-@pytest.mark.parametrize("name", [n for n in BY_UTILISATION if n != "chiron"])
+@pytest.mark.parametrize("name", [n for n in BY_METRICS if n != "chiron"])
 def test_metrics_that_never_come_change_nothing(name: str) -> None:
     scenario = cluster_of(name, 1e9)
     agent = make_agent(name)

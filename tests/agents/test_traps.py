@@ -23,7 +23,7 @@ from tests.agents.toy import (
 )
 
 RULES = [n for n in BUILT_IN if n not in {"static", "oracle"}]
-REACTIVE = ["reactive", "reactive-lw", "siloed", "hpa", "kpa", "ray-serve", "chiron"]
+REACTIVE = ["reactive", "reactive-lw", "siloed", "hpa", "kpa", "ray-serve", "chiron", "pooled"]
 
 
 def run(name: str, tokens_per_s: float, minutes: int, **changes: object) -> np.ndarray:

@@ -35,7 +35,7 @@ class Cast:
     agents: Mapping[str, Sequence[str]] = field(
         default_factory=lambda: {
             STATIC: ("static",),
-            RULE: ("reactive", "hpa", "kpa"),
+            RULE: ("reactive", "hpa", "kpa", "pooled"),
             PLANNER: ("staffing", "ilp", "mpc"),
             PERFECT: ("oracle", "ilp:forecaster=perfect"),
             LEARNED: (),

@@ -1,0 +1,155 @@
+"""`pooled`: each model sized over all regions, bought where what lacks costs least."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sageserve_agents.heuristics.signals import Window
+from sageserve_agents.options import option
+from sageserve_agents.parameters import Range, ServiceKnob, Tunable
+from sageserve_agents.rule import RuleAgent
+from sageserve_agents.stack import StackOptions, batch_left_s
+from sageserve_env.view import WINDOWS_S, ClusterView, Floats, Ints
+
+_MINUTE, _FIVE_MINUTES = WINDOWS_S.index(60.0), WINDOWS_S.index(300.0)
+_LEAST_BATCH_S = 600.0  # (A) batch work that is nearly due is spread over no less than this
+_SOMETHING = 1e-6  # tokens a second that ask for an instance and for no more
+
+Fleet = NDArray[np.int64]  # instances of a model, [R, G]
+
+
+@dataclass(frozen=True)
+class PooledOptions(StackOptions):
+    """Options of `Pooled`; the defaults are our assumptions.
+
+    Attributes:
+        target: Share of theta, what the instances of a model sustain together, that is used.
+        latest: Weight of the interactive arrivals of the last minute beside those of the last five.
+        drain_s: Time in which prompt tokens that wait are to be served.
+        hold_s: An instance leaves when what was needed in this time would fit without it.
+        home: What a region holds for requests that must be served there, over their share of the
+            traffic: they come unevenly.
+    """
+
+    target: float = option(0.7, above=0)
+    latest: float = option(0.5, low=0, high=1)
+    drain_s: float = option(120.0, above=0)
+    hold_s: float = option(600.0, low=0)
+    home: float = option(1.2, low=0)
+
+
+class Pooled(RuleAgent[PooledOptions]):
+    """``need = (arrivals + waiting / drain_s + batch work / time left) / target``, in tokens/s.
+
+    A model grows by the instance that covers what lacks for the fewest dollars, in the region that
+    lacks most of what must be served there, if one does; it shrinks by the dearest that can go.
+    Models that gain most by their best VM type choose first.
+    """
+
+    name = "pooled"
+    options_type = PooledOptions
+    tunable: ClassVar[Tunable] = {
+        "target": Range(0.3, 1.5, "log"),
+        "latest": Range(0.0, 1.0),
+        "drain_s": Range(30.0, 600.0, "log"),
+        "hold_s": Range(60.0, 3600.0, "log"),
+        "home": Range(0.5, 2.5, "log"),
+    }
+    service_knob = ServiceKnob("target", stingy=3.0, generous=0.1, log=True)
+
+    def start(self) -> None:
+        """Forget the last episode."""
+        self._needs = Window(self.options.hold_s)
+
+    def targets(self, view: ClusterView) -> Ints:
+        """Return the targets, [E, G]."""
+        if view.time_s <= 0 or view.time_s < self.scenario.faults.stale_metrics_s:
+            return view.target  # nothing has been measured yet
+        models, regions, _ = self.endpoints.shape
+        need, home = self.needs(view)
+        self._needs.add(view.time_s, need)
+        keep = self._needs.max()
+        standing = np.minimum(view.target - view.unmet, view.target).clip(min=0)
+        fleets = standing.reshape(models, regions, -1)
+        free = view.idle_vms + view.spot_vms.sum(axis=0)
+        theta = np.where(self.endpoints.compatible, view.theta, 0.0)
+        for m in self._order(view):
+            self._grow(m, fleets[m], free, theta[m], need[m], home[m])
+            self._shrink(m, fleets[m], theta[m], keep[m], home[m])
+        targets: Ints = fleets.reshape(standing.shape)
+        return targets
+
+    def desired(self, view: ClusterView) -> Ints:
+        """Return the instances of the targets, [E]."""
+        totals: Ints = self.targets(view).sum(axis=1)
+        return totals
+
+    def needs(self, view: ClusterView) -> tuple[Floats, Floats]:
+        """Return what has to be sustained in prompt tokens a second.
+
+        Returns:
+            In all by model, [M], and of it in the region itself, [M, R].
+        """
+        o, ends = self.options, self.endpoints
+        models, regions, _ = ends.shape
+        rates = view.prompt_rate[..., ends.interactive].sum(axis=3)  # [W, M, R]
+        rate = o.latest * rates[_MINUTE] + (1.0 - o.latest) * rates[_FIVE_MINUTES]
+        waiting = view.queued_prompt_tokens.reshape(models, regions).sum(axis=1) / o.drain_s
+        left_s = np.maximum(batch_left_s(view), _LEAST_BATCH_S)
+        load = rate.sum(axis=1) + waiting + view.niw_backlog_tokens / left_s
+        asked = (view.request_rate[_FIVE_MINUTES].sum(axis=(1, 2)) > 0) | (view.niw_backlog > 0)
+        load = np.maximum(load, _SOMETHING * (asked | (view.global_queue > 0)))
+        scale = self.stack.load_factor / o.target
+        return load * scale, o.home * rate * ends.resident * scale[:, None]
+
+    def _order(self, view: ClusterView) -> Ints:
+        """Return the models, those first whose second best VM type is dearest beside the best."""
+        usd = np.sort(self.endpoints.usd_per_token(view.theta), axis=1)
+        second = usd[:, min(1, usd.shape[1] - 1)]
+        order: Ints = np.argsort(-second / usd[:, 0], kind="stable").astype(np.int64)
+        return order
+
+    def _grow(
+        self, m: int, fleet: Fleet, free: Ints, theta: Floats, need: float, home: Floats
+    ) -> None:
+        """Add instances of a model, in place, until nothing lacks or no VM is free."""
+        price, (low, high) = self.endpoints.price, self._limits(m)
+        while True:
+            counts, have = fleet.sum(axis=1), (fleet * theta).sum(axis=1)
+            usable = (free > 0) & (theta > 0) & (counts < high)[:, None]
+            gap = np.maximum(home - have, np.where(counts < low, _SOMETHING, -np.inf))
+            gap[~usable.any(axis=1)] = -np.inf
+            lack = max(need - have.sum(), gap.max())
+            if gap.max() > 0:
+                usable &= (gap == gap.max())[:, None]
+            if lack <= 0 or not usable.any():
+                return
+            usd = price * np.ceil(lack / np.where(theta > 0, theta, 1.0))
+            best = np.lexsort((-np.broadcast_to(theta, usd.shape).ravel(), _only(usable, usd)))[0]
+            at = np.unravel_index(best, usd.shape)
+            fleet[at] += 1
+            free[at] -= 1
+
+    def _shrink(self, m: int, fleet: Fleet, theta: Floats, keep: float, home: Floats) -> None:
+        """Take instances of a model, in place, while what is kept covers the need."""
+        price, (low, _) = self.endpoints.price, self._limits(m)
+        while True:
+            counts, have = fleet.sum(axis=1), (fleet * theta).sum(axis=1)
+            spare = np.minimum(have.sum() - keep, have - home)[:, None]
+            can = (fleet > 0) & (theta <= spare) & (counts > low)[:, None]
+            if not can.any():
+                return
+            fleet[np.unravel_index(np.argmax(np.where(can, price, -np.inf)), can.shape)] -= 1
+
+    def _limits(self, m: int) -> tuple[Ints, Ints]:
+        """Return fewest and most instances of a model by region, [R] each."""
+        here = self.endpoints.model == m
+        return self.endpoints.low[here], self.endpoints.high[here]
+
+
+def _only(usable: NDArray[np.bool_], usd: Floats) -> Floats:
+    return np.where(usable, usd, np.inf).ravel()
