@@ -8,15 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from sageserve_env.entries import default_discipline_weights
+from sageserve_env.policies import DISCIPLINES, LARGEST_WEIGHT
 from sageserve_env.scenario import Scenario
 from sageserve_search.headroom.plan import Plan
 
 _SHARE = 0.25  # of a fleet, the most that one edit removes (our assumption)
 _RELEASES = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0, 1.5)
-_WAITS = (np.inf, 1.0, 0.5, 0.25, 0.1)  # times the objective
+_WAITS = (np.inf, 1.0, 0.5, 0.25, 0.1, 0.03, 0.01, 0.0)  # times the objective
 
 
 @dataclass(frozen=True)
@@ -56,6 +60,7 @@ class Editor:
         self._until = np.cumsum(weights / weights.sum())
         model = np.array([scenario.models.index(e.model) for e in scenario.endpoints])
         self.region = np.array([scenario.region_names.index(e.region) for e in scenario.endpoints])
+        self.orders = [default_discipline_weights(scenario, name)[0] for name in DISCIPLINES]
         self.of_model = [np.flatnonzero(model == m) for m in range(len(scenario.models))]
 
     def edit(self, plan: Plan, place: Place) -> Edit:
@@ -163,7 +168,23 @@ def reweigh(editor: Editor, plan: Plan, place: Place) -> None:
     table = plan.arrays["router_weights"][place.start : place.stop, place.model]
     used = np.flatnonzero(table.any(axis=0))
     if len(used):
-        table[:, used[editor.rng.integers(len(used))]] *= editor.rng.choice([0.25, 0.5, 2.0, 4.0])
+        _scale(editor, table, used)
+
+
+def reorder(editor: Editor, plan: Plan, place: Place) -> None:
+    """The order of another discipline, or a weight of the order doubled or halved."""
+    table = plan.arrays["discipline_weights"][place.start : place.stop, place.model]
+    if editor.rng.random() < 0.5:
+        table[:] = editor.orders[editor.rng.integers(len(editor.orders))]
+        return
+    _scale(editor, table, np.flatnonzero(table.any(axis=0)))
+
+
+def _scale(editor: Editor, table: NDArray[Any], columns: NDArray[np.int64]) -> None:
+    """Double or halve one of some columns, once or twice."""
+    column = columns[editor.rng.integers(len(columns))]
+    table[:, column] *= editor.rng.choice([0.25, 0.5, 2.0, 4.0])
+    np.clip(table, -LARGEST_WEIGHT, LARGEST_WEIGHT, out=table)
 
 
 #: Knob, and its kinds of edits; a kind that is named more often is drawn more often.
@@ -173,4 +194,5 @@ KINDS: tuple[tuple[str, tuple[Edit, ...]], ...] = (
     ("batch", (release,)),
     ("admission", (admit,)),
     ("routing", (penalise, reweigh)),
+    ("discipline", (reorder,)),
 )

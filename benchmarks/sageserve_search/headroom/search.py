@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sageserve_bench.analysis.targets import Targets, fell_due
 from sageserve_env.simulator.summary import tier_key
@@ -39,13 +40,15 @@ TRIALS = 14  # of a part, with one edit of every model each (A)
 _WHOLE = 0.15  # share of the edits that last the whole part (A)
 # Steps of the logarithm of a charge: over that of the misses over those allowed, at most, and at
 # least while a target is missed (A).
-_GAIN, _MOST, _LEAST_UP = 5.0, 0.3, 0.1
+_GAIN, _MOST, _LEAST_UP = 2.5, 1.0, 0.1
 _TINY = 1e-6  # share of misses that is as good as none
 _LEAST_CHARGE = 0.02  # of the scenario's, so that no target is forgotten (A)
 _LEFT = 2.0  # charge for work that is left, over its VM price (our assumption)
-# Of each day the plans are kept that are best at one of these multiples of a miss's charge; what is
-# best of every day at one of them is put together.
+# Of each day the plans are kept that are best at one of these multiples of what a miss is charged,
+# of all tiers alike or of one more or less than of the others; what is best of every day at one of
+# them is put together.
 _CHARGES = np.exp(np.linspace(-1.5, 2.5, 33))
+_OF_ONE = np.exp([-2.0, -1.0, 1.0, 2.0])
 
 Start = tuple[Plan, Played]
 
@@ -78,7 +81,7 @@ class OfDay:
 
     def best(self, price: Floats) -> Start:
         """Return the plan that is best at a price of misses."""
-        return self.kept[_cheapest(self.kept, price)]
+        return self.kept[int(_cheapest(self.kept, price[None])[0])]
 
 
 @dataclass
@@ -195,7 +198,7 @@ class Search:
                 day.go_on(mark, plan, start, stop)
                 mark = day.mark()
         every = [*here.kept, (plan, day.play(plan))]
-        here.kept = [every[i] for i in sorted({_cheapest(every, c * s.price) for c in _CHARGES})]
+        here.kept = [every[i] for i in np.unique(_cheapest(every, self._prices()))]
         return played + steps
 
     def _charged(self, reached: Reached) -> Floats:
@@ -237,15 +240,23 @@ class Search:
             at: Any = endpoints if name in ("instances", "niw_release") else m
             array[span, at] = other.arrays[name][span, at]
 
+    def _prices(self) -> Floats:
+        """Return what a miss might be charged around what it is charged now, [P, M, K]."""
+        tiers = self.state.price.shape[1]
+        factors = [np.ones(tiers)]
+        factors += [np.where(np.arange(tiers) == k, f, 1.0) for k in range(tiers) for f in _OF_ONE]
+        multiples = (_CHARGES[:, None, None] * np.stack(factors)).reshape(-1, 1, tiers)
+        return np.asarray(multiples * self.state.price)
+
     def _consider(self) -> None:
         """Put together what was kept, and remember it if it is the best that attains.
 
         At each of some charges of a miss every day gives its best plan.
         """
-        s = self.state
-        for charge in _CHARGES:
-            price = charge * s.price
-            days = [one.best(price) for one in s.days]
+        s, prices = self.state, self._prices()
+        chosen = np.stack([_cheapest(one.kept, prices) for one in s.days], axis=1)  # [P, D]
+        for of_day in np.unique(chosen, axis=0):
+            days = [one.kept[i] for one, i in zip(s.days, of_day, strict=True)]
             means = self.targets.means([played.metrics for _, played in days])
             cost = means["cost_usd"] * len(days)
             if not self.targets.misses(means) and (s.best is None or cost < s.best.cost_usd):
@@ -276,9 +287,10 @@ class Search:
         return means
 
 
-def _cheapest(plans: Sequence[Start], price: Floats) -> int:
-    """Return which of some plans of a day costs least, misses at a price."""
-    return int(np.argmin([value(played, price) for _, played in plans]))
+def _cheapest(plans: Sequence[Start], prices: Floats) -> NDArray[np.int64]:
+    """Return which of some plans of a day costs least at each of some prices of misses, [P]."""
+    bills = [[value(played, price) for _, played in plans] for price in prices]
+    return np.asarray(np.argmin(bills, axis=1), dtype=np.int64)
 
 
 def figures(means: dict[str, Any]) -> dict[str, float]:
