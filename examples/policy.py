@@ -16,7 +16,10 @@ RELEASE = 0.6  # batch work is let in below this load
 
 
 class Policy:
-    """Keeps every endpoint at the same load, and adds to it where a queue has formed."""
+    """Keeps every endpoint at the same load, and adds to it where a queue has formed.
+
+    All on the first VM type; another may cost less per `view.theta`.
+    """
 
     def act(self, view: ClusterView) -> ClusterAction:
         """Return the number of instances of each endpoint and VM type."""

@@ -1,7 +1,8 @@
 """What a controller may see: the state of the cluster as named arrays.
 
-Axes: E endpoints, G VM types, M models, R regions, D destination regions, K tiers, W = 3 windows
-(1, 5 and 15 minutes), T minutes since time 0. Nothing of the future, and no output length of a
+Axes: E endpoints (those of the first model first, of a model those of the first region), G VM types,
+M models, R regions, D destination regions, K tiers, W = 3 windows (1, 5 and 15 minutes), T minutes
+since time 0. Nothing of the future, and no output length of a
 request that has not finished, except through the KV memory that is reserved for it.
 
 `ClusterView` is also the table of what is surveyed: every field names its axes and its meaning,
@@ -72,16 +73,17 @@ class ClusterView:
     theta: Annotated[
         Floats,
         "MG",
-        "prompt tokens a second an instance sustains, prefix hits at that load included",
+        "prompt tokens a second an instance sustains, prefix hits at that load included; 1 where the "
+        "model cannot run (`Scenario.compatible`)",
     ]
     # fleet
-    target: Annotated[Ints, "EG", "targets in force"]
+    target: Annotated[Ints, "EG", "targets in force, what is pending and unmet included"]
     active: Annotated[Ints, "EG", "instances that accept work"]
     pending: Annotated[Ints, "EG", "instances provisioning or loading"]
     pending_ready_s: Annotated[Floats, "EG", "seconds until the next one is up (0 if none)"]
     draining: Annotated[Ints, "EG", "instances that finish their work and then leave"]
     unmet: Annotated[Ints, "EG", "instances asked for that found no VM"]
-    idle_vms: Annotated[Ints, "RG", "VMs that hold no model"]
+    idle_vms: Annotated[Ints, "RG", "VMs that hold no model; these and `spot_vms` can be had"]
     spot_vms: Annotated[Ints, "MRG", "donated VMs, by the model they still hold"]
     inventory: Annotated[Ints, "RG", "all VMs"]
     # load

@@ -40,7 +40,7 @@ TRIALS = 14  # of a part, with one edit of every model each (A)
 _WHOLE = 0.15  # share of the edits that last the whole part (A)
 # Steps of the logarithm of a charge: over that of the misses over those allowed, at most, and at
 # least while a target is missed (A).
-_GAIN, _MOST, _LEAST_UP = 2.5, 1.0, 0.1
+_GAIN, _MOST, _LEAST_UP = 1.5, 1.0, 0.1
 _TINY = 1e-6  # share of misses that is as good as none
 _LEAST_CHARGE = 0.02  # of the scenario's, so that no target is forgotten (A)
 _LEFT = 2.0  # charge for work that is left, over its VM price (our assumption)
@@ -277,14 +277,20 @@ class Search:
             name = f"slo_{tier_key(tier.name)}"
             if name not in means:
                 continue
-            allowed, missed = 1.0 - self.targets.floors[name], 1.0 - means[name]
-            ratio = math.log(max(missed, _TINY) / max(allowed, _TINY))
-            least = _LEAST_UP if missed > allowed else -_MOST
-            s.price[:, k] *= math.exp(min(max(_GAIN * ratio, least), _MOST))
+            steps = np.full(len(of_model), _step(means[name], self.targets.floors[name]))
             if tier.interactive and means.get("slo_worst_model", 1.0) < floor:
-                s.price[of_model[:, k] < floor, k] *= math.exp(_MOST)
+                for m in map(int, np.flatnonzero(of_model[:, k] < floor)):
+                    steps[m] = max(steps[m], _step(float(of_model[m, k]), floor))
+            s.price[:, k] *= np.exp(steps)
         np.maximum(s.price, self._least, out=s.price)
         return means
+
+
+def _step(attained: float, floor: float) -> float:
+    """Return by how much the logarithm of a charge moves for a share of requests in time."""
+    missed, allowed = 1.0 - attained, 1.0 - floor
+    ratio = math.log(max(missed, _TINY) / max(allowed, _TINY))
+    return min(max(_GAIN * ratio, _LEAST_UP if missed > allowed else -_MOST), _MOST)
 
 
 def _cheapest(plans: Sequence[Start], prices: Floats) -> NDArray[np.int64]:
