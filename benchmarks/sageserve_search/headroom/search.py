@@ -38,9 +38,11 @@ AHEAD_S = 1800.0
 _LEAST_PART = 4  # steps (A)
 TRIALS = 14  # of a part, with one edit of every model each (A)
 _WHOLE = 0.15  # share of the edits that last the whole part (A)
-# Steps of the logarithm of a charge: over that of the misses over those allowed, at most, and at
-# least while a target is missed (A).
-_GAIN, _MOST, _LEAST_UP = 1.5, 1.0, 0.1
+# Steps of the logarithm of a charge: over that of the misses over those allowed, and at least while
+# a target is missed (A). The longest is halved where a charge turns and grows where it does not, as
+# in resilient propagation (docs/sources.md, "Headroom").
+_GAIN, _LEAST_UP = 1.5, 0.1
+_LONGEST, _SHORTEST, _SLOWER, _FASTER = 1.0, 0.2, 0.5, 1.5
 _TINY = 1e-6  # share of misses that is as good as none
 _LEAST_CHARGE = 0.02  # of the scenario's, so that no target is forgotten (A)
 _LEFT = 2.0  # charge for work that is left, over its VM price (our assumption)
@@ -91,6 +93,8 @@ class State:
     Attributes:
         days: Of each day.
         price: What a miss is charged, by model and tier, [M, K].
+        longest: Longest step of the logarithm of each charge, [M, K].
+        stepped: Its last step, [M, K].
         rng: Source of the edits.
         plays: Simulated days, of each day, so far.
         best: The best plans so far; None while none attain.
@@ -99,6 +103,8 @@ class State:
 
     days: list[OfDay]
     price: Floats
+    longest: Floats
+    stepped: Floats
     rng: np.random.Generator
     plays: float = 0.0
     best: Best | None = None
@@ -139,7 +145,8 @@ class Search:
         if price is None:
             price = np.tile(charges, (len(scenario.models), 1))
         begun = [OfDay(list(some)) for some in starts]
-        self.state = State(begun, price.copy(), np.random.default_rng(seed))
+        longest, stepped = np.full_like(price, _LONGEST), np.zeros_like(price)
+        self.state = State(begun, price.copy(), longest, stepped, np.random.default_rng(seed))
         self._consider()
         step_s = scenario.decision_interval_s
         self.parts = sorted({max(_LEAST_PART, round(part / step_s)) for part in PARTS_S})
@@ -273,24 +280,27 @@ class Search:
         means = self.targets.means([played.metrics for played in best])
         attained = np.ma.masked_invalid([played.attained for played in best])  # [D, M, K]
         of_model = attained.mean(axis=0).filled(1.0)
+        steps = np.zeros_like(s.price)
         for k, tier in enumerate(self.scenario.tiers):
             name = f"slo_{tier_key(tier.name)}"
             if name not in means:
                 continue
-            steps = np.full(len(of_model), _step(means[name], self.targets.floors[name]))
+            steps[:, k] = _step(means[name], self.targets.floors[name])
             if tier.interactive and means.get("slo_worst_model", 1.0) < floor:
                 for m in map(int, np.flatnonzero(of_model[:, k] < floor)):
-                    steps[m] = max(steps[m], _step(float(of_model[m, k]), floor))
-            s.price[:, k] *= np.exp(steps)
-        np.maximum(s.price, self._least, out=s.price)
+                    steps[m, k] = max(steps[m, k], _step(float(of_model[m, k]), floor))
+        change = np.where(steps * s.stepped < 0, _SLOWER, _FASTER)
+        s.longest = np.clip(change * s.longest, _SHORTEST, _LONGEST)
+        s.stepped = np.clip(steps, -s.longest, s.longest)
+        s.price = np.maximum(s.price * np.exp(s.stepped), self._least)
         return means
 
 
 def _step(attained: float, floor: float) -> float:
-    """Return by how much the logarithm of a charge moves for a share of requests in time."""
+    """Return what the logarithm of a charge should move by for a share of requests in time."""
     missed, allowed = 1.0 - attained, 1.0 - floor
     ratio = math.log(max(missed, _TINY) / max(allowed, _TINY))
-    return min(max(_GAIN * ratio, _LEAST_UP if missed > allowed else -_MOST), _MOST)
+    return max(_GAIN * ratio, _LEAST_UP if missed > allowed else -math.inf)
 
 
 def _cheapest(plans: Sequence[Start], prices: Floats) -> NDArray[np.int64]:
