@@ -29,7 +29,7 @@ from sageserve_search.headroom.measure import (
 )
 from sageserve_search.headroom.plan import read_plan
 from sageserve_search.headroom.playing import Day
-from sageserve_search.headroom.search import Search, figures
+from sageserve_search.headroom.search import Search, _step, figures
 from sageserve_search.headroom.summary import summary
 
 
@@ -144,6 +144,22 @@ def test_what_a_search_finds_attains_on_average_and_is_no_dearer(day: Day) -> No
         assert sum(one.metrics["cost_usd"] for one in again) == pytest.approx(best.cost_usd)
         assert not search.targets.misses(search.targets.means([one.metrics for one in again]))
     days[1].close()
+
+
+def test_a_charge_follows_its_target_and_steps_less_far_where_it_turns(day: Day) -> None:
+    start = day.play_agent(make_agent("static:instances=4"))[::-1]
+    assert start[1].attained[0, 0] > 0.97
+    search = Search([day], [[start]])
+    before = search.state.price.copy()
+    search.state.stepped[:] = 1.0  # of a sweep that missed the target
+    search._reprice()
+    assert search.state.longest[0, 0] == 0.5
+    assert search.state.price[0, 0] == pytest.approx(before[0, 0] * np.exp(-0.5))
+    search._reprice()
+    assert search.state.longest[0, 0] == 0.75
+    assert _step(0.95, 0.95) == pytest.approx(0.0)
+    assert _step(0.975, 0.95) == pytest.approx(-1.5 * np.log(2.0))
+    assert _step(0.9499, 0.95) == 0.1  # at least
 
 
 def test_kinds_of_edits_are_drawn_by_their_weight(day: Day) -> None:
