@@ -1,9 +1,9 @@
 """What a controller may see: the state of the cluster as named arrays.
 
-Axes: E endpoints (those of the first model first, of a model those of the first region), G VM types,
-M models, R regions, D destination regions, K tiers, W = 3 windows (1, 5 and 15 minutes), T minutes
-since time 0. Nothing of the future, and no output length of a
-request that has not finished, except through the KV memory that is reserved for it.
+Axes: E endpoints (those of the first model first, of a model those of the first region), G VM
+types, M models, R regions, D destination regions, K tiers, W = 3 windows (1, 5 and 15 minutes), T
+minutes since time 0. Nothing of the future, and no output length of a request that has not
+finished, except through the KV memory that is reserved for it.
 
 `ClusterView` is also the table of what is surveyed: every field names its axes and its meaning,
 and `SOURCES` is read from it. A field that is counted says so (`Counted`): its place in the state,
@@ -73,8 +73,8 @@ class ClusterView:
     theta: Annotated[
         Floats,
         "MG",
-        "prompt tokens a second an instance sustains, prefix hits at that load included; 1 where the "
-        "model cannot run (`Scenario.compatible`)",
+        "prompt tokens a second an instance sustains, prefix hits at that load included; 1 where "
+        "the model cannot run (`Scenario.compatible`)",
     ]
     # fleet
     target: Annotated[Ints, "EG", "targets in force, what is pending and unmet included"]
