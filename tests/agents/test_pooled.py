@@ -17,7 +17,7 @@ MODELS, REGIONS, TYPES = 4, 3, 5
 
 @pytest.fixture(scope="module")
 def scenario() -> Scenario:
-    return load_scenario("global-day")
+    return load_scenario("global-day").replace(min_per_model=0)
 
 
 def agent_of(scenario: Scenario, options: str = "") -> Any:
@@ -105,3 +105,25 @@ def test_nothing_is_asked_for_in_vain(scenario: Scenario) -> None:
     none = np.zeros_like(scenario.inventory)
     bought = agent_of(scenario).act(busy(scenario, 12_000.0, idle_vms=none)).instances
     assert bought.sum() == 0
+
+
+def test_an_idle_model_keeps_what_the_scenario_asks_for() -> None:
+    """The instance that stands, and not one of another VM type."""
+    scenario = load_scenario("global-day")
+    standing = np.zeros((MODELS * REGIONS, TYPES), dtype=np.int64)
+    standing[[0, 4, 8, 9], [2, 0, 4, 1]] = 1
+    quiet = busy(scenario, 0.0, target=standing)
+    assert (agent_of(scenario).act(quiet).instances == standing).all()
+
+
+def test_what_found_no_vm_does_not_stand(scenario: Scenario) -> None:
+    target = np.zeros((MODELS * REGIONS, TYPES), dtype=np.int64)
+    target[1, 2] = 3
+    bought = agent_of(scenario).act(busy(scenario, 12_000.0, target=target, unmet=target)).instances
+    assert bought[1].sum() == 0 and bought.sum() == 3
+
+
+def test_limits_of_an_endpoint_are_kept() -> None:
+    scenario = load_scenario("global-day").replace(min_instances=1, max_instances=2)
+    bought = agent_of(scenario).act(busy(scenario, 60_000.0)).instances.sum(axis=1)
+    assert (bought >= 1).all() and (bought[:REGIONS] == 2).all()

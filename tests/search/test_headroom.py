@@ -153,10 +153,10 @@ def test_a_charge_follows_its_target_and_steps_less_far_where_it_turns(day: Day)
     before = search.state.price.copy()
     search.state.stepped[:] = 1.0  # of a sweep that missed the target
     search._reprice()
-    assert search.state.longest[0, 0] == 0.5
+    assert search.state.caps[0, 0] == 0.5
     assert search.state.price[0, 0] == pytest.approx(before[0, 0] * np.exp(-0.5))
     search._reprice()
-    assert search.state.longest[0, 0] == 0.75
+    assert search.state.caps[0, 0] == 0.75
     assert _step(0.95, 0.95) == pytest.approx(0.0)
     assert _step(0.975, 0.95) == pytest.approx(-1.5 * np.log(2.0))
     assert _step(0.9499, 0.95) == 0.1  # at least

@@ -1,4 +1,4 @@
-"""`pooled`: each model sized over all regions, bought where what lacks costs least."""
+"""`pooled`: each model sized over all regions; what is short is bought where it costs least."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from sageserve_agents.heuristics.signals import Window
 from sageserve_agents.options import option
@@ -17,9 +16,7 @@ from sageserve_env.view import WINDOWS_S, ClusterView, Floats, Ints
 
 _MINUTE, _FIVE_MINUTES = WINDOWS_S.index(60.0), WINDOWS_S.index(300.0)
 _LEAST_BATCH_S = 600.0  # (A) batch work that is nearly due is spread over no less than this
-_SOMETHING = 1e-6  # tokens a second that ask for an instance and for no more
-
-Fleet = NDArray[np.int64]  # instances of a model, [R, G]
+_LEAST_TOKENS_PER_S = 1e-6  # ask for an instance and for no more
 
 
 @dataclass(frozen=True)
@@ -27,10 +24,11 @@ class PooledOptions(StackOptions):
     """Options of `Pooled`; the defaults are our assumptions.
 
     Attributes:
-        target: Share of theta, what the instances of a model sustain together, that is used.
+        target: Share of its theta that an instance is loaded to.
         latest: Weight of the interactive arrivals of the last minute beside those of the last five.
         drain_s: Time in which prompt tokens that wait are to be served.
-        hold_s: An instance leaves when what was needed in this time would fit without it.
+        hold_s: An instance leaves when the most that its model needed in all regions in this time
+            would fit without it; what its region needs for itself counts as it is now.
         home: What a region holds for requests that must be served there, over their share of the
             traffic: they come unevenly.
     """
@@ -45,9 +43,10 @@ class PooledOptions(StackOptions):
 class Pooled(RuleAgent[PooledOptions]):
     """``need = (arrivals + waiting / drain_s + batch work / time left) / target``, in tokens/s.
 
-    A model grows by the instance that covers what lacks for the fewest dollars, in the region that
-    lacks most of what must be served there, if one does; it shrinks by the dearest that can go.
-    Models that gain most by their best VM type choose first.
+    A model grows by the instance with which the shortfall is covered for the fewest dollars, in the
+    region that is shortest of what must be served there, if one is; it shrinks by the dearest
+    instance that can go. Models that gain most by their best VM type choose first. Only VMs that
+    are free are asked for, and those that drain are not taken back.
     """
 
     name = "pooled"
@@ -64,6 +63,10 @@ class Pooled(RuleAgent[PooledOptions]):
     def start(self) -> None:
         """Forget the last episode."""
         self._needs = Window(self.options.hold_s)
+        shape = self.endpoints.shape[:2]
+        self._low, self._high = (
+            a.reshape(shape) for a in (self.endpoints.low, self.endpoints.high)
+        )
 
     def targets(self, view: ClusterView) -> Ints:
         """Return the targets, [E, G]."""
@@ -73,7 +76,7 @@ class Pooled(RuleAgent[PooledOptions]):
         need, home = self.needs(view)
         self._needs.add(view.time_s, need)
         keep = self._needs.max()
-        standing = np.minimum(view.target - view.unmet, view.target).clip(min=0)
+        standing = (view.target - view.unmet).clip(min=0)
         fleets = standing.reshape(models, regions, -1)
         free = view.idle_vms + view.spot_vms.sum(axis=0)
         theta = np.where(self.endpoints.compatible, view.theta, 0.0)
@@ -102,7 +105,8 @@ class Pooled(RuleAgent[PooledOptions]):
         left_s = np.maximum(batch_left_s(view), _LEAST_BATCH_S)
         load = rate.sum(axis=1) + waiting + view.niw_backlog_tokens / left_s
         asked = (view.request_rate[_FIVE_MINUTES].sum(axis=(1, 2)) > 0) | (view.niw_backlog > 0)
-        load = np.maximum(load, _SOMETHING * (asked | (view.global_queue > 0)))
+        asked |= (view.global_queue > 0) | (self.scenario.min_per_model > 0)
+        load = np.maximum(load, _LEAST_TOKENS_PER_S * asked)
         scale = self.stack.load_factor / o.target
         return load * scale, o.home * rate * ends.resident * scale[:, None]
 
@@ -114,29 +118,29 @@ class Pooled(RuleAgent[PooledOptions]):
         return order
 
     def _grow(
-        self, m: int, fleet: Fleet, free: Ints, theta: Floats, need: float, home: Floats
+        self, m: int, fleet: Ints, free: Ints, theta: Floats, need: float, home: Floats
     ) -> None:
-        """Add instances of a model, in place, until nothing lacks or no VM is free."""
-        price, (low, high) = self.endpoints.price, self._limits(m)
+        """Add instances of a model to ``fleet`` [R, G] until nothing is short or no VM is free."""
+        price, low, high = self.endpoints.price, self._low[m], self._high[m]
         while True:
             counts, have = fleet.sum(axis=1), (fleet * theta).sum(axis=1)
             usable = (free > 0) & (theta > 0) & (counts < high)[:, None]
-            gap = np.maximum(home - have, np.where(counts < low, _SOMETHING, -np.inf))
+            gap = np.maximum(home - have, np.where(counts < low, _LEAST_TOKENS_PER_S, -np.inf))
             gap[~usable.any(axis=1)] = -np.inf
-            lack = max(need - have.sum(), gap.max())
+            short = max(need - have.sum(), gap.max())
             if gap.max() > 0:
                 usable &= (gap == gap.max())[:, None]
-            if lack <= 0 or not usable.any():
+            if short <= 0 or not usable.any():
                 return
-            usd = price * np.ceil(lack / np.where(theta > 0, theta, 1.0))
-            best = np.lexsort((-np.broadcast_to(theta, usd.shape).ravel(), _only(usable, usd)))[0]
+            usd = np.where(usable, price * np.ceil(short / np.where(theta > 0, theta, 1.0)), np.inf)
+            best = np.lexsort((-np.broadcast_to(theta, usd.shape).ravel(), usd.ravel()))[0]
             at = np.unravel_index(best, usd.shape)
             fleet[at] += 1
             free[at] -= 1
 
-    def _shrink(self, m: int, fleet: Fleet, theta: Floats, keep: float, home: Floats) -> None:
-        """Take instances of a model, in place, while what is kept covers the need."""
-        price, (low, _) = self.endpoints.price, self._limits(m)
+    def _shrink(self, m: int, fleet: Ints, theta: Floats, keep: float, home: Floats) -> None:
+        """Take instances of a model from ``fleet`` [R, G] while what is kept covers the need."""
+        price, low = self.endpoints.price, self._low[m]
         while True:
             counts, have = fleet.sum(axis=1), (fleet * theta).sum(axis=1)
             spare = np.minimum(have.sum() - keep, have - home)[:, None]
@@ -144,12 +148,3 @@ class Pooled(RuleAgent[PooledOptions]):
             if not can.any():
                 return
             fleet[np.unravel_index(np.argmax(np.where(can, price, -np.inf)), can.shape)] -= 1
-
-    def _limits(self, m: int) -> tuple[Ints, Ints]:
-        """Return fewest and most instances of a model by region, [R] each."""
-        here = self.endpoints.model == m
-        return self.endpoints.low[here], self.endpoints.high[here]
-
-
-def _only(usable: NDArray[np.bool_], usd: Floats) -> Floats:
-    return np.where(usable, usd, np.inf).ravel()

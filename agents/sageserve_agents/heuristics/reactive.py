@@ -81,7 +81,7 @@ class Reactive(RuleAgent[ReactiveOptions]):
 
 
 class ReactiveLw(Reactive):
-    """`Reactive` under the ``least_wait`` router: the strongest plain rule."""
+    """`Reactive` under the ``least_wait`` router."""
 
     name = "reactive-lw"
     options_type = ReactiveLwOptions

@@ -166,9 +166,7 @@ def reweigh(editor: Editor, plan: Plan, place: Place) -> None:
     if "router_weights" not in plan.arrays:
         return
     table = plan.arrays["router_weights"][place.start : place.stop, place.model]
-    used = np.flatnonzero(table.any(axis=0))
-    if len(used):
-        _scale(editor, table, used)
+    _scale(editor, table)
 
 
 def reorder(editor: Editor, plan: Plan, place: Place) -> None:
@@ -177,14 +175,15 @@ def reorder(editor: Editor, plan: Plan, place: Place) -> None:
     if editor.rng.random() < 0.5:
         table[:] = editor.orders[editor.rng.integers(len(editor.orders))]
         return
-    _scale(editor, table, np.flatnonzero(table.any(axis=0)))
+    _scale(editor, table)
 
 
-def _scale(editor: Editor, table: NDArray[Any], columns: NDArray[np.int64]) -> None:
-    """Double or halve one of some columns, once or twice."""
-    column = columns[editor.rng.integers(len(columns))]
-    table[:, column] *= editor.rng.choice([0.25, 0.5, 2.0, 4.0])
-    np.clip(table, -LARGEST_WEIGHT, LARGEST_WEIGHT, out=table)
+def _scale(editor: Editor, table: NDArray[Any]) -> None:
+    """Double or halve one of the weights that are not 0, once or twice."""
+    used = np.flatnonzero(table.any(axis=0))
+    if len(used):
+        table[:, used[editor.rng.integers(len(used))]] *= editor.rng.choice([0.25, 0.5, 2.0, 4.0])
+        np.clip(table, -LARGEST_WEIGHT, LARGEST_WEIGHT, out=table)
 
 
 #: Knob, and its kinds of edits; a kind that is named more often is drawn more often.

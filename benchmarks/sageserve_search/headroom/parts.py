@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import TypeVar
 
@@ -25,14 +26,16 @@ _DAMAGED = (
 
 
 def read_part(file: Path | None, kind: type[Part]) -> Part | None:
-    """Return what was kept in a file; None if nothing was, or it cannot be read."""
+    """Return what was kept in a file; None if nothing was, or not a whole part of this version."""
     if file is None or not file.exists():
         return None
     try:
         found = pickle.loads(file.read_bytes())
     except _DAMAGED:
         return None
-    return found if isinstance(found, kind) else None
+    names = [one.name for one in fields(kind)] if is_dataclass(kind) else []
+    whole = isinstance(found, kind) and all(hasattr(found, name) for name in names)
+    return found if whole else None
 
 
 def write_part(file: Path | None, part: object) -> None:

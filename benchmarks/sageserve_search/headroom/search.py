@@ -38,17 +38,17 @@ AHEAD_S = 1800.0
 _LEAST_PART = 4  # steps (A)
 TRIALS = 14  # of a part, with one edit of every model each (A)
 _WHOLE = 0.15  # share of the edits that last the whole part (A)
-# Steps of the logarithm of a charge: over that of the misses over those allowed, and at least while
-# a target is missed (A). The longest is halved where a charge turns and grows where it does not, as
-# in resilient propagation (docs/sources.md, "Headroom").
+# A charge moves in steps of its logarithm: _GAIN times that of the misses over those allowed, and
+# at least _LEAST_UP while a target is missed (A). Steps are capped; where a charge turns its cap is
+# multiplied by _SLOWER, else by _FASTER, as in resilient propagation (docs/sources.md, "Headroom").
 _GAIN, _LEAST_UP = 1.5, 0.1
-_LONGEST, _SHORTEST, _SLOWER, _FASTER = 1.0, 0.2, 0.5, 1.5
+_LEAST_CAP, _MOST_CAP, _SLOWER, _FASTER = 0.2, 1.0, 0.5, 1.5
 _TINY = 1e-6  # share of misses that is as good as none
 _LEAST_CHARGE = 0.02  # of the scenario's, so that no target is forgotten (A)
 _LEFT = 2.0  # charge for work that is left, over its VM price (our assumption)
-# Of each day the plans are kept that are best at one of these multiples of what a miss is charged,
-# of all tiers alike or of one more or less than of the others; what is best of every day at one of
-# them is put together.
+# Kept of each day are the plans that are cheapest at one of these multiples of the charges, for all
+# tiers or with one tier's charge scaled again by one of `_OF_ONE`; at each such price the cheapest
+# plans of all days are put together.
 _CHARGES = np.exp(np.linspace(-1.5, 2.5, 33))
 _OF_ONE = np.exp([-2.0, -1.0, 1.0, 2.0])
 
@@ -83,7 +83,7 @@ class OfDay:
 
     def best(self, price: Floats) -> Start:
         """Return the plan that is best at a price of misses."""
-        return self.kept[int(_cheapest(self.kept, price[None])[0])]
+        return min(self.kept, key=lambda one: value(one[1], price))
 
 
 @dataclass
@@ -93,7 +93,7 @@ class State:
     Attributes:
         days: Of each day.
         price: What a miss is charged, by model and tier, [M, K].
-        longest: Longest step of the logarithm of each charge, [M, K].
+        caps: Largest step of the logarithm of each charge, [M, K].
         stepped: Its last step, [M, K].
         rng: Source of the edits.
         plays: Simulated days, of each day, so far.
@@ -103,7 +103,7 @@ class State:
 
     days: list[OfDay]
     price: Floats
-    longest: Floats
+    caps: Floats
     stepped: Floats
     rng: np.random.Generator
     plays: float = 0.0
@@ -145,8 +145,8 @@ class Search:
         if price is None:
             price = np.tile(charges, (len(scenario.models), 1))
         begun = [OfDay(list(some)) for some in starts]
-        longest, stepped = np.full_like(price, _LONGEST), np.zeros_like(price)
-        self.state = State(begun, price.copy(), longest, stepped, np.random.default_rng(seed))
+        caps, stepped = np.full_like(price, _MOST_CAP), np.zeros_like(price)
+        self.state = State(begun, price.copy(), caps, stepped, np.random.default_rng(seed))
         self._consider()
         step_s = scenario.decision_interval_s
         self.parts = sorted({max(_LEAST_PART, round(part / step_s)) for part in PARTS_S})
@@ -287,11 +287,12 @@ class Search:
                 continue
             steps[:, k] = _step(means[name], self.targets.floors[name])
             if tier.interactive and means.get("slo_worst_model", 1.0) < floor:
-                for m in map(int, np.flatnonzero(of_model[:, k] < floor)):
-                    steps[m, k] = max(steps[m, k], _step(float(of_model[m, k]), floor))
+                short = np.flatnonzero(of_model[:, k] < floor)
+                for m in map(int, short if len(short) else [of_model[:, k].argmin()]):
+                    steps[m, k] = max(steps[m, k], _step(float(of_model[m, k]), floor), _LEAST_UP)
         change = np.where(steps * s.stepped < 0, _SLOWER, _FASTER)
-        s.longest = np.clip(change * s.longest, _SHORTEST, _LONGEST)
-        s.stepped = np.clip(steps, -s.longest, s.longest)
+        s.caps = np.clip(change * s.caps, _LEAST_CAP, _MOST_CAP)
+        s.stepped = np.clip(steps, -s.caps, s.caps)
         s.price = np.maximum(s.price * np.exp(s.stepped), self._least)
         return means
 
