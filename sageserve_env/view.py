@@ -83,7 +83,7 @@ class ClusterView:
     pending_ready_s: Annotated[Floats, "EG", "seconds until the next one is up (0 if none)"]
     draining: Annotated[Ints, "EG", "instances that finish their work and then leave"]
     unmet: Annotated[Ints, "EG", "instances asked for that found no VM"]
-    idle_vms: Annotated[Ints, "RG", "VMs that hold no model; like `spot_vms` and one's own `draining` they can be had"]
+    idle_vms: Annotated[Ints, "RG", "VMs that hold no model; can be had, as `spot_vms` can"]
     spot_vms: Annotated[Ints, "MRG", "donated VMs, by the model they still hold"]
     inventory: Annotated[Ints, "RG", "all VMs"]
     # load
