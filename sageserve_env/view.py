@@ -83,7 +83,7 @@ class ClusterView:
     pending_ready_s: Annotated[Floats, "EG", "seconds until the next one is up (0 if none)"]
     draining: Annotated[Ints, "EG", "instances that finish their work and then leave"]
     unmet: Annotated[Ints, "EG", "instances asked for that found no VM"]
-    idle_vms: Annotated[Ints, "RG", "VMs that hold no model; can be had, as `spot_vms` can"]
+    idle_vms: Annotated[Ints, "RG", "VMs that hold no model (`free_vms`: and donated ones)"]
     spot_vms: Annotated[Ints, "MRG", "donated VMs, by the model they still hold"]
     inventory: Annotated[Ints, "RG", "all VMs"]
     # load
@@ -146,6 +146,12 @@ class ClusterView:
     elapsed: Annotated[float, "", "share of the horizon that has passed"] = 0.0
     #: Arrays of features that were registered with a source of their own, by name.
     extra: Mapping[str, Floats] = field(default_factory=dict)
+
+    @property
+    def free_vms(self) -> Ints:
+        """VMs that can be had, whatever model they still hold, [R, G]."""
+        free: Ints = self.idle_vms + self.spot_vms.sum(axis=0)
+        return free
 
 
 @dataclass(frozen=True)

@@ -102,7 +102,7 @@ class Endpoints:
         if standing.shape[1] == 1:
             return totals[:, None].astype(np.int64)
         result = standing.copy()
-        free = view.idle_vms + view.spot_vms.sum(axis=0)  # [R, G]
+        free = view.free_vms
         order = np.argsort(self.usd_per_token(view.theta), axis=1, kind="stable")  # [M, G]
         change = totals - standing.sum(axis=1)
         for e in np.flatnonzero(change < 0):
@@ -137,8 +137,8 @@ class Endpoints:
             return only
         theta = np.where(self.compatible, view.theta, 0.0)[self.model]  # [E, G]
         needed = equivalents * self.best_theta(view.theta)[self.model]
-        result: Ints = np.minimum(view.target - view.unmet, view.target).clip(min=0)
-        free = view.idle_vms + view.spot_vms.sum(axis=0)  # [R, G]
+        result: Ints = (view.target - view.unmet).clip(min=0)
+        free = view.free_vms
         order = np.argsort(self.usd_per_token(view.theta), axis=1, kind="stable")
         slack = 1e-6 * needed.max(initial=1.0)
         have = (result * theta).sum(axis=1)

@@ -78,7 +78,7 @@ class Pooled(RuleAgent[PooledOptions]):
         keep = self._needs.max()
         standing = (view.target - view.unmet).clip(min=0)
         fleets = standing.reshape(models, regions, -1)
-        free = view.idle_vms + view.spot_vms.sum(axis=0)
+        free = view.free_vms
         theta = np.where(self.endpoints.compatible, view.theta, 0.0)
         for m in self._order(view):
             self._grow(m, fleets[m], free, theta[m], need[m], home[m])

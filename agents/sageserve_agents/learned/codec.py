@@ -168,8 +168,7 @@ class Codec:
     def _steps(self, view: ClusterView, made: Entries) -> Masks:
         """Return which changes of targets lead somewhere, [N, choices]."""
         s, e, g = self.scenario, made.at[:, 0, 0], made.at[:, 0, 1]
-        free = view.idle_vms + view.spot_vms.sum(axis=0)  # [R, G]
-        room = free[self._region[e], g] + view.draining[e, g] - view.unmet[e, g]
+        room = view.free_vms[self._region[e], g] + view.draining[e, g] - view.unmet[e, g]
         delta = np.arange(CHOICES) - LARGEST_DELTA
         wanted = view.target[e, g][:, None] + delta
         total = view.target.sum(axis=1)[e][:, None] + delta

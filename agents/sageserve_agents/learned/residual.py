@@ -219,7 +219,7 @@ class Residual(ForecastingAgent[ResidualOptions]):
         had = self.endpoints.equivalents(view, view.target - view.unmet)
         counts = np.clip(had.reshape(models, regions), low, high)
         spot = view.spot_vms.sum(axis=2)
-        idle = (view.idle_vms + view.spot_vms.sum(axis=0)).sum(axis=1)
+        idle = view.free_vms.sum(axis=1)
         share = view.prompt_rate[2].sum(axis=2) + 1e-9
         share = share / share.sum(axis=1, keepdims=True)
         for m in range(models):

@@ -87,7 +87,7 @@ def _add_soonest(view: ClusterView, endpoints: Endpoints, counts: Ints, m: int, 
     spot = view.spot_vms[m].sum(axis=1) - np.maximum(
         counts[m] - view.target.sum(axis=1).reshape(counts.shape)[m], 0
     )
-    free = (view.idle_vms + view.spot_vms.sum(axis=0)).sum(axis=1)
+    free = view.free_vms.sum(axis=1)
     busy = view.utilisation.reshape(counts.shape)[m].copy()
     for _ in range(count):
         rank = 4.0 * (spot > 0) + 2.0 * (free > 0) + busy / (1.0 + busy.max(initial=0.0))
