@@ -19,6 +19,7 @@ from sageserve_agents import make_agent
 from sageserve_agents.parameters import ServiceKnob
 from sageserve_agents.registry import agent_class, parse_spec
 from sageserve_bench.errors import UserError
+from sageserve_env.scenario import Scenario
 from sageserve_search.probing import Probe, with_options
 
 MARGIN_TOLERANCE = 0.01  # an attained margin below this is as good as exact (A)
@@ -107,7 +108,7 @@ def calibrate(
     span = abs(math.log(turned.generous / turned.stingy)) if turned.log else 1.0
     search(
         beyond,
-        start=position_of(turned, _present(agent, turned)),
+        start=position_of(turned, present(agent, turned)),
         tolerance=tolerance / span,
         max_probes=max_probes,
     )
@@ -169,13 +170,19 @@ def service_knob(agent: str) -> ServiceKnob:
     Raises:
         UserError: If it has none.
     """
-    name = parse_spec(agent)[0]
-    knob = getattr(agent_class(name), "service_knob", None)
-    if not isinstance(knob, ServiceKnob):
+    knob = knob_of(agent)
+    if knob is None:
         raise UserError(
-            f"agent {name!r} has no service knob; give one, as in --knob margin=2.0..0.3"
+            f"agent {parse_spec(agent)[0]!r} has no service knob; give one, as in "
+            "--knob margin=2.0..0.3"
         )
     return knob
+
+
+def knob_of(agent: str) -> ServiceKnob | None:
+    """Return the service knob of an agent; None if it has none."""
+    knob = getattr(agent_class(parse_spec(agent)[0]), "service_knob", None)
+    return knob if isinstance(knob, ServiceKnob) else None
 
 
 def parse_knob(text: str) -> ServiceKnob:
@@ -208,11 +215,11 @@ def position_of(knob: ServiceKnob, value: float | None) -> float:
     return min(max(at, 0.0), 1.0)
 
 
-def _present(agent: str, knob: ServiceKnob) -> float | None:
-    """Return the value that the knob has in a specification or by default."""
+def present(agent: str, knob: ServiceKnob, scenario: Scenario | None = None) -> float | None:
+    """Return the value of the knob in a specification, or by default on a scenario."""
     given: Mapping[str, str] = parse_spec(agent)[1]
     if knob.option in given:
         return float(given[knob.option])
-    made = make_agent(agent)
+    made = make_agent(agent, scenario=scenario)
     value = getattr(getattr(made, "options", made), knob.option, None)
     return float(value) if isinstance(value, int | float) else None

@@ -35,7 +35,7 @@ from sageserve_search.headroom.summary import summary
 
 def small(**changes: object) -> Scenario:
     base = load_scenario("trap-base")
-    return base.replace(horizon_s=1800.0, decision_interval_s=300.0, **changes)
+    return base.replace(**{"horizon_s": 1800.0, "decision_interval_s": 300.0, **changes})
 
 
 @pytest.fixture(scope="module")
@@ -128,7 +128,8 @@ def test_an_edited_file_is_asked_again(tmp_path: Path) -> None:
         text = "from sageserve_agents.heuristics.static import Static as Mine\n" + edit
         file.write_text(text)
         measure(small(), (3,), cast, Budget(plays=20), work)
-    assert len(list(work.glob("agent-*"))) == len(list(work.glob("sweeps-*"))) == 2
+    assert len(list(work.glob("sweeps-*"))) == 2
+    assert len(list(work.glob("agent-*"))) == 2 * 5  # at four more values of its service knob
 
 
 def test_what_a_search_finds_attains_on_average_and_is_no_dearer(day: Day) -> None:
@@ -160,6 +161,31 @@ def test_a_charge_follows_its_target_and_steps_less_far_where_it_turns(day: Day)
     assert _step(0.95, 0.95) == pytest.approx(0.0)
     assert _step(0.975, 0.95) == pytest.approx(-1.5 * np.log(2.0))
     assert _step(0.9499, 0.95) == 0.1  # at least
+
+
+def test_a_miss_is_charged_at_first_what_the_plans_need_to_attain(day: Day) -> None:
+    good = day.play_agent(make_agent("static:instances=4"))[::-1]
+    search = Search([day], [[good]])
+    charges = np.array([max(tier.miss_usd, 1e-6) for tier in day.scenario.tiers])
+    assert not search.targets.misses(search.targets.means([good[1].metrics]))
+    assert (search.state.price < 0.25 * charges).all()  # it attains at any charge, and exceeds
+    bad = day.play_agent(make_agent("static:instances=1"))[::-1]
+    assert search.targets.misses(search.targets.means([bad[1].metrics]))
+    assert Search([day], [[bad]]).state.price.max() == pytest.approx(charges.max())
+    given = np.full((1, 3), 0.5)
+    assert (Search([day], [[bad]], price=given).state.price == given).all()
+
+
+def test_a_search_begins_with_plans_that_were_found_before(tmp_path: Path) -> None:
+    cast = Cast({RULE: ("static:instances=4",)})
+    file = tmp_path / "plans.npz"
+    rows, _ = measure(small(), (3,), cast, Budget(plays=60), plans=file)
+    again, _ = measure(small(), (3,), cast, Budget(plays=0, published=file))
+    assert again[0]["hindsight_usd"] == rows[0]["hindsight_usd"]
+    with pytest.raises(ValueError, match="no action log of 4"):
+        measure(small(), (4,), cast, Budget(plays=0, published=file))
+    with pytest.raises(ValueError, match="plans of 6 steps"):
+        measure(small(horizon_s=3600.0), (3,), cast, Budget(plays=0, published=file))
 
 
 def test_kinds_of_edits_are_drawn_by_their_weight(day: Day) -> None:

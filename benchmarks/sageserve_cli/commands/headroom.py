@@ -37,6 +37,12 @@ def headroom(
         int,
         typer.Option(min=0, help="Times that the same days are played with other requests."),
     ] = 0,
+    begin_with: Annotated[
+        Path | None,
+        typer.Option(
+            "--from", help="Plans of these days found before, to begin with: an .npz file."
+        ),
+    ] = None,
     json: Annotated[
         Path | None, json_option("File to write, and the plans found beside it.")
     ] = None,
@@ -76,8 +82,8 @@ def headroom(
     words |= {"seed-list": seed_list, "evaluations": evaluations, "freeze": freeze or None}
     words |= {"adapt": adapt or None, "redraw": redraw or None}
     words |= {"rules": rules or None, "planners": planners or None, "perfect": perfect or None}
-    words |= {"learned": learned or None}
-    budget = Budget(evaluations, frozen, adapt, redraw)
+    words |= {"learned": learned or None, "from": None if begin_with is None else str(begin_with)}
+    budget = Budget(evaluations, frozen, adapt, redraw, begin_with)
     rows, found = measure(
         loaded,
         pick_seeds(parse_seeds(1, seed_list)),

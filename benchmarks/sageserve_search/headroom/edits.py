@@ -186,10 +186,10 @@ def _scale(editor: Editor, table: NDArray[Any]) -> None:
         np.clip(table, -LARGEST_WEIGHT, LARGEST_WEIGHT, out=table)
 
 
-#: Knob, and its kinds of edits; a kind that is named more often is drawn more often.
+#: Knob, and its kinds of edits.
 KINDS: tuple[tuple[str, tuple[Edit, ...]], ...] = (
-    ("scaling", (add, add, remove, remove, remove, shift, splice)),
-    ("hardware", (move, move)),
+    ("scaling", (add, remove, shift, splice)),
+    ("hardware", (move,)),
     ("batch", (release,)),
     ("admission", (admit,)),
     ("routing", (penalise, reweigh)),

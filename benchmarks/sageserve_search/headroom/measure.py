@@ -14,18 +14,24 @@ from sageserve_agents.registry import calibrated_options, parse_spec
 from sageserve_bench.analysis.targets import Targets
 from sageserve_bench.runs.tasks import content_of_files
 from sageserve_env.scenario import Scenario
+from sageserve_search.calibration import knob_of, position_of, present
 from sageserve_search.headroom.bound import fluid_bound_usd
 from sageserve_search.headroom.least import least_fleet_usd
 from sageserve_search.headroom.parts import read_part, write_part
-from sageserve_search.headroom.plan import Plan, write_plans
+from sageserve_search.headroom.plan import Plan, read_plan, write_plans
 from sageserve_search.headroom.playing import Day, Played
 from sageserve_search.headroom.redrawn import redrawn
 from sageserve_search.headroom.search import Best, Search, figures
 from sageserve_search.headroom.worth import frozen, knobs_of, worth
+from sageserve_search.probing import with_options
 
 STATIC, RULE, PLANNER, PERFECT, LEARNED = "static", "rule", "planner", "perfect", "learned"
 KINDS = (STATIC, RULE, PLANNER, PERFECT, LEARNED)
 RIVAL, INFORMED = "rival", "informed"  # the best that knows no future; that or the best that does
+
+# The search begins with the rival's plans at these steps of its service knob too, as shares of the
+# knob's range (A): on some days they are better, and parts of them are taken.
+_KIN = (-0.08, -0.04, 0.04, 0.08)
 
 
 @dataclass(frozen=True)
@@ -53,12 +59,14 @@ class Budget:
         adapting: Plays of each day in which the best plan adapts to each knob that is put back;
             0 for none.
         redraws: How often agents and plans play the days with other requests.
+        published: File of plans (`write_plans`) from which the search begins too.
     """
 
     plays: int = 200
     frozen: tuple[str, ...] = ()
     adapting: int = 0
     redraws: int = 0
+    published: Path | None = None
 
 
 Told = Callable[[str], None]
@@ -93,6 +101,9 @@ def measure(
     targets = Targets.of(scenario)
     days = [Day(scenario, seed) for seed in seeds]
     try:
+        if budget.published is not None:  # that it can be read is known before hours of play
+            for day in days:
+                _published(budget.published, day)
         plays = [_agents(day, cast, targets, folder, told) for day in days]
 
         def best(specs: Iterable[str | None]) -> str | None:
@@ -111,6 +122,9 @@ def measure(
             informed = None  # what it would cost at that service is not known
         chosen |= {RIVAL: rival, INFORMED: informed}
         rows = [_row(day, cast, chosen, one, targets) for day, one in zip(days, plays, strict=True)]
+        for spec in _kin(rival, scenario):
+            for day, one in zip(days, plays, strict=True):
+                one[spec] = _agent(day, spec, folder)
         found, searched = _search(days, plays, rows, (wanted, budget), folder, told)
         if plans is not None and searched is not None:
             write_plans(
@@ -120,6 +134,24 @@ def measure(
     finally:
         for day in days:
             day.close()
+
+
+def _kin(spec: str | None, scenario: Scenario) -> list[str]:
+    """Return an agent with its service knob a little further to either side.
+
+    None where it has no knob, or the knob has no effect on it.
+    """
+    knob = None if spec is None else knob_of(spec)
+    if spec is None or knob is None:
+        return []
+    at = position_of(knob, present(spec, knob, scenario))
+    places = [min(max(at + step, 0.0), 1.0) for step in _KIN]
+    found = [with_options(spec, {knob.option: knob.at(place)}) for place in places if place != at]
+    try:
+        make_agent(found[0], scenario=scenario)
+    except ValueError:
+        return []
+    return found
 
 
 def best_of(tried: Mapping[str, Sequence[Played]], targets: Targets) -> str | None:
@@ -143,6 +175,20 @@ def _agents(day: Day, cast: Cast, targets: Targets, folder: Path | None, told: T
         plays[spec] = _agent(day, spec, folder)
         told(f"seed {day.seed}: {spec}: {service_of(plays[spec][0], targets)}")
     return plays
+
+
+def _published(file: Path, day: Day) -> Plan:
+    """Read the plan of a day.
+
+    Raises:
+        ValueError: If there is none that can be played.
+    """
+    plan = read_plan(file, day.seed, day.scenario)
+    steps = math.ceil(day.scenario.horizon_s / day.scenario.decision_interval_s)
+    if len(plan) != steps:
+        raise ValueError(f"{file}: plans of {len(plan)} steps, {day.scenario.name} has {steps}")
+    plan.action(0).validate(day.scenario)
+    return plan
 
 
 def _row(
@@ -179,10 +225,16 @@ def _search(
     def file(*words: str) -> Path | None:
         specs, scenario = sorted(plays[0]), days[0].scenario
         contents = _contents(specs, scenario)
+        if budget.published is not None:
+            contents.append(hashlib.sha256(budget.published.read_bytes()).hexdigest())
         key = _key(scenario, seeds, str(wanted.to_dict()), *specs, *contents)
         return None if folder is None else folder / ("-".join(["sweeps", key, *words]) + ".pickle")
 
     starts = [[(plan, played) for played, plan in one.values()] for one in plays]
+    if budget.published is not None:
+        for day, some in zip(days, starts, strict=True):
+            plan = _published(budget.published, day)
+            some.append((plan, day.play(plan)))
     search = Search(days, starts, targets=wanted, frozen=budget.frozen, told=told)
     best = search.run(budget.plays, file(*budget.frozen))
     for d, row in enumerate(rows):
@@ -206,6 +258,7 @@ def _search(
                 knob,
                 wanted,
                 budget.adapting,
+                [[plan for plan, _ in some] for some in starts],
                 file(f"{budget.plays}", "without", knob),
                 told,
             )

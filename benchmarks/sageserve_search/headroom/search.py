@@ -37,19 +37,24 @@ PARTS_S = (1800.0, 2400.0)
 AHEAD_S = 1800.0
 _LEAST_PART = 4  # steps (A)
 TRIALS = 14  # of a part, with one edit of every model each (A)
+# Kinds of edits are drawn by what a trial gained: as if each had gained the mean in _PRIOR trials
+# before, at least _LEAST_WEIGHT of the mean, and what is a sweep ago counts _FADING (A).
+_PRIOR, _LEAST_WEIGHT, _FADING = 20.0, 0.2, 0.5
 _WHOLE = 0.15  # share of the edits that last the whole part (A)
 # A charge moves in steps of its logarithm: _GAIN times that of the misses over those allowed, and
 # at least _LEAST_UP while a target is missed (A). Steps are capped; where a charge turns its cap is
 # multiplied by _SLOWER, else by _FASTER, as in resilient propagation (docs/sources.md, "Headroom").
 _GAIN, _LEAST_UP = 1.5, 0.1
 _LEAST_CAP, _MOST_CAP, _SLOWER, _FASTER = 0.2, 1.0, 0.5, 1.5
+_OPENINGS = (0.25, 0.35, 0.5, 0.7)  # of the scenario's charges, tried before the first sweep (A)
+_FIRST_CAP = 1.5  # of a step before the first sweep (A)
 _TINY = 1e-6  # share of misses that is as good as none
 _LEAST_CHARGE = 0.02  # of the scenario's, so that no target is forgotten (A)
 _LEFT = 2.0  # charge for work that is left, over its VM price (our assumption)
 # Kept of each day are the plans that are cheapest at one of these multiples of the charges, for all
 # tiers or with one tier's charge scaled again by one of `_OF_ONE`; at each such price the cheapest
 # plans of all days are put together.
-_CHARGES = np.exp(np.linspace(-1.5, 2.5, 33))
+_CHARGES = np.exp(np.linspace(-2.5, 2.5, 41))
 _OF_ONE = np.exp([-2.0, -1.0, 1.0, 2.0])
 
 Start = tuple[Plan, Played]
@@ -98,7 +103,8 @@ class State:
         rng: Source of the edits.
         plays: Simulated days, of each day, so far.
         best: The best plans so far; None while none attain.
-        helped: Of each kind of edit how often it was tried and how often the trial was better.
+        helped: Of each kind of edit how often it was tried and how many dollars it gained; what is
+            a sweep ago counts half.
     """
 
     days: list[OfDay]
@@ -108,7 +114,7 @@ class State:
     rng: np.random.Generator
     plays: float = 0.0
     best: Best | None = None
-    helped: dict[str, tuple[int, int]] = field(default_factory=dict)
+    helped: dict[str, tuple[float, float]] = field(default_factory=dict)
 
 
 class Search:
@@ -118,7 +124,8 @@ class Search:
         days: The days.
         starts: Of each day the plans of agents, and what came of them.
         targets: What the plans have to attain on average; None for the scenario's.
-        price: What a miss is charged at first, by model and tier, [M, K]; None for the scenario's.
+        price: What a miss is charged at first, by model and tier, [M, K]; None for as much as the
+            agents' plans need to attain, the scenario's charges at most.
         frozen: Knobs that are not edited.
         seed: Of the edits.
         told: Is given a line now and then.
@@ -142,12 +149,13 @@ class Search:
         self.frozen = tuple(frozen)
         charges = np.array([max(tier.miss_usd, 1e-6) for tier in scenario.tiers])
         self._least = _LEAST_CHARGE * charges
-        if price is None:
-            price = np.tile(charges, (len(scenario.models), 1))
         begun = [OfDay(list(some)) for some in starts]
-        caps, stepped = np.full_like(price, _MOST_CAP), np.zeros_like(price)
-        self.state = State(begun, price.copy(), caps, stepped, np.random.default_rng(seed))
+        first = np.tile(charges, (len(scenario.models), 1)) if price is None else price.copy()
+        caps, stepped = np.full_like(first, _MOST_CAP), np.zeros_like(first)
+        self.state = State(begun, first, caps, stepped, np.random.default_rng(seed))
         self._consider()
+        if price is None:
+            self._open()
         step_s = scenario.decision_interval_s
         self.parts = sorted({max(_LEAST_PART, round(part / step_s)) for part in PARTS_S})
         starts_s = scenario.start_s[np.isfinite(scenario.start_s)]
@@ -196,10 +204,11 @@ class Search:
                 better = charged < least - 1e-9
                 for m in map(int, np.flatnonzero(better)):
                     self._take(plan, trial, m, slice(start, stop))
+                gain = np.maximum(least - charged, 0.0)
                 least = np.minimum(least, charged)
                 for kind, m in edits:
-                    tried, helped = s.helped.get(kind.__name__, (0, 0))
-                    s.helped[kind.__name__] = tried + 1, helped + bool(better[m])
+                    tried, gained = s.helped.get(kind.__name__, (0.0, 0.0))
+                    s.helped[kind.__name__] = tried + 1.0, gained + float(gain[m])
             played += (1 + trials) * (until - start) + stop - start
             if stop < steps:
                 day.go_on(mark, plan, start, stop)
@@ -231,12 +240,17 @@ class Search:
         self._consider()
         means = self._reprice()
         best = "none" if s.best is None else round(s.best.cost_usd / len(s.days))
+        s.helped = {kind: (_FADING * t, _FADING * g) for kind, (t, g) in s.helped.items()}
         self.told(f"{s.plays:.0f} plays: {figures(means)}, best {best}")
 
     def _weight(self, kind: Edit) -> float:
-        """Return how often a kind of edit is drawn: the more, the more often it helped."""
-        tried, helped = self.state.helped.get(kind.__name__, (0, 0))
-        return (helped + 5.0) / (tried + 20.0)
+        """Return how often a kind of edit is drawn: by what a trial of it gained of late."""
+        helped = self.state.helped
+        mean = sum(g for _, g in helped.values()) / max(sum(t for t, _ in helped.values()), 1.0)
+        if mean <= 0:
+            return 1.0
+        tried, gained = helped.get(kind.__name__, (0.0, 0.0))
+        return max((gained + _PRIOR * mean) / (tried + _PRIOR), _LEAST_WEIGHT * mean)
 
     def _take(self, plan: Plan, other: Plan, m: int, span: slice) -> None:
         """Copy what another plan decides for a model."""
@@ -260,14 +274,31 @@ class Search:
 
         At each of some charges of a miss every day gives its best plan.
         """
-        s, prices = self.state, self._prices()
-        chosen = np.stack([_cheapest(one.kept, prices) for one in s.days], axis=1)  # [P, D]
-        for of_day in np.unique(chosen, axis=0):
+        s = self.state
+        for of_day in np.unique(self._chosen(self._prices()), axis=0):
             days = [one.kept[i] for one, i in zip(s.days, of_day, strict=True)]
             means = self.targets.means([played.metrics for _, played in days])
             cost = means["cost_usd"] * len(days)
             if not self.targets.misses(means) and (s.best is None or cost < s.best.cost_usd):
                 s.best = Best(days, s.price.copy(), cost)
+
+    def _chosen(self, prices: Floats) -> NDArray[np.int64]:
+        """Return which of its plans each day gives at each of some prices of misses, [P, D]."""
+        return np.stack([_cheapest(one.kept, prices) for one in self.state.days], axis=1)
+
+    def _open(self) -> None:
+        """Charge at first the least of `_OPENINGS` at which the agents' plans attain.
+
+        All of it, where none does; less where the plans exceed a target.
+        """
+        s = self.state
+        for share in (*_OPENINGS, 1.0):
+            opening = share * s.price
+            days = [one.best(opening)[1] for one in s.days]
+            if not self.targets.misses(self.targets.means([played.metrics for played in days])):
+                break
+        steps, _ = self._steps(days)
+        s.price = np.maximum(opening * np.exp(np.clip(steps, -_FIRST_CAP, 0.0)), self._least)
 
     def _reprice(self) -> dict[str, float]:
         """Move the charges towards the targets: of tiers, and of models below the least share.
@@ -275,12 +306,21 @@ class Search:
         Returns:
             What all days come to on average.
         """
-        s, floor = self.state, self.targets.floors["slo_worst_model"]
-        best = [one.best(s.price)[1] for one in s.days]
-        means = self.targets.means([played.metrics for played in best])
-        attained = np.ma.masked_invalid([played.attained for played in best])  # [D, M, K]
+        s = self.state
+        steps, means = self._steps([one.best(s.price)[1] for one in s.days])
+        change = np.where(steps * s.stepped < 0, _SLOWER, _FASTER)
+        s.caps = np.clip(change * s.caps, _LEAST_CAP, _MOST_CAP)
+        s.stepped = np.clip(steps, -s.caps, s.caps)
+        s.price = np.maximum(s.price * np.exp(s.stepped), self._least)
+        return means
+
+    def _steps(self, days: Sequence[Played]) -> tuple[Floats, dict[str, float]]:
+        """Return steps of the logarithms of the charges, [M, K], and the means of the days."""
+        floor = self.targets.floors["slo_worst_model"]
+        means = self.targets.means([played.metrics for played in days])
+        attained = np.ma.masked_invalid([played.attained for played in days])  # [D, M, K]
         of_model = attained.mean(axis=0).filled(1.0)
-        steps = np.zeros_like(s.price)
+        steps = np.zeros_like(self.state.price)
         for k, tier in enumerate(self.scenario.tiers):
             name = f"slo_{tier_key(tier.name)}"
             if name not in means:
@@ -290,11 +330,7 @@ class Search:
                 short = np.flatnonzero(of_model[:, k] < floor)
                 for m in map(int, short if len(short) else [of_model[:, k].argmin()]):
                     steps[m, k] = max(steps[m, k], _step(float(of_model[m, k]), floor), _LEAST_UP)
-        change = np.where(steps * s.stepped < 0, _SLOWER, _FASTER)
-        s.caps = np.clip(change * s.caps, _LEAST_CAP, _MOST_CAP)
-        s.stepped = np.clip(steps, -s.caps, s.caps)
-        s.price = np.maximum(s.price * np.exp(s.stepped), self._least)
-        return means
+        return steps, means
 
 
 def _step(attained: float, floor: float) -> float:

@@ -46,8 +46,9 @@ def worth(days: Sequence[Day], best: Best) -> dict[str, float]:
     for knob in knobs_of(days[0].scenario):
         more = 0.0
         for day, (plan, played) in zip(days, best.days, strict=True):
-            with without(day, plan, knob) as (other, changed):
-                more += value(other.play(changed), best.price) - value(played, best.price)
+            with without(day, knob) as other:
+                back = other.play(put_back(plan, day, knob))
+            more += value(back, best.price) - value(played, best.price)
         found[knob] = more / bill
     return found
 
@@ -58,6 +59,7 @@ def frozen(
     knob: str,
     targets: Targets,
     plays: int,
+    others: Sequence[Sequence[Plan]] = (),
     file: Path | None = None,
     told: Callable[[str], None] = lambda line: None,
 ) -> float | None:
@@ -69,6 +71,7 @@ def frozen(
         knob: What is put back to its neutral value.
         targets: What has to be attained on average.
         plays: Plays of each day in which the plans adapt.
+        others: Of each day more plans to begin with, those of agents.
         file: Where the search is kept.
         told: Is given a line now and then.
 
@@ -76,13 +79,15 @@ def frozen(
         The share; None if no plans without the knob attain.
     """
     with ExitStack() as stack:
-        entered = [
-            stack.enter_context(without(day, plan, knob))
-            for day, (plan, _) in zip(days, best.days, strict=True)
+        entered = [stack.enter_context(without(day, knob)) for day in days]
+        more = others or [()] * len(days)
+        plans = [[one[0], *some] for one, some in zip(best.days, more, strict=True)]
+        starts = [
+            [(back, other.play(back)) for back in (put_back(plan, day, knob) for plan in some)]
+            for other, day, some in zip(entered, days, plans, strict=True)
         ]
-        starts = [[(plan, other.play(plan))] for other, plan in entered]
         search = Search(
-            [other for other, _ in entered],
+            entered,
             starts,
             targets=targets,
             price=best.price,
@@ -94,22 +99,29 @@ def frozen(
 
 
 @contextmanager
-def without(day: Day, plan: Plan, knob: str) -> Iterator[tuple[Day, Plan]]:
-    """Give the day and the plan with a knob at its neutral value.
+def without(day: Day, knob: str) -> Iterator[Day]:
+    """Give the day on which a knob is at its neutral value.
 
     Without a choice of hardware every model has as many VMs of its neutral type as it wants.
     """
-    if knob == HARDWARE:
-        alone = Day(one_type(day.scenario), day.seed)
-        try:
-            yield alone, on_one_type(plan, day)
-        finally:
-            alone.close()
+    if knob != HARDWARE:
+        yield day
         return
+    alone = Day(one_type(day.scenario), day.seed)
+    try:
+        yield alone
+    finally:
+        alone.close()
+
+
+def put_back(plan: Plan, day: Day, knob: str) -> Plan:
+    """Return the plan with a knob at its neutral value."""
+    if knob == HARDWARE:
+        return on_one_type(plan, day)
     changed = plan.copy()
     for name in set(KNOBS[knob]) & set(changed.arrays):
         changed.arrays[name][:] = neutral_of(name, day.scenario, plan.names)
-    yield day, changed
+    return changed
 
 
 def one_type(scenario: Scenario) -> Scenario:
