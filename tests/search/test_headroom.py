@@ -184,7 +184,7 @@ def test_a_search_begins_with_plans_that_were_found_before(tmp_path: Path) -> No
     assert again[0]["hindsight_usd"] == rows[0]["hindsight_usd"]
     with pytest.raises(ValueError, match="no action log of 4"):
         measure(small(), (4,), cast, Budget(plays=0, published=file))
-    with pytest.raises(ValueError, match="plans of 6 steps"):
+    with pytest.raises(ValueError, match="6 steps instead of 12"):
         measure(small(horizon_s=3600.0), (3,), cast, Budget(plays=0, published=file))
 
 

@@ -76,13 +76,14 @@ def headroom(
     cast = _cast(given, loaded)
     frozen = tuple(word.strip() for word in freeze.split(",") if word.strip())
     _check_frozen(frozen)
+    _check_from(begin_with, json, frozen)
     folder = work or (None if json is None else json.with_suffix(".work"))
     console = Console(stderr=True)
     words: dict[str, Any] = {name: text or None for name, text in given.items() if name == "static"}
     words |= {"seed-list": seed_list, "evaluations": evaluations, "freeze": freeze or None}
     words |= {"adapt": adapt or None, "redraw": redraw or None}
     words |= {"rules": rules or None, "planners": planners or None, "perfect": perfect or None}
-    words |= {"learned": learned or None, "from": None if begin_with is None else str(begin_with)}
+    words |= {"learned": learned or None, "from": begin_with}
     budget = Budget(evaluations, frozen, adapt, redraw, begin_with)
     rows, found = measure(
         loaded,
@@ -131,6 +132,17 @@ def _check_frozen(frozen: tuple[str, ...]) -> None:
     for word in frozen:
         if word not in known:
             raise UserError(f"--freeze {word!r}: expected some of {', '.join(known)}")
+
+
+def _check_from(file: Path | None, json: Path | None, frozen: tuple[str, ...]) -> None:
+    from sageserve_bench.errors import UserError
+
+    if file is None:
+        return
+    if frozen:
+        raise UserError("--from with --freeze: plans found before may use the knob; leave one out")
+    if json is not None and json.with_suffix(".npz").resolve() == file.resolve():
+        raise UserError(f"--json {json} would write over the plans of --from; name another file")
 
 
 def _show(report: dict[str, Any]) -> None:

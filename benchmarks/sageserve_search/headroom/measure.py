@@ -14,24 +14,19 @@ from sageserve_agents.registry import calibrated_options, parse_spec
 from sageserve_bench.analysis.targets import Targets
 from sageserve_bench.runs.tasks import content_of_files
 from sageserve_env.scenario import Scenario
-from sageserve_search.calibration import knob_of, position_of, present
 from sageserve_search.headroom.bound import fluid_bound_usd
 from sageserve_search.headroom.least import least_fleet_usd
 from sageserve_search.headroom.parts import read_part, write_part
-from sageserve_search.headroom.plan import Plan, read_plan, write_plans
+from sageserve_search.headroom.plan import Plan, write_plans
 from sageserve_search.headroom.playing import Day, Played
 from sageserve_search.headroom.redrawn import redrawn
 from sageserve_search.headroom.search import Best, Search, figures
+from sageserve_search.headroom.starts import found_before, neighbours
 from sageserve_search.headroom.worth import frozen, knobs_of, worth
-from sageserve_search.probing import with_options
 
 STATIC, RULE, PLANNER, PERFECT, LEARNED = "static", "rule", "planner", "perfect", "learned"
 KINDS = (STATIC, RULE, PLANNER, PERFECT, LEARNED)
 RIVAL, INFORMED = "rival", "informed"  # the best that knows no future; that or the best that does
-
-# The search begins with the rival's plans at these steps of its service knob too, as shares of the
-# knob's range (A): on some days they are better, and parts of them are taken.
-_KIN = (-0.08, -0.04, 0.04, 0.08)
 
 
 @dataclass(frozen=True)
@@ -59,7 +54,7 @@ class Budget:
         adapting: Plays of each day in which the best plan adapts to each knob that is put back;
             0 for none.
         redraws: How often agents and plans play the days with other requests.
-        published: File of plans (`write_plans`) from which the search begins too.
+        published: File of plans of these days (`write_plans`) with which the search begins too.
     """
 
     plays: int = 200
@@ -92,7 +87,8 @@ def measure(
     Args:
         scenario: The cluster.
         seeds: Of the days.
-        cast: Who plays; searches start from their plans.
+        cast: Who plays. The search begins with their plans, and with those of the rival at other
+            values of its service knob.
         budget: Of the search.
         folder: Where to keep what is finished; None keeps nothing.
         told: Is given a line now and then.
@@ -101,9 +97,11 @@ def measure(
     targets = Targets.of(scenario)
     days = [Day(scenario, seed) for seed in seeds]
     try:
-        if budget.published is not None:  # that it can be read is known before hours of play
-            for day in days:
-                _published(budget.published, day)
+        before = (
+            []
+            if budget.published is None
+            else [found_before(budget.published, day.seed, scenario) for day in days]
+        )
         plays = [_agents(day, cast, targets, folder, told) for day in days]
 
         def best(specs: Iterable[str | None]) -> str | None:
@@ -122,10 +120,13 @@ def measure(
             informed = None  # what it would cost at that service is not known
         chosen |= {RIVAL: rival, INFORMED: informed}
         rows = [_row(day, cast, chosen, one, targets) for day, one in zip(days, plays, strict=True)]
-        for spec in _kin(rival, scenario):
+        near = [] if rival is None else [rival, *neighbours(rival, scenario)]
+        for spec in near:
+            told(f"search begins with: {spec}")
             for day, one in zip(days, plays, strict=True):
                 one[spec] = _agent(day, spec, folder)
-        found, searched = _search(days, plays, rows, (wanted, budget), folder, told)
+        terms = Terms(wanted, budget, near, before)
+        found, searched = _search(days, plays, rows, terms, folder, told)
         if plans is not None and searched is not None:
             write_plans(
                 plans, {day.seed: plan for day, (plan, _) in zip(days, searched.days, strict=True)}
@@ -134,24 +135,6 @@ def measure(
     finally:
         for day in days:
             day.close()
-
-
-def _kin(spec: str | None, scenario: Scenario) -> list[str]:
-    """Return an agent with its service knob a little further to either side.
-
-    None where it has no knob, or the knob has no effect on it.
-    """
-    knob = None if spec is None else knob_of(spec)
-    if spec is None or knob is None:
-        return []
-    at = position_of(knob, present(spec, knob, scenario))
-    places = [min(max(at + step, 0.0), 1.0) for step in _KIN]
-    found = [with_options(spec, {knob.option: knob.at(place)}) for place in places if place != at]
-    try:
-        make_agent(found[0], scenario=scenario)
-    except ValueError:
-        return []
-    return found
 
 
 def best_of(tried: Mapping[str, Sequence[Played]], targets: Targets) -> str | None:
@@ -177,20 +160,6 @@ def _agents(day: Day, cast: Cast, targets: Targets, folder: Path | None, told: T
     return plays
 
 
-def _published(file: Path, day: Day) -> Plan:
-    """Read the plan of a day.
-
-    Raises:
-        ValueError: If there is none that can be played.
-    """
-    plan = read_plan(file, day.seed, day.scenario)
-    steps = math.ceil(day.scenario.horizon_s / day.scenario.decision_interval_s)
-    if len(plan) != steps:
-        raise ValueError(f"{file}: plans of {len(plan)} steps, {day.scenario.name} has {steps}")
-    plan.action(0).validate(day.scenario)
-    return plan
-
-
 def _row(
     day: Day, cast: Cast, chosen: Mapping[str, str | None], plays: Plays, targets: Targets
 ) -> dict[str, Any]:
@@ -210,31 +179,47 @@ def _row(
     return row
 
 
+@dataclass(frozen=True)
+class Terms:
+    """What a search is held to and begins with.
+
+    Attributes:
+        wanted: What the plans have to attain.
+        budget: What it may use.
+        near: The rival, and the rival at other values of its service knob.
+        before: Of each day the plan found before; empty without any.
+    """
+
+    wanted: Targets
+    budget: Budget
+    near: Sequence[str]
+    before: Sequence[Plan]
+
+
 def _search(
     days: Sequence[Day],
     plays: Sequence[Plays],
     rows: Sequence[dict[str, Any]],
-    terms: tuple[Targets, Budget],
+    terms: Terms,
     folder: Path | None,
     told: Told,
 ) -> tuple[dict[str, Any], Best | None]:
     """Search the days; adds to their rows what was found, and returns what is of all of them."""
-    wanted, budget = terms
+    wanted, budget = terms.wanted, terms.budget
     seeds = [day.seed for day in days]
 
     def file(*words: str) -> Path | None:
         specs, scenario = sorted(plays[0]), days[0].scenario
-        contents = _contents(specs, scenario)
+        known = [str(_options(spec, scenario)) for spec in specs]
+        contents = [*known, *_contents(specs, scenario)]
         if budget.published is not None:
             contents.append(hashlib.sha256(budget.published.read_bytes()).hexdigest())
         key = _key(scenario, seeds, str(wanted.to_dict()), *specs, *contents)
         return None if folder is None else folder / ("-".join(["sweeps", key, *words]) + ".pickle")
 
     starts = [[(plan, played) for played, plan in one.values()] for one in plays]
-    if budget.published is not None:
-        for day, some in zip(days, starts, strict=True):
-            plan = _published(budget.published, day)
-            some.append((plan, day.play(plan)))
+    for day, plan, some in zip(days, terms.before, starts, strict=bool(terms.before)):
+        some.append((plan, day.play(plan)))
     search = Search(days, starts, targets=wanted, frozen=budget.frozen, told=told)
     best = search.run(budget.plays, file(*budget.frozen))
     for d, row in enumerate(rows):
@@ -258,7 +243,7 @@ def _search(
                 knob,
                 wanted,
                 budget.adapting,
-                [[plan for plan, _ in some] for some in starts],
+                [[one[spec][1] for spec in terms.near] for one in plays],
                 file(f"{budget.plays}", "without", knob),
                 told,
             )
@@ -284,8 +269,7 @@ def _number(value: Any) -> float | None:
 
 def _agent(day: Day, spec: str, folder: Path | None) -> tuple[Played, Plan]:
     """Let an agent play, or take what it did from the folder."""
-    options = sorted(calibrated_options(parse_spec(spec)[0], day.scenario).items())
-    words = (spec, str(options), *_contents([spec], day.scenario))
+    words = (spec, str(_options(spec, day.scenario)), *_contents([spec], day.scenario))
     name = f"agent-{_key(day.scenario, [day.seed], *words)}.pickle"
     file = None if folder is None else folder / name
     found = read_part(file, tuple)
@@ -294,6 +278,11 @@ def _agent(day: Day, spec: str, folder: Path | None) -> tuple[Played, Plan]:
     result = day.play_agent(make_agent(spec, scenario=day.scenario), spec)
     write_part(file, result)
     return result
+
+
+def _options(spec: str, scenario: Scenario) -> list[tuple[str, Any]]:
+    """Return the calibrated options behind a name."""
+    return sorted(calibrated_options(parse_spec(spec)[0], scenario).items())
 
 
 def _contents(specs: Sequence[str], scenario: Scenario) -> list[str]:

@@ -46,7 +46,13 @@ _WHOLE = 0.15  # share of the edits that last the whole part (A)
 # multiplied by _SLOWER, else by _FASTER, as in resilient propagation (docs/sources.md, "Headroom").
 _GAIN, _LEAST_UP = 1.5, 0.1
 _LEAST_CAP, _MOST_CAP, _SLOWER, _FASTER = 0.2, 1.0, 0.5, 1.5
-_OPENINGS = (0.25, 0.35, 0.5, 0.7)  # of the scenario's charges, tried before the first sweep (A)
+_OPENINGS = (
+    0.25,
+    0.35,
+    0.5,
+    0.7,
+    1.0,
+)  # of the scenario's charges, tried before the first sweep (A)
 _FIRST_CAP = 1.5  # of a step before the first sweep (A)
 _TINY = 1e-6  # share of misses that is as good as none
 _LEAST_CHARGE = 0.02  # of the scenario's, so that no target is forgotten (A)
@@ -124,8 +130,8 @@ class Search:
         days: The days.
         starts: Of each day the plans of agents, and what came of them.
         targets: What the plans have to attain on average; None for the scenario's.
-        price: What a miss is charged at first, by model and tier, [M, K]; None for as much as the
-            agents' plans need to attain, the scenario's charges at most.
+        price: What a miss is charged at first, by model and tier, [M, K]; None for a part of the
+            scenario's charges at which the agents' plans attain.
         frozen: Knobs that are not edited.
         seed: Of the edits.
         told: Is given a line now and then.
@@ -287,12 +293,12 @@ class Search:
         return np.stack([_cheapest(one.kept, prices) for one in self.state.days], axis=1)
 
     def _open(self) -> None:
-        """Charge at first the least of `_OPENINGS` at which the agents' plans attain.
+        """Charge at first the least of `_OPENINGS` at which the best of the agents' plans attain.
 
-        All of it, where none does; less where the plans exceed a target.
+        Where they do at none, the last; less where they exceed a target.
         """
         s = self.state
-        for share in (*_OPENINGS, 1.0):
+        for share in _OPENINGS:
             opening = share * s.price
             days = [one.best(opening)[1] for one in s.days]
             if not self.targets.misses(self.targets.means([played.metrics for played in days])):

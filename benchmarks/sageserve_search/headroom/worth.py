@@ -15,13 +15,15 @@ from pathlib import Path
 import numpy as np
 
 from sageserve_bench.analysis.targets import Targets
+from sageserve_env.policies import ROUTERS
 from sageserve_env.scenario import Scenario
 from sageserve_search.headroom.plan import Plan, neutral_of
 from sageserve_search.headroom.playing import Day, value
 from sageserve_search.headroom.search import Best, Search
 
+ROUTING = "routing"
 KNOBS = {
-    "routing": ("routing", "router_weights"),
+    ROUTING: ("routing", "router_weights"),
     "batch": ("niw_release",),
     "admission": ("admission",),
 }
@@ -71,7 +73,7 @@ def frozen(
         knob: What is put back to its neutral value.
         targets: What has to be attained on average.
         plays: Plays of each day in which the plans adapt.
-        others: Of each day more plans to begin with, those of agents.
+        others: Of each day plans of agents; with the knob put back the search begins with them too.
         file: Where the search is kept.
         told: Is given a line now and then.
 
@@ -115,13 +117,18 @@ def without(day: Day, knob: str) -> Iterator[Day]:
 
 
 def put_back(plan: Plan, day: Day, knob: str) -> Plan:
-    """Return the plan with a knob at its neutral value."""
+    """Return the plan with a knob at its neutral value, for routing with the scenario's router."""
     if knob == HARDWARE:
         return on_one_type(plan, day)
-    changed = plan.copy()
-    for name in set(KNOBS[knob]) & set(changed.arrays):
-        changed.arrays[name][:] = neutral_of(name, day.scenario, plan.names)
-    return changed
+    names, arrays = dict(plan.names), dict(plan.copy().arrays)
+    if knob == ROUTING:
+        names["router"] = day.scenario.routing.router
+        arrays.pop("router_weights", None)
+    for name in KNOBS[knob]:
+        if name != "router_weights" or ROUTERS.spec(names["router"]).weights:
+            neutral = neutral_of(name, day.scenario, names)
+            arrays[name] = np.repeat(neutral[None], len(plan), axis=0)
+    return Plan(names, arrays)
 
 
 def one_type(scenario: Scenario) -> Scenario:
