@@ -14,6 +14,7 @@ from sageserve_bench.analysis.targets import Targets
 from sageserve_cli.cli import run
 from sageserve_env.scenario import Scenario, load_scenario
 from sageserve_env.workload import in_names_of
+from sageserve_search.headroom import edits
 from sageserve_search.headroom.bound import fluid_bound_usd
 from sageserve_search.headroom.edits import KINDS, Editor, Place
 from sageserve_search.headroom.least import least_fleet_usd
@@ -27,10 +28,11 @@ from sageserve_search.headroom.measure import (
     Cast,
     measure,
 )
-from sageserve_search.headroom.plan import read_plan
+from sageserve_search.headroom.plan import neutral_of, read_plan
 from sageserve_search.headroom.playing import Day
-from sageserve_search.headroom.search import Search, _step, figures
+from sageserve_search.headroom.search import Best, Search, _step, figures
 from sageserve_search.headroom.summary import summary
+from sageserve_search.headroom.worth import frozen, put_back
 
 
 def small(**changes: object) -> Scenario:
@@ -165,15 +167,54 @@ def test_a_charge_follows_its_target_and_steps_less_far_where_it_turns(day: Day)
 
 def test_a_miss_is_charged_at_first_what_the_plans_need_to_attain(day: Day) -> None:
     good = day.play_agent(make_agent("static:instances=4"))[::-1]
-    search = Search([day], [[good]])
-    charges = np.array([max(tier.miss_usd, 1e-6) for tier in day.scenario.tiers])
-    assert not search.targets.misses(search.targets.means([good[1].metrics]))
-    assert (search.state.price < 0.25 * charges).all()  # it attains at any charge, and exceeds
     bad = day.play_agent(make_agent("static:instances=1"))[::-1]
-    assert search.targets.misses(search.targets.means([bad[1].metrics]))
+    charges = np.array([max(tier.miss_usd, 1e-6) for tier in day.scenario.tiers])
+    alone = Search([day], [[good]])
+    assert not alone.targets.misses(alone.targets.means([good[1].metrics]))
+    assert alone.state.price.max() == pytest.approx(0.25 * charges.max() * np.exp(-0.5))
+    assert alone.targets.misses(alone.targets.means([bad[1].metrics]))
     assert Search([day], [[bad]]).state.price.max() == pytest.approx(charges.max())
     given = np.full((1, 3), 0.5)
     assert (Search([day], [[bad]], price=given).state.price == given).all()
+    # Both: the good plan is chosen from a charge on at which what it costs more is worth it.
+    price = float((good[1].usd - bad[1].usd).sum() / (bad[1].missed - good[1].missed).sum())
+    tiers = [{**tier.__dict__, "miss_usd": price / 0.6} for tier in day.scenario.tiers]
+    dear = Day(day.scenario.replace(tiers=tiers), 3)
+    both = Search([dear], [[bad, good]])
+    assert both.state.price.max() <= 0.7 * price / 0.6 < Search([dear], [[bad]]).state.price.max()
+    dear.close()
+
+
+def test_kinds_of_edits_weigh_what_they_gained_of_late(day: Day) -> None:
+    search = Search([day], [[day.play_agent(make_agent("static:instances=4"))[::-1]]])
+    assert search._weight(edits.add) == search._weight(edits.move) == 1.0
+    search.state.helped = {"add": (40.0, 8.0), "move": (40.0, 0.0)}
+    mean = 8.0 / 80.0
+    assert search._weight(edits.add) == pytest.approx((8.0 + 20.0 * mean) / 60.0)
+    assert search._weight(edits.move) == pytest.approx(20.0 * mean / 60.0)
+    assert search._weight(edits.shift) == pytest.approx(mean)  # not tried yet
+    search.state.helped["move"] = (4000.0, 0.0)
+    assert search._weight(edits.move) == pytest.approx(0.2 * 8.0 / 4040.0)  # the least
+    search._settle()
+    assert search.state.helped["add"] == (20.0, 4.0)
+
+
+def test_without_a_knob_a_search_begins_with_the_plans_of_agents_too(day: Day) -> None:
+    plan, played = day.play_agent(make_agent("static:instances=4"))[::-1]
+    waits = plan.copy()  # batch work never runs, so that it misses with the knob put back or not
+    waits.arrays["instances"][:] = 0
+    best = Best([(waits, day.play(waits))], np.full((1, 3), 0.01), 1.0)
+    targets = Targets.of(day.scenario)
+    assert frozen([day], best, "batch", targets, 0) is None
+    found = frozen([day], best, "batch", targets, 0, [[plan]])
+    assert found == pytest.approx(played.metrics["cost_usd"] - 1.0)
+
+
+def test_routing_put_back_is_the_router_of_the_scenario(day: Day) -> None:
+    _, plan = day.play_agent(make_agent("static:instances=4;router=jsq"))
+    back = put_back(plan, day, "routing")
+    assert back.names["router"] == day.scenario.routing.router != plan.names["router"]
+    assert (back.arrays["routing"] == neutral_of("routing", day.scenario, back.names)).all()
 
 
 def test_a_search_begins_with_plans_that_were_found_before(tmp_path: Path) -> None:
@@ -316,6 +357,15 @@ def test_the_command_writes_every_key(tmp_path: Path) -> None:
     assert again.play(plan).metrics["cost_usd"] == report["hindsight_usd"]
     again.close()
     assert run(["headroom", str(scenario), "--freeze", "colour"]) == 2
+    plans, other = str(file.with_suffix(".npz")), tmp_path / "more.json"
+    more = [*words.replace(str(file), str(other)).split(), "--from", plans]
+    assert run(more) == 0
+    assert str(tmp_path) not in other.read_text()
+    assert json.loads(other.read_text())["hindsight_usd"] <= report["hindsight_usd"]
+    assert run([*words.split(), "--from", plans]) == 2  # it would be written over
+    assert run([*more, "--freeze", "batch"]) == 2
+    assert run(["headroom", "tiny", "--from", plans]) == 2
+    assert run(["headroom", str(scenario), "--from", str(scenario)]) == 2
 
 
 def test_a_tier_of_which_nothing_falls_due_is_left_out() -> None:

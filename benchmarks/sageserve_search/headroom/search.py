@@ -53,7 +53,7 @@ _OPENINGS = (
     0.7,
     1.0,
 )  # of the scenario's charges, tried before the first sweep (A)
-_FIRST_CAP = 1.5  # of a step before the first sweep (A)
+_FIRST_CAP = 0.5  # of a step before the first sweep (A)
 _TINY = 1e-6  # share of misses that is as good as none
 _LEAST_CHARGE = 0.02  # of the scenario's, so that no target is forgotten (A)
 _LEFT = 2.0  # charge for work that is left, over its VM price (our assumption)

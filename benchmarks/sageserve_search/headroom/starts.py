@@ -1,0 +1,51 @@
+"""Plans from which a search begins beside those of the agents that are asked."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+from sageserve_agents import make_agent
+from sageserve_bench.errors import UserError
+from sageserve_env.scenario import Scenario
+from sageserve_search.calibration import knob_of, position_of, present
+from sageserve_search.headroom.plan import Plan, read_plan
+from sageserve_search.probing import with_options
+
+_STEPS = (-0.08, -0.04, 0.04, 0.08)  # of a service knob, as shares of its range (A)
+
+
+def neighbours(spec: str, scenario: Scenario) -> list[str]:
+    """Return an agent with its service knob a little further to either side.
+
+    Nothing where it has no knob, or one without effect on it; fewer at an end of the range.
+    """
+    knob = knob_of(spec)
+    if knob is None:
+        return []
+    at = position_of(knob, present(spec, knob, scenario))
+    places = [min(max(at + step, 0.0), 1.0) for step in _STEPS]
+    found = [with_options(spec, {knob.option: knob.at(place)}) for place in places if place != at]
+    try:
+        make_agent(found[0], scenario=scenario)
+    except ValueError:
+        return []
+    return list(dict.fromkeys(found))
+
+
+def found_before(file: Path, seed: int, scenario: Scenario) -> Plan:
+    """Read the plan of a day that a search wrote.
+
+    Raises:
+        UserError: If there is none, or none that can be played.
+    """
+    steps = math.ceil(scenario.horizon_s / scenario.decision_interval_s)
+    try:
+        plan = read_plan(file, seed, scenario)
+        if len(plan) != steps:
+            raise ValueError(f"it has {len(plan)} steps instead of {steps}")
+        for step in range(steps):
+            plan.action(step).validate(scenario)
+    except (ValueError, KeyError) as error:
+        raise UserError(f"{file}: no plan of day {seed} of {scenario.name}: {error}") from None
+    return plan
