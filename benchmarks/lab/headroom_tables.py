@@ -65,7 +65,8 @@ def figures(report: Mapping[str, Any]) -> str:
         lines.append(f"| {title} | {spec} | {bill} | {' | '.join(cells)} |")
     seeds = ", ".join(str(row["seed"]) for row in report["seeds"])
     plays = report["hindsight_plays"]
-    told = f"Days {seeds}; {plays} plays of each in the search. `{report['command']}`"
+    begun = ", which began with plans found before" if " --from " in report["command"] else ""
+    told = f"Seeds {seeds}; {plays} plays of each in the search{begun}. `{report['command']}`"
     redrawn = report.get("redrawn")
     if redrawn:
         gaps = " and ".join(

@@ -40,7 +40,7 @@ def test_tables_of_headroom_by_hand(tmp_path: Path) -> None:
     (tmp_path / "mine.json").write_text(json.dumps(REPORT))
     table = make("mine")
     assert "| best rule | `kpa` | 130 (120 to 140) | 95.00 | 100.00 |  |  |" in table
-    assert "Days 2000; 9 plays" in table and "learned" not in table
+    assert "Seeds 2000; 9 plays" in table and "learned" not in table
     row = make("conditions").splitlines()[2]
     assert row == "| `mine` | **4.2** | **20.0** (10.0 to 30.0) | 5.0 | **50.0** | **3.0** | 0.1 |"
 
