@@ -120,12 +120,11 @@ def measure(
             informed = None  # what it would cost at that service is not known
         chosen |= {RIVAL: rival, INFORMED: informed}
         rows = [_row(day, cast, chosen, one, targets) for day, one in zip(days, plays, strict=True)]
-        near = [] if rival is None else [rival, *neighbours(rival, scenario)]
-        for spec in near:
+        for spec in [] if rival is None else neighbours(rival, scenario):
             told(f"search begins with: {spec}")
             for day, one in zip(days, plays, strict=True):
                 one[spec] = _agent(day, spec, folder)
-        terms = Terms(wanted, budget, near, before)
+        terms = Terms(wanted, budget, before)
         found, searched = _search(days, plays, rows, terms, folder, told)
         if plans is not None and searched is not None:
             write_plans(
@@ -186,13 +185,11 @@ class Terms:
     Attributes:
         wanted: What the plans have to attain.
         budget: What it may use.
-        near: The rival, and the rival at other values of its service knob.
         before: Of each day the plan found before; empty without any.
     """
 
     wanted: Targets
     budget: Budget
-    near: Sequence[str]
     before: Sequence[Plan]
 
 
@@ -243,7 +240,7 @@ def _search(
                 knob,
                 wanted,
                 budget.adapting,
-                [[one[spec][1] for spec in terms.near] for one in plays],
+                [[plan for _, plan in one.values()] for one in plays],
                 file(f"{budget.plays}", "without", knob),
                 told,
             )
