@@ -22,7 +22,8 @@ from sageserve_agents import calibrated
 from sageserve_agents.parameters import ServiceKnob
 from sageserve_agents.registry import parse_spec
 from sageserve_bench.errors import UserError
-from sageserve_search.calibration import Calibration, calibrate, position_of, service_knob
+from sageserve_search.calibration import Calibration, calibrate
+from sageserve_search.knob import position_of, service_knob
 from sageserve_search.probing import Prober, uncalibrated, with_options
 from sageserve_search.tuning import MOST_CREDIT, cost_rate, equal_cost, space_of
 

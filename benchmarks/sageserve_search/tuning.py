@@ -28,7 +28,8 @@ from sageserve_agents.registry import agent_class, parse_spec
 from sageserve_agents.stack import STACK_TUNABLE, StackOptions
 from sageserve_bench.errors import UserError
 from sageserve_env.scenario import Scenario
-from sageserve_search.calibration import Calibration, calibrate, position_of, service_knob
+from sageserve_search.calibration import Calibration, calibrate
+from sageserve_search.knob import position_of, service_knob
 from sageserve_search.probing import Probe, Prober, uncalibrated, with_options
 
 if TYPE_CHECKING:

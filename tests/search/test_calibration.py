@@ -16,7 +16,8 @@ from sageserve_bench.results.journal import Journal
 from sageserve_bench.runs.agent_files import expand
 from sageserve_cli.cli import run
 from sageserve_env.scenario import Scenario, load_scenario
-from sageserve_search.calibration import calibrate, parse_knob, position_of, search
+from sageserve_search.calibration import calibrate, search
+from sageserve_search.knob import parse_knob, position_of
 from sageserve_search.probing import Probe, Prober, with_options
 from sageserve_search.records import refuse_test_seeds
 

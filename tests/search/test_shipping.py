@@ -16,7 +16,8 @@ from sageserve_agents.registry import parse_spec
 from sageserve_agents.stack import STACK_TUNABLE, WEIGHTS_TRIED
 from sageserve_agents.weights import read_weights
 from sageserve_env import load_scenario
-from sageserve_search.calibration import Calibration, service_knob
+from sageserve_search.calibration import Calibration
+from sageserve_search.knob import service_knob
 from sageserve_search.probing import Probe, uncalibrated
 from sageserve_search.shipping import explore, write_shipped
 from sageserve_search.tuning import space_of

@@ -16,7 +16,8 @@ from sageserve_bench.errors import UserError
 from sageserve_bench.runs.pools import Backend, session
 from sageserve_cli import cli
 from sageserve_env.scenario import Scenario, load_scenario
-from sageserve_search.calibration import Calibration, service_knob
+from sageserve_search.calibration import Calibration
+from sageserve_search.knob import service_knob
 from sageserve_search.probing import Probe, Prober
 from sageserve_search.tuning import (
     LEAST_RATE,

@@ -63,7 +63,7 @@ def calibrate(
     from sageserve_bench.rows import write_json
     from sageserve_bench.runs.pools import Backend, session
     from sageserve_bench.runs.tasks import agent_label, check_agents, split_agents
-    from sageserve_search.calibration import parse_knob
+    from sageserve_search.knob import parse_knob
     from sageserve_search.records import header, shown_command
     from sageserve_search.shipping import calibrate_settings, write_shipped
 

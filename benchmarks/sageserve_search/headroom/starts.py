@@ -8,8 +8,8 @@ from pathlib import Path
 from sageserve_agents import make_agent
 from sageserve_bench.errors import UserError
 from sageserve_env.scenario import Scenario
-from sageserve_search.calibration import knob_of, position_of, present
 from sageserve_search.headroom.plan import Plan, read_plan
+from sageserve_search.knob import knob_of, position_of, present
 from sageserve_search.probing import with_options
 
 _STEPS = (-0.08, -0.04, 0.04, 0.08)  # of a service knob, as shares of its range (A)
