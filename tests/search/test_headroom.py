@@ -172,6 +172,8 @@ def test_a_miss_is_charged_at_first_what_the_plans_need_to_attain(day: Day) -> N
     alone = Search([day], [[good]])
     assert not alone.targets.misses(alone.targets.means([good[1].metrics]))
     assert alone.state.price.max() == pytest.approx(0.25 * charges.max() * np.exp(-0.5))
+    assert alone.state.best is not None
+    assert (alone.state.best.price == alone.state.price).all()
     assert alone.targets.misses(alone.targets.means([bad[1].metrics]))
     assert Search([day], [[bad]]).state.price.max() == pytest.approx(charges.max())
     given = np.full((1, 3), 0.5)

@@ -46,13 +46,8 @@ _WHOLE = 0.15  # share of the edits that last the whole part (A)
 # multiplied by _SLOWER, else by _FASTER, as in resilient propagation (docs/sources.md, "Headroom").
 _GAIN, _LEAST_UP = 1.5, 0.1
 _LEAST_CAP, _MOST_CAP, _SLOWER, _FASTER = 0.2, 1.0, 0.5, 1.5
-_OPENINGS = (
-    0.25,
-    0.35,
-    0.5,
-    0.7,
-    1.0,
-)  # of the scenario's charges, tried before the first sweep (A)
+# Shares of the scenario's charges that are tried before the first sweep (A).
+_OPENINGS = (0.25, 0.35, 0.5, 0.7, 1.0)
 _FIRST_CAP = 0.5  # of a step before the first sweep (A)
 _TINY = 1e-6  # share of misses that is as good as none
 _LEAST_CHARGE = 0.02  # of the scenario's, so that no target is forgotten (A)
@@ -110,7 +105,7 @@ class State:
         plays: Simulated days, of each day, so far.
         best: The best plans so far; None while none attain.
         helped: Of each kind of edit how often it was tried and how many dollars it gained; what is
-            a sweep ago counts half.
+            a sweep ago counts less.
     """
 
     days: list[OfDay]
@@ -280,17 +275,14 @@ class Search:
 
         At each of some charges of a miss every day gives its best plan.
         """
-        s = self.state
-        for of_day in np.unique(self._chosen(self._prices()), axis=0):
+        s, prices = self.state, self._prices()
+        chosen = np.stack([_cheapest(one.kept, prices) for one in s.days], axis=1)  # [P, D]
+        for of_day in np.unique(chosen, axis=0):
             days = [one.kept[i] for one, i in zip(s.days, of_day, strict=True)]
             means = self.targets.means([played.metrics for _, played in days])
             cost = means["cost_usd"] * len(days)
             if not self.targets.misses(means) and (s.best is None or cost < s.best.cost_usd):
                 s.best = Best(days, s.price.copy(), cost)
-
-    def _chosen(self, prices: Floats) -> NDArray[np.int64]:
-        """Return which of its plans each day gives at each of some prices of misses, [P, D]."""
-        return np.stack([_cheapest(one.kept, prices) for one in self.state.days], axis=1)
 
     def _open(self) -> None:
         """Charge at first the least of `_OPENINGS` at which the best of the agents' plans attain.
@@ -305,6 +297,8 @@ class Search:
                 break
         steps, _ = self._steps(days)
         s.price = np.maximum(opening * np.exp(np.clip(steps, -_FIRST_CAP, 0.0)), self._least)
+        if s.best is not None:  # put together before there were charges to go by
+            s.best.price = s.price.copy()
 
     def _reprice(self) -> dict[str, float]:
         """Move the charges towards the targets: of tiers, and of models below the least share.
