@@ -31,6 +31,8 @@ class PooledOptions(StackOptions):
             would fit without it; what its region needs for itself counts as it is now.
         home: What a region holds for requests that must be served there, over their share of the
             traffic: they come unevenly.
+        swap: An instance gives way to one on a free VM whose price is lower by at least this share,
+            once that one is up; 1 for never.
     """
 
     target: float = option(0.7, above=0)
@@ -38,6 +40,7 @@ class PooledOptions(StackOptions):
     drain_s: float = option(120.0, above=0)
     hold_s: float = option(600.0, low=0)
     home: float = option(1.2, low=0)
+    swap: float = option(0.2, above=0, high=1)
 
 
 class Pooled(RuleAgent[PooledOptions]):
@@ -45,7 +48,7 @@ class Pooled(RuleAgent[PooledOptions]):
 
     A model grows by the instance with which the shortfall is covered for the fewest dollars, in the
     region that is shortest of what must be served there, if one is; it shrinks by the dearest
-    instance that can go. Models that gain most by their best VM type choose first. Only VMs that
+    instance that can go, and one that could be had cheaper is replaced. Models that gain most by their best VM type choose first. Only VMs that
     are free are asked for, and those that drain are not taken back.
     """
 
@@ -57,6 +60,7 @@ class Pooled(RuleAgent[PooledOptions]):
         "drain_s": Range(30.0, 600.0, "log"),
         "hold_s": Range(60.0, 3600.0, "log"),
         "home": Range(0.5, 2.5, "log"),
+        "swap": Range(0.05, 1.0, "log"),
     }
     service_knob = ServiceKnob("target", stingy=3.0, generous=0.1, log=True)
 
@@ -64,6 +68,7 @@ class Pooled(RuleAgent[PooledOptions]):
         """Forget the last episode."""
         self._needs = Window(self.options.hold_s)
         shape = self.endpoints.shape[:2]
+        self._swapping = np.zeros(shape[0], dtype=bool)
         self._low, self._high = (
             a.reshape(shape) for a in (self.endpoints.low, self.endpoints.high)
         )
@@ -80,9 +85,15 @@ class Pooled(RuleAgent[PooledOptions]):
         fleets = standing.reshape(models, regions, -1)
         free = view.free_vms
         theta = np.where(self.endpoints.compatible, view.theta, 0.0)
+        starting = view.pending.reshape(fleets.shape)
+        self._swapping &= starting.any(axis=(1, 2))
         for m in self._order(view):
             self._grow(m, fleets[m], free, theta[m], need[m], home[m])
+            if self._swapping[m]:
+                continue  # what is to go leaves when what replaces it is up
             self._shrink(m, fleets[m], theta[m], keep[m], home[m])
+            if not starting[m].any():
+                self._swap(m, fleets[m], free, theta[m], keep[m], home[m])
         targets: Ints = fleets.reshape(standing.shape)
         return targets
 
@@ -137,6 +148,23 @@ class Pooled(RuleAgent[PooledOptions]):
             at = np.unravel_index(best, usd.shape)
             fleet[at] += 1
             free[at] -= 1
+
+    def _swap(
+        self, m: int, fleet: Ints, free: Ints, theta: Floats, keep: float, home: Floats
+    ) -> None:
+        """Add the free VM to ``fleet`` [R, G] for which the most dollars an hour can go."""
+        price, have, counts = self.endpoints.price, (fleet * theta).sum(axis=1), fleet.sum(axis=1)
+        there = np.eye(len(fleet))[:, None, :, None] * theta  # what the new one adds, [R, 1, R, G]
+        left = (have - home)[:, None, None, None] - theta[:, None, None] + there
+        spare = have.sum() - keep - theta[:, None, None] + theta
+        saved = price[:, :, None, None] - price
+        can = (fleet > 0)[:, :, None, None] & ((free > 0) & (theta > 0) & (counts < self._high[m])[:, None])
+        can &= (left >= 0) & (spare >= 0) & (saved >= self.options.swap * price[:, :, None, None])
+        if can.any():
+            at = np.unravel_index(np.argmax(np.where(can, saved, -np.inf)), can.shape)[2:]
+            fleet[at] += 1
+            free[at] -= 1
+            self._swapping[m] = True
 
     def _shrink(self, m: int, fleet: Ints, theta: Floats, keep: float, home: Floats) -> None:
         """Take instances of a model from ``fleet`` [R, G] while what is kept covers the need."""
