@@ -101,6 +101,27 @@ def test_the_dearest_goes_once_nothing_of_the_hold_needs_it(scenario: Scenario) 
     assert (left == america).all()
 
 
+def test_what_can_be_had_cheaper_is_replaced_once_the_other_is_up(scenario: Scenario) -> None:
+    old, new = (scenario.gpus.index(gpu) for gpu in ("h100x2", "h100x1"))
+    standing = np.zeros((MODELS * REGIONS, TYPES), dtype=np.int64)
+    standing[0, old] = 3
+    cheap = scenario.inventory.copy()
+    cheap[:, [g for g in range(TYPES) if g not in (old, new)]] = 0
+    agent = agent_of(scenario, "home=0")
+    first = busy(scenario, 13_000.0, target=standing, active=standing, idle_vms=cheap)
+    both = agent.act(first).instances
+    added = both - standing
+    assert added[0, new] == added.sum() == 1
+    later = {"target": both, "idle_vms": cheap}
+    waits = busy(scenario, 13_000.0, active=standing, pending=added, time_s=900.0, **later)
+    assert (agent.act(waits).instances == both).all()
+    up = busy(scenario, 13_000.0, active=both, time_s=1200.0, **later)
+    after = agent.act(up).instances
+    assert after[0, old] == 2 and after[0, new] == 2  # and the next is on its way
+    never = agent_of(scenario, "home=0;swap=1").act(first).instances
+    assert (never == standing).all()
+
+
 def test_nothing_is_asked_for_in_vain(scenario: Scenario) -> None:
     none = np.zeros_like(scenario.inventory)
     bought = agent_of(scenario).act(busy(scenario, 12_000.0, idle_vms=none)).instances
@@ -113,7 +134,7 @@ def test_an_idle_model_keeps_what_the_scenario_asks_for() -> None:
     standing = np.zeros((MODELS * REGIONS, TYPES), dtype=np.int64)
     standing[[0, 4, 8, 9], [2, 0, 4, 1]] = 1
     quiet = busy(scenario, 0.0, target=standing)
-    assert (agent_of(scenario).act(quiet).instances == standing).all()
+    assert (agent_of(scenario, "swap=1").act(quiet).instances == standing).all()
 
 
 def test_what_found_no_vm_does_not_stand(scenario: Scenario) -> None:

@@ -45,6 +45,7 @@ def test_names_and_facts() -> None:
         "o365",
         "global",
         "global-flash",
+        "global-scheduled",
         "pair",
         "solo",
         "sessions",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import pickle
 from dataclasses import replace
 
@@ -291,6 +292,33 @@ def test_flash_crowds_multiply_interactive_traffic_of_one_model_in_one_region() 
     ]
     minutes = np.mean([(r > 1).sum() for r in rates])
     assert minutes == pytest.approx(8 * 20, rel=0.25)
+
+
+def scheduled(seed: int, day: int) -> np.ndarray:
+    """Return the factors of scheduled jobs on a day, [minute, class, model, region]."""
+    law = TRAFFIC["global-scheduled"]
+    calm = dataclasses.replace(law, jobs_per_day=0)
+    return latents.day_rates(law, seed, day, 2, 1.0) / latents.day_rates(calm, seed, day, 2, 1.0)
+
+
+def test_scheduled_jobs_come_at_the_same_times_every_day() -> None:
+    past, today, other = scheduled(3, -4), scheduled(3, 0), scheduled(4, 0)
+    on = today[:, 0] > 1
+    assert ((past[:, 0] > 1) == on).all()
+    assert ((other[:, 0] > 1) != on).any()
+    assert (today[:, 1] == 1).all()
+    begins = np.flatnonzero(np.diff(on.any(axis=(1, 2)).astype(int)) == 1) + 1
+    assert len(begins) and (begins % 15 == 0).all()
+
+
+def test_jobs_bring_what_their_law_says_and_vary_from_day_to_day() -> None:
+    minutes = np.mean([(scheduled(s, 0)[:, 0] > 1).mean() for s in range(30)])
+    assert minutes == pytest.approx(2 * 75 / 1440, rel=0.1)
+    days = np.stack([scheduled(3, d)[:, 0] for d in range(40)])
+    on = days[0] > 1
+    mean = (days.mean(axis=0)[on] - 1).mean()
+    assert 1.0 < mean < 4.0
+    assert np.log(days[:, on] - 1).std(axis=0).mean() == pytest.approx(0.2, abs=0.04)
 
 
 def test_an_unknown_workload_is_refused() -> None:

@@ -14,9 +14,8 @@ MINUTES = 1440
 _INDEX_OFFSET = 1 << 20  # keeps the entropy of past days non-negative
 
 # One independent stream of random numbers per purpose.
-WEEKDAY, LEVEL, SLOW, NOISE, BURST, SURGE, MIX, COUNTS, ROWS, HISTORY, TOKENS, FLASH = range(
-    101, 113
-)
+WEEKDAY, LEVEL, SLOW, NOISE, BURST, SURGE, MIX = range(101, 108)
+COUNTS, ROWS, HISTORY, TOKENS, FLASH, JOBS, SIZES = range(108, 115)
 
 
 def stream(purpose: int, seed: int, index: int = 0) -> np.random.Generator:
@@ -29,7 +28,7 @@ def day_rates(traffic: Traffic, seed: int, day: int, weekday: int, scale: float)
     """Return the mean requests per minute of a day, ``float64 [1440, class, model, region]``.
 
     rate = scale x base x week factor x diurnal x region share x (daily level x slow factor)
-    x surge x flash crowd, mixed over the models, x (noise + bursts), see `Traffic`.
+    x surge x flash crowd x jobs, mixed over the models, x (noise + bursts), see `Traffic`.
     """
     level, shift_h, shares = _day_draws(traffic, seed, day)
     rates = _diurnal(traffic, shift_h)
@@ -40,6 +39,7 @@ def day_rates(traffic: Traffic, seed: int, day: int, weekday: int, scale: float)
     rates = _mix(traffic, seed, day, rates)
     _surge(traffic, seed, day, rates)
     _flash(traffic, seed, day, rates)
+    _jobs(traffic, seed, day, rates)
     noise = _noise(traffic, seed, day) + _bursts(traffic, seed, day)
     noise /= 1 + traffic.burst_excess
     rates *= noise[..., None]
@@ -164,6 +164,28 @@ def _flash(traffic: Traffic, seed: int, day: int, rates: FloatArray) -> None:
             low, high = max(start, 0), min(start + length, MINUTES)
             if low < high:
                 rates[low:high, IW, model, region] *= factor
+
+
+def _jobs(traffic: Traffic, seed: int, day: int, rates: FloatArray) -> None:
+    """Multiply what the jobs of this and the last day bring into ``rates``.
+
+    A job comes at the same quarter of an hour every day; how much it brings varies. What it
+    multiplies is interactive traffic.
+    """
+    shape = (len(traffic.models), len(traffic.regions), traffic.jobs_per_day)
+    rng = stream(JOBS, seed)
+    start = 15 * rng.integers(0, MINUTES // 15, shape)
+    length = np.round(rng.uniform(*traffic.job_minutes, shape)).astype(np.int64)
+    more = rng.uniform(*traffic.job_factor, shape) - 1.0
+    sigma = traffic.job_sigma
+    for at in (day - 1, day):
+        size = np.exp(sigma * stream(SIZES, seed, at).standard_normal(shape) - sigma**2 / 2)
+        for job in np.ndindex(shape):
+            model, region, _ = job
+            first = (at - day) * MINUTES + int(start[job])
+            low, high = max(first, 0), min(first + int(length[job]), MINUTES)
+            if low < high:
+                rates[low:high, IW, model, region] *= 1.0 + more[job] * size[job]
 
 
 def _mix(traffic: Traffic, seed: int, day: int, rates: FloatArray) -> FloatArray:

@@ -90,6 +90,13 @@ TRACES: Final[dict[str, NamedTrace]] = {
             generated=True,
         ),
         NamedTrace(
+            "global-scheduled",
+            "the same as `global` with scheduled jobs, at the same times every day",
+            "by seed",
+            "MIT (this project)",
+            generated=True,
+        ),
+        NamedTrace(
             "pair",
             "synthetic traffic of a small service, two continents and two models; needs no file",
             "by seed",

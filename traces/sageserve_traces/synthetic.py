@@ -15,14 +15,16 @@ from . import latents, rows
 from .arrays import count_bins
 from .demand import DemandSeries
 from .errors import TraceError
-from .global_traffic import GLOBAL, GLOBAL_FLASH, PAIR, SOLO
+from .global_traffic import GLOBAL, GLOBAL_FLASH, GLOBAL_SCHEDULED, PAIR, SOLO
 from .names import SECONDS_PER_DAY, split_of_seed
 from .o365 import O365
 from .token_mix import MAX_PAIRS, TokenPairs
 from .trace import RequestTrace, trusted
 from .traffic import NIW, Traffic
 
-TRAFFIC: Final[dict[str, Traffic]] = {t.name: t for t in (O365, GLOBAL, GLOBAL_FLASH, PAIR, SOLO)}
+TRAFFIC: Final[dict[str, Traffic]] = {
+    t.name: t for t in (O365, GLOBAL, GLOBAL_FLASH, GLOBAL_SCHEDULED, PAIR, SOLO)
+}
 """The workloads that can be generated, by the name of their trace."""
 
 _BLOCK_S = 60.0 * rows.BLOCK_MIN

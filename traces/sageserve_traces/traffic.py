@@ -4,9 +4,9 @@ Axes: class (interactive IW, non-interactive NIW), M models, R regions, tier (IW
 The mean number of requests a minute is
 
     scale x base x week factor x diurnal x region share x (daily level x slow factor)
-    x surge x flash crowd, mixed over the models, x (noise + bursts)
+    x surge x flash crowd x scheduled jobs, mixed over the models, x (noise + bursts)
 
-where every random factor but surges and flash crowds has mean one. `o365_tables.O365` is the
+where every random factor but surges, flash crowds and jobs has mean one. `o365_tables.O365` is the
 workload of the SageServe paper; `global_tables` has the one of three continents.
 """
 
@@ -73,6 +73,10 @@ class Traffic:
             ``flash_hours_utc``.
         flash_minutes: Shortest and longest.
         flash_factor: Least and largest factor.
+        jobs_per_day: Scheduled jobs of each model in each region, at the same times every day.
+        job_minutes: Shortest and longest.
+        job_factor: Least and largest factor in the mean over days.
+        job_sigma: Lognormal sigma, from day to day, of what a job brings.
     """
 
     name: str
@@ -113,6 +117,10 @@ class Traffic:
     flash_per_day: float = 0.0
     flash_minutes: tuple[float, float] = (10.0, 30.0)
     flash_factor: tuple[float, float] = (3.0, 6.0)
+    jobs_per_day: int = 0
+    job_minutes: tuple[float, float] = (30.0, 120.0)
+    job_factor: tuple[float, float] = (2.0, 4.0)
+    job_sigma: float = 0.2
 
     @property
     def tiers(self) -> tuple[str, ...]:
@@ -143,7 +151,7 @@ class Traffic:
         return excess
 
     def expected_requests(self, days: int, start_weekday: int, scale: float = 1.0) -> float:
-        """Return the mean number of requests of whole days without surges and flash crowds."""
+        """Return the mean number of requests of whole days without surges, crowds and jobs."""
         weekdays = (start_weekday + np.arange(days)) % 7
         rate = self.base_rps.sum(axis=1) @ self.week[:, weekdays]
         return float(scale * 86400 * rate.sum())

@@ -40,7 +40,7 @@ class PooledOptions(StackOptions):
     drain_s: float = option(120.0, above=0)
     hold_s: float = option(600.0, low=0)
     home: float = option(1.2, low=0)
-    swap: float = option(0.2, above=0, high=1)
+    swap: float = option(0.3, above=0, high=1)
 
 
 class Pooled(RuleAgent[PooledOptions]):
@@ -48,8 +48,9 @@ class Pooled(RuleAgent[PooledOptions]):
 
     A model grows by the instance with which the shortfall is covered for the fewest dollars, in the
     region that is shortest of what must be served there, if one is; it shrinks by the dearest
-    instance that can go, and one that could be had cheaper is replaced. Models that gain most by their best VM type choose first. Only VMs that
-    are free are asked for, and those that drain are not taken back.
+    instance that can go, and replaces one that can be had cheaper, one at a time. Models that gain
+    most by their best VM type choose first. Only VMs that are free are asked for, and those that
+    drain are not taken back.
     """
 
     name = "pooled"
@@ -154,11 +155,13 @@ class Pooled(RuleAgent[PooledOptions]):
     ) -> None:
         """Add the free VM to ``fleet`` [R, G] for which the most dollars an hour can go."""
         price, have, counts = self.endpoints.price, (fleet * theta).sum(axis=1), fleet.sum(axis=1)
-        there = np.eye(len(fleet))[:, None, :, None] * theta  # what the new one adds, [R, 1, R, G]
-        left = (have - home)[:, None, None, None] - theta[:, None, None] + there
+        same = np.eye(len(fleet), dtype=bool)[:, None, :, None]  # axes: old [R, G], new [R, G]
+        left = (have - home)[:, None, None, None] - theta[:, None, None] + same * theta
         spare = have.sum() - keep - theta[:, None, None] + theta
         saved = price[:, :, None, None] - price
-        can = (fleet > 0)[:, :, None, None] & ((free > 0) & (theta > 0) & (counts < self._high[m])[:, None])
+        usable = (free > 0) & (theta > 0) & (counts < self._high[m])[:, None]
+        goes = same | (counts > self._low[m])[:, None, None, None]
+        can = (fleet > 0)[:, :, None, None] & usable & goes
         can &= (left >= 0) & (spare >= 0) & (saved >= self.options.swap * price[:, :, None, None])
         if can.any():
             at = np.unravel_index(np.argmax(np.where(can, saved, -np.inf)), can.shape)[2:]
