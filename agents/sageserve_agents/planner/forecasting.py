@@ -95,7 +95,9 @@ class ForecastingAgent(RuleAgent[OptionsT]):
         clock, interactive = Clock.of(view), self.endpoints.interactive
         if self.clairvoyant:
             return make_forecaster("perfect", clock, interactive, future=self.history)
-        return make_forecaster(self.options.forecaster, clock, interactive)
+        o = self.options
+        settings = {"smooth_s": o.smooth_s} if o.forecaster == "seasonal-naive" else {}
+        return make_forecaster(o.forecaster, clock, interactive, **settings)
 
     def forecast(self, view: ClusterView, until_s: float) -> Floats:
         """Forecast interactive prompt tokens per second from now to ``until_s``, [T, M, R, K].

@@ -8,7 +8,12 @@ from typing import ClassVar
 from sageserve_agents.options import When, option
 from sageserve_agents.parameters import Choice, Range, ServiceKnob, Tunable
 from sageserve_agents.planner.hourly import HourlyOptions, HourlyPlanner
-from sageserve_agents.planner.options import FORECASTERS_TRIED, UNCERTAIN, VALLEYS_TRIED
+from sageserve_agents.planner.options import (
+    FORECASTERS_TRIED,
+    SMOOTHING_TRIED,
+    UNCERTAIN,
+    VALLEYS_TRIED,
+)
 from sageserve_agents.planner.refine import Refinement, refine
 from sageserve_env.view import ClusterView, Ints
 
@@ -62,6 +67,7 @@ class Ilp(HourlyPlanner[IlpOptions]):
         "beyond": Range(1.1, 5.0, "log"),
         "period_s": Choice((900.0, 1800.0, 3600.0)),
         "forecaster": FORECASTERS_TRIED,
+        "smooth_s": SMOOTHING_TRIED,
         "valleys": VALLEYS_TRIED,
         "niw_buffer": Range(0.0, 0.5),
     }

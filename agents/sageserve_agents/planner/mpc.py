@@ -13,6 +13,7 @@ from sageserve_agents.options import When, option
 from sageserve_agents.parameters import Range, ServiceKnob, Tunable
 from sageserve_agents.planner.options import (
     FORECASTERS_TRIED,
+    SMOOTHING_TRIED,
     UNCERTAIN,
     VALLEYS_TRIED,
     PlannerOptions,
@@ -71,6 +72,7 @@ class Mpc(PlanningAgent[MpcOptions]):
         "rho": Range(0.6, 2.5),
         "beyond": Range(1.0, 3.0),
         "forecaster": FORECASTERS_TRIED,
+        "smooth_s": SMOOTHING_TRIED,
         "valleys": VALLEYS_TRIED,
         "niw_buffer": Range(0.0, 1.0),
     }

@@ -12,6 +12,7 @@ from sageserve_agents.parameters import Range, ServiceKnob, Tunable
 from sageserve_agents.planner.forecasting import ForecastingAgent
 from sageserve_agents.planner.options import (
     FORECASTERS_TRIED,
+    SMOOTHING_TRIED,
     UNCERTAIN,
     VALLEYS_TRIED,
     ForecastOptions,
@@ -50,6 +51,7 @@ class Staffing(ForecastingAgent[StaffingOptions]):
         "rho": Range(0.6, 2.5),
         "hold_s": Range(300.0, 3600.0, "log"),
         "forecaster": FORECASTERS_TRIED,
+        "smooth_s": SMOOTHING_TRIED,
         "valleys": VALLEYS_TRIED,
         "niw_buffer": Range(0.0, 1.0),
     }
