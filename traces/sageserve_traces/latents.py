@@ -27,8 +27,8 @@ def stream(purpose: int, seed: int, index: int = 0) -> np.random.Generator:
 def day_rates(traffic: Traffic, seed: int, day: int, weekday: int, scale: float) -> FloatArray:
     """Return the mean requests per minute of a day, ``float64 [1440, class, model, region]``.
 
-    rate = scale x base x week factor x diurnal x region share x (daily level x slow factor)
-    x surge x flash crowd x jobs, mixed over the models, x (noise + bursts), see `Traffic`.
+    rate = scale x base x week factor x diurnal x region share x (daily level x slow factor),
+    mixed over the models, x surge x flash crowd x jobs x (noise + bursts), see `Traffic`.
     """
     level, shift_h, shares = _day_draws(traffic, seed, day)
     rates = _diurnal(traffic, shift_h)

@@ -3,8 +3,8 @@
 Axes: class (interactive IW, non-interactive NIW), M models, R regions, tier (IW-F, IW-N, NIW).
 The mean number of requests a minute is
 
-    scale x base x week factor x diurnal x region share x (daily level x slow factor)
-    x surge x flash crowd x scheduled jobs, mixed over the models, x (noise + bursts)
+    scale x base x week factor x diurnal x region share x (daily level x slow factor),
+    mixed over the models, x surge x flash crowd x scheduled jobs x (noise + bursts)
 
 where every random factor but surges, flash crowds and jobs has mean one. `o365_tables.O365` is the
 workload of the SageServe paper; `global_tables` has the one of three continents.

@@ -48,7 +48,8 @@ class Pooled(RuleAgent[PooledOptions]):
 
     A model grows by the instance with which the shortfall is covered for the fewest dollars, in the
     region that is shortest of what must be served there, if one is; it shrinks by the dearest
-    instance that can go, and replaces one that can be had cheaper, one at a time. Models that gain
+    instance that can go, and replaces one that can be had cheaper, one at a time; none leaves until
+    nothing of the model is starting any more. Models that gain
     most by their best VM type choose first. Only VMs that are free are asked for, and those that
     drain are not taken back.
     """

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from sageserve_agents.options import When, option
 from sageserve_agents.parameters import Choice, Range
 from sageserve_agents.planner.backend import SolverOptions
-from sageserve_agents.planner.forecast import FORECASTERS
+from sageserve_agents.planner.forecast import FORECASTERS, SMOOTH_S
 from sageserve_agents.stack import StackOptions
 
 STAFFING = ("margin", "sqrt")
@@ -18,7 +18,6 @@ FORECASTERS_TRIED = Choice(("seasonal-naive", "ridge"))  # what a tuner may choo
 
 _BY_REGION: When = ("pool_regions=yes", lambda o: o.pool_regions)
 UNCERTAIN: When = ("the forecaster is not perfect", lambda o: o.forecaster != "perfect")
-SEASONAL: When = ("forecaster=seasonal-naive", lambda o: o.forecaster == "seasonal-naive")
 BY_ROOT: When = ("staffing=sqrt", lambda o: o.staffing == "sqrt")
 
 
@@ -30,8 +29,8 @@ class ForecastOptions(StackOptions):
         forecaster: Name of the forecaster.
         quantile: Quantile of the forecast to plan on; None plans on the point forecast.
         bin_s: Bins of the forecast.
-        smooth_s: Past days are averaged over this time to either side (A). Less follows what comes
-            at the same minute every day, more evens out chance.
+        smooth_s: ``seasonal-naive`` averages past days over this time to either side. Less follows
+            what comes at the same minute every day, more evens out chance.
         beta: Safety of square-root staffing, against the chance of arrivals (docs/sources.md,
             "First simulations": 1.5 where the forecast has no quantile, whose error grows in
             proportion to the load).
@@ -48,7 +47,7 @@ class ForecastOptions(StackOptions):
     forecaster: str = option("seasonal-naive", choices=FORECASTERS)
     quantile: float | None = option(None, above=0, below=1, when=UNCERTAIN)
     bin_s: float = option(300.0, low=60, multiple_of=60)
-    smooth_s: float = option(1200.0, low=0, when=SEASONAL)
+    smooth_s: float = option(SMOOTH_S, low=0)
     beta: float = option(1.5, low=0)
     rho: float = option(1.05, above=0)
     niw_buffer: float = option(0.1, low=0)

@@ -20,6 +20,8 @@ FORECASTERS: dict[str, str] = {
 }
 """Name to ``module:Class`` within this package."""
 
+SMOOTH_S = 1200.0  # (A) time to either side over which `SeasonalNaive` averages by default
+
 
 def make_forecaster(
     name: str,

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sageserve_agents.demand import DAY_S, Clock
+from sageserve_agents.planner.forecast.factory import SMOOTH_S
 from sageserve_agents.planner.forecast.profile import ProfileForecaster
 from sageserve_env.view import Floats
 
@@ -22,7 +23,7 @@ class SeasonalNaive(ProfileForecaster):
         clock: The calendar of time 0.
         interactive: Interactive tiers, bool [K].
         days: Past days of the same kind to average (A).
-        smooth_s: Half width of the window averaged around each time (A).
+        smooth_s: Half width of the window averaged around each time.
         **level: Settings of `ProfileForecaster`.
     """
 
@@ -34,7 +35,7 @@ class SeasonalNaive(ProfileForecaster):
         interactive: NDArray[np.bool_] | None = None,
         *,
         days: int = 5,
-        smooth_s: float = 1200.0,
+        smooth_s: float = SMOOTH_S,
         **level: float,
     ) -> None:
         super().__init__(clock, interactive, **level)
