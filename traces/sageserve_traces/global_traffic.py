@@ -17,8 +17,8 @@ The shape of a day, how days differ and how minutes vary are those of the O365 w
   operators scale by (KEDA's cron scaler, scheduled scaling of AWS). Each model has two a day in
   each region, which begin at the same quarter of an hour every day and bring, for 30 to 120
   minutes, 2 to 4 times its interactive traffic there, from day to day with a log standard
-  deviation of 0.2; where two overlap their factors multiply. When they come is drawn for each trace, so that it has to be read from its
-  history.
+  deviation of 0.2; where two overlap their factors multiply. When they come is drawn for each
+  trace, so that it has to be read from its history.
 * `PAIR`: a small service of the same kind, America and Europe and two of the models. Texts are
   of more equal length, as one application sends them, answers are long, and it varies more than
   the sum of many services: levels of days 20 % apart, slow swings of 15 %, one surge of a model
