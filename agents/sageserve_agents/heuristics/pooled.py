@@ -48,10 +48,9 @@ class Pooled(RuleAgent[PooledOptions]):
 
     A model grows by the instance with which the shortfall is covered for the fewest dollars, in the
     region that is shortest of what must be served there, if one is; it shrinks by the dearest
-    instance that can go, and replaces one that can be had cheaper, one at a time; none leaves until
-    nothing of the model is starting any more. Models that gain
-    most by their best VM type choose first. Only VMs that are free are asked for, and those that
-    drain are not taken back.
+    instance that can go, and replaces one that can be had cheaper, one at a time; then none leaves
+    until nothing of the model is starting any more. Models that gain most by their best VM type
+    choose first. Only VMs that are free are asked for, and those that drain are not taken back.
     """
 
     name = "pooled"
@@ -94,7 +93,7 @@ class Pooled(RuleAgent[PooledOptions]):
             if self._swapping[m]:
                 continue  # what is to go leaves when what replaces it is up
             self._shrink(m, fleets[m], theta[m], keep[m], home[m])
-            if not starting[m].any():
+            if self.options.swap < 1.0 and not starting[m].any():
                 self._swap(m, fleets[m], free, theta[m], keep[m], home[m])
         targets: Ints = fleets.reshape(standing.shape)
         return targets
