@@ -32,6 +32,7 @@ from sageserve_search.headroom.plan import neutral_of, read_plan
 from sageserve_search.headroom.playing import Day
 from sageserve_search.headroom.search import Best, Search, _step, figures
 from sageserve_search.headroom.summary import summary
+from sageserve_search.headroom.sweep import weight_of
 from sageserve_search.headroom.worth import frozen, put_back
 
 
@@ -188,17 +189,31 @@ def test_a_miss_is_charged_at_first_what_the_plans_need_to_attain(day: Day) -> N
 
 
 def test_kinds_of_edits_weigh_what_they_gained_of_late(day: Day) -> None:
-    search = Search([day], [[day.play_agent(make_agent("static:instances=4"))[::-1]]])
-    assert search._weight(edits.add) == search._weight(edits.move) == 1.0
-    search.state.helped = {"add": (40.0, 8.0), "move": (40.0, 0.0)}
+    assert weight_of(edits.add, [{}, {}]) == weight_of(edits.move, [{}, {}]) == 1.0
+    before, now = {"add": (30.0, 8.0), "move": (40.0, 0.0)}, {"add": (10.0, 0.0)}
     mean = 8.0 / 80.0
-    assert search._weight(edits.add) == pytest.approx((8.0 + 20.0 * mean) / 60.0)
-    assert search._weight(edits.move) == pytest.approx(20.0 * mean / 60.0)
-    assert search._weight(edits.shift) == pytest.approx(mean)  # not tried yet
-    search.state.helped["move"] = (4000.0, 0.0)
-    assert search._weight(edits.move) == pytest.approx(0.2 * 8.0 / 4040.0)  # the least
+    assert weight_of(edits.add, [before, now]) == pytest.approx((8.0 + 20.0 * mean) / 60.0)
+    assert weight_of(edits.move, [before, now]) == pytest.approx(20.0 * mean / 60.0)
+    assert weight_of(edits.shift, [before, now]) == pytest.approx(mean)  # not tried yet
+    now["move"] = (3960.0, 0.0)
+    assert weight_of(edits.move, [before, now]) == pytest.approx(0.2 * 8.0 / 4040.0)  # the least
+    search = Search([day], [[day.play_agent(make_agent("static:instances=4"))[::-1]]])
+    search.state.helped = {"add": (40.0, 8.0)}
     search._settle()
     assert search.state.helped["add"] == (20.0, 4.0)
+
+
+def test_workers_find_the_same(day: Day) -> None:
+    days = [day, Day(small(), 4)]
+    starts = [[one.play_agent(make_agent("static:instances=4"))[::-1]] for one in days]
+    found = [Search(days, starts, workers=workers) for workers in (1, 2)]
+    for search in found:
+        search.run(40)
+    alone, both = (search.state for search in found)
+    assert alone.plays == both.plays > 0 and alone.helped == both.helped
+    for one, other in zip(alone.days, both.days, strict=True):
+        assert [p.metrics for _, p in one.kept] == [p.metrics for _, p in other.kept]
+    days[1].close()
 
 
 def test_without_a_knob_a_search_begins_with_the_plans_of_agents_too(day: Day) -> None:

@@ -9,12 +9,14 @@ import logging
 import multiprocessing
 import signal
 import socket
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from multiprocessing import resource_tracker
 from typing import Any, TypeVar
 
 from sageserve_bench.errors import UserError
@@ -113,16 +115,25 @@ def _worker(work: Work[Job, Result], index: int, job: Job) -> Result:
 def _interrupts_held() -> Iterator[None]:
     """Hold Ctrl-C back here, and for good in the processes that are started meanwhile.
 
-    They inherit it, so that they are not interrupted while they import, before `_start_worker`.
+    They inherit it, so that they are not interrupted while they import, before `_start_worker`. A
+    thread of a library may still receive it, so it is noted here and raised at the end.
     """
     if not hasattr(signal, "pthread_sigmask"):  # Windows
         yield
         return
+    resource_tracker.ensure_running()  # which would let Ctrl-C through again when it starts
+    pressed: list[int] = []
+    main = threading.current_thread() is threading.main_thread()
+    handler = signal.signal(signal.SIGINT, lambda n, _: pressed.append(n)) if main else None
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        if main:
+            signal.signal(signal.SIGINT, handler)
+        if pressed:
+            signal.raise_signal(signal.SIGINT)
 
 
 def _in_pools(

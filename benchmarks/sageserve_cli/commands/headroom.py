@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from sageserve_cli.options import json_option, parse_seeds
+from sageserve_cli.options import Workers, json_option, parse_seeds
 
 if TYPE_CHECKING:
     from sageserve_env.scenario import Scenario
@@ -43,6 +43,7 @@ def headroom(
             "--from", help="Plans of these days found before, to begin with: an .npz file."
         ),
     ] = None,
+    workers: Workers = 1,
     json: Annotated[
         Path | None, json_option("File to write, and the plans found beside it.")
     ] = None,
@@ -84,7 +85,7 @@ def headroom(
     words |= {"adapt": adapt or None, "redraw": redraw or None}
     words |= {"rules": rules or None, "planners": planners or None, "perfect": perfect or None}
     words |= {"learned": learned or None, "from": begin_with}
-    budget = Budget(evaluations, frozen, adapt, redraw, begin_with)
+    budget = Budget(evaluations, frozen, adapt, redraw, begin_with, workers)
     rows, found = measure(
         loaded,
         pick_seeds(parse_seeds(1, seed_list)),

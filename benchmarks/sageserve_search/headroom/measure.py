@@ -55,6 +55,7 @@ class Budget:
             0 for none.
         redraws: How often agents and plans play the days with other requests.
         published: File of plans of these days (`write_plans`) with which the search begins too.
+        workers: Processes among which the days of the search are divided.
     """
 
     plays: int = 200
@@ -62,6 +63,7 @@ class Budget:
     adapting: int = 0
     redraws: int = 0
     published: Path | None = None
+    workers: int = 1
 
 
 Told = Callable[[str], None]
@@ -217,7 +219,14 @@ def _search(
     starts = [[(plan, played) for played, plan in one.values()] for one in plays]
     for day, plan, some in zip(days, terms.before, starts, strict=bool(terms.before)):
         some.append((plan, day.play(plan)))
-    search = Search(days, starts, targets=wanted, frozen=budget.frozen, told=told)
+    search = Search(
+        days,
+        starts,
+        targets=wanted,
+        frozen=budget.frozen,
+        told=told,
+        workers=budget.workers,
+    )
     best = search.run(budget.plays, file(*budget.frozen))
     for d, row in enumerate(rows):
         played = None if best is None else best.days[d][1]
@@ -243,6 +252,7 @@ def _search(
                 [[plan for _, plan in one.values()] for one in plays],
                 file(f"{budget.plays}", "without", knob),
                 told,
+                budget.workers,
             )
             for knob in knobs_of(days[0].scenario)
         }

@@ -1,11 +1,7 @@
 """The search with hindsight: a day is played forward, and in each part is kept what helped.
 
-A sweep goes through a day from its start, with the plan that is best at what a miss is charged now.
-At the start of a part trials are played from there, one after the other: the plan with a random
-edit of every model in that part, until some time after its end. A model's edit stays if it comes
-cheaper by what it paid and missed until then, and by the batch work that it left. Then the part is
-played as it is decided now, and the next one begins from exactly what came of it, so that what a
-trial found is not lost to a change before it. Models meet only where they compete for VMs.
+A sweep goes through every day with the plan that is best at what a miss is charged now
+(`headroom.sweep`).
 
 Agents are held to the targets on average over the days, and so is the search: a miss is charged the
 same on each of the days, more while a target is missed on average and less while it is exceeded, so
@@ -17,7 +13,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -25,11 +20,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sageserve_bench.analysis.targets import Targets, fell_due
+from sageserve_bench.runs.pools import Backend, run_jobs
 from sageserve_env.simulator.summary import tier_key
-from sageserve_search.headroom.edits import Edit, Editor, Place
 from sageserve_search.headroom.parts import read_part, write_part
 from sageserve_search.headroom.plan import Plan
-from sageserve_search.headroom.playing import Day, Floats, Played, Reached, value
+from sageserve_search.headroom.playing import Day, Floats, Played, value
+from sageserve_search.headroom.sweep import Helped, Sweep, Swept, add, sweep
 
 # Lengths of a part, of which a sweep draws one, and how long after its end a trial is judged beside
 # the slowest start; all our assumption.
@@ -37,10 +33,7 @@ PARTS_S = (1800.0, 2400.0)
 AHEAD_S = 1800.0
 _LEAST_PART = 4  # steps (A)
 TRIALS = 14  # of a part, with one edit of every model each (A)
-# Kinds of edits are drawn by what a trial gained: as if each had gained the mean in _PRIOR trials
-# before, at least _LEAST_WEIGHT of the mean, and what is a sweep ago counts _FADING (A).
-_PRIOR, _LEAST_WEIGHT, _FADING = 20.0, 0.2, 0.5
-_WHOLE = 0.15  # share of the edits that last the whole part (A)
+_FADING = 0.5  # what an edit gained a sweep ago counts so much (A)
 # A charge moves in steps of its logarithm: _GAIN times that of the misses over those allowed, and
 # at least _LEAST_UP while a target is missed (A). Steps are capped; where a charge turns its cap is
 # multiplied by _SLOWER, else by _FASTER, as in resilient propagation (docs/sources.md, "Headroom").
@@ -51,7 +44,6 @@ _OPENINGS = (0.25, 0.35, 0.5, 0.7, 1.0)
 _FIRST_CAP = 0.5  # of a step before the first sweep (A)
 _TINY = 1e-6  # share of misses that is as good as none
 _LEAST_CHARGE = 0.02  # of the scenario's, so that no target is forgotten (A)
-_LEFT = 2.0  # charge for work that is left, over its VM price (our assumption)
 # Kept of each day are the plans that are cheapest at one of these multiples of the charges, for all
 # tiers or with one tier's charge scaled again by one of `_OF_ONE`; at each such price the cheapest
 # plans of all days are put together.
@@ -115,7 +107,7 @@ class State:
     rng: np.random.Generator
     plays: float = 0.0
     best: Best | None = None
-    helped: dict[str, tuple[float, float]] = field(default_factory=dict)
+    helped: Helped = field(default_factory=dict)
 
 
 class Search:
@@ -130,6 +122,7 @@ class Search:
         frozen: Knobs that are not edited.
         seed: Of the edits.
         told: Is given a line now and then.
+        workers: Processes among which the days are divided; what is found does not depend on it.
     """
 
     def __init__(
@@ -142,9 +135,11 @@ class Search:
         frozen: Sequence[str] = (),
         seed: int = 0,
         told: Callable[[str], None] = lambda line: None,
+        workers: int = 1,
     ) -> None:
         scenario = days[0].scenario
         self.days, self.scenario, self.told = days, scenario, told
+        self.backend = Backend(workers=workers)
         self.targets = targets or Targets.of(scenario)
         self.others = [[plan for plan, _ in some] for some in starts]
         self.frozen = tuple(frozen)
@@ -174,7 +169,7 @@ class Search:
         self.state = read_part(file, State) or self.state
         while (trials := self._affords(plays - self.state.plays)) > 0:
             part = int(self.state.rng.choice(self.parts))
-            steps = sum(self._sweep(d, part, trials) for d in range(len(self.days)))
+            steps = self._sweep(part, trials)
             self.state.plays += steps / sum(len(one.kept[0][0]) for one in self.state.days)
             self._settle()
             write_part(file, self.state)
@@ -186,54 +181,43 @@ class Search:
         trials = min(TRIALS, int((plays - 2.0) / of_trial) - 1)
         return trials if trials == TRIALS or not self.state.plays else 0
 
-    # -- a sweep --------------------------------------------------------------------------------
-
-    def _sweep(self, d: int, part: int, trials: int) -> int:
-        """Go through a day in parts of so many steps; returns how many steps were played."""
-        s, day, here = self.state, self.days[d], self.state.days[d]
-        plan = here.best(s.price)[0].copy()
-        steps, played = len(plan), 0
-        mark = None
-        bounds = [0, *range(int(s.rng.integers(1, part + 1)), steps, part), steps]
-        for start, stop in pairwise(bounds):
-            until = min(stop + self.ahead, steps)
-            least = self._charged(day.go_on(mark, plan, start, until))
-            for _ in range(trials):
-                trial = plan.copy()
-                edits = self._edit(trial, d, start, stop)
-                charged = self._charged(day.go_on(mark, trial, start, until))
-                better = charged < least - 1e-9
-                for m in map(int, np.flatnonzero(better)):
-                    self._take(plan, trial, m, slice(start, stop))
-                gain = np.maximum(least - charged, 0.0)
-                least = np.minimum(least, charged)
-                for kind, m in edits:
-                    tried, gained = s.helped.get(kind.__name__, (0.0, 0.0))
-                    s.helped[kind.__name__] = tried + 1.0, gained + float(gain[m])
-            played += (1 + trials) * (until - start) + stop - start
-            if stop < steps:
-                day.go_on(mark, plan, start, stop)
-                mark = day.mark()
-        every = [*here.kept, (plan, day.play(plan))]
-        here.kept = [every[i] for i in np.unique(_cheapest(every, self._prices()))]
-        return played + steps
-
-    def _charged(self, reached: Reached) -> Floats:
-        """Return what each model has paid, missed and left, in dollars."""
-        missed = (reached.missed * self.state.price).sum(axis=1)
-        return np.asarray(reached.usd + missed + _LEFT * reached.left)
-
-    def _edit(self, plan: Plan, d: int, start: int, stop: int) -> list[tuple[Edit, int]]:
-        """Edit a plan for every model somewhere in a part; returns kinds of edits and models."""
-        rng, edits = self.state.rng, []
-        editor = Editor(self.scenario, rng, self.others[d], self.frozen, self._weight)
-        for m in range(len(self.scenario.models)):
-            begin = int(rng.integers(start, stop))
-            end = int(rng.integers(begin + 1, stop + 1))
-            if rng.random() < _WHOLE:
-                begin, end = start, stop
-            edits.append((editor.edit(plan, Place(m, begin, end)), m))
-        return edits
+    def _sweep(self, part: int, trials: int) -> int:
+        """Go through all days in parts of so many steps; returns how many steps were played."""
+        s = self.state
+        jobs = [
+            Sweep(
+                day.scenario,
+                day.seed,
+                here.best(s.price)[0],
+                others,
+                s.price,
+                self.frozen,
+                s.helped,
+                part,
+                trials,
+                self.ahead,
+                int(s.rng.integers(2**63)),
+            )
+            for day, here, others in zip(self.days, s.days, self.others, strict=True)
+        ]
+        swept: dict[int, Swept] = {}
+        if self.backend.workers == 1:
+            swept = {d: job.on(self.days[d]) for d, job in enumerate(jobs)}
+        else:
+            run_jobs(
+                sweep,
+                jobs,
+                self.backend,
+                finished=swept.__setitem__,
+                stepped=lambda index, steps: None,
+                named=lambda job: f"seed {job.day_seed}",
+            )
+        prices = self._prices()
+        for d, here in enumerate(s.days):
+            every = [*here.kept, (swept[d].plan, swept[d].played)]
+            here.kept = [every[i] for i in np.unique(_cheapest(every, prices))]
+            add(s.helped, [(kind, *counts) for kind, counts in swept[d].helped.items()])
+        return sum(one.steps for one in swept.values())
 
     def _settle(self) -> None:
         """Look what all days come to, and charge misses by it."""
@@ -243,24 +227,6 @@ class Search:
         best = "none" if s.best is None else round(s.best.cost_usd / len(s.days))
         s.helped = {kind: (_FADING * t, _FADING * g) for kind, (t, g) in s.helped.items()}
         self.told(f"{s.plays:.0f} plays: {figures(means)}, best {best}")
-
-    def _weight(self, kind: Edit) -> float:
-        """Return how often a kind of edit is drawn: by what a trial of it gained of late."""
-        helped = self.state.helped
-        mean = sum(g for _, g in helped.values()) / max(sum(t for t, _ in helped.values()), 1.0)
-        if mean <= 0:
-            return 1.0
-        tried, gained = helped.get(kind.__name__, (0.0, 0.0))
-        return max((gained + _PRIOR * mean) / (tried + _PRIOR), _LEAST_WEIGHT * mean)
-
-    def _take(self, plan: Plan, other: Plan, m: int, span: slice) -> None:
-        """Copy what another plan decides for a model."""
-        endpoints = [
-            e for e, p in enumerate(self.scenario.endpoints) if p.model == self.scenario.models[m]
-        ]
-        for name, array in plan.arrays.items():
-            at: Any = endpoints if name in ("instances", "niw_release") else m
-            array[span, at] = other.arrays[name][span, at]
 
     def _prices(self) -> Floats:
         """Return what a miss might be charged around what it is charged now, [P, M, K]."""

@@ -64,6 +64,7 @@ def frozen(
     others: Sequence[Sequence[Plan]] = (),
     file: Path | None = None,
     told: Callable[[str], None] = lambda line: None,
+    workers: int = 1,
 ) -> float | None:
     """Return by how much the bill rises when all but one knob adapt, as a share.
 
@@ -76,6 +77,7 @@ def frozen(
         others: Of each day plans of agents; with the knob put back the search begins with them too.
         file: Where the search is kept.
         told: Is given a line now and then.
+        workers: Processes among which the days are divided.
 
     Returns:
         The share; None if no plans without the knob attain.
@@ -95,6 +97,7 @@ def frozen(
             price=best.price,
             frozen=(knob,),
             told=lambda line: told(f"without {knob}: {line}"),
+            workers=workers,
         )
         found = search.run(plays, file)
     return None if found is None else found.cost_usd / best.cost_usd - 1.0
