@@ -11,6 +11,7 @@ import pytest
 
 from sageserve_agents import make_agent
 from sageserve_bench.analysis.targets import Targets
+from sageserve_bench.runs.pools import Backend
 from sageserve_cli.cli import run
 from sageserve_env.scenario import Scenario, load_scenario
 from sageserve_env.workload import in_names_of
@@ -32,7 +33,7 @@ from sageserve_search.headroom.plan import neutral_of, read_plan
 from sageserve_search.headroom.playing import Day
 from sageserve_search.headroom.search import Best, Search, _step, figures
 from sageserve_search.headroom.summary import summary
-from sageserve_search.headroom.sweep import weight_of
+from sageserve_search.headroom.sweep import Helpers, weight_of
 from sageserve_search.headroom.worth import frozen, put_back
 
 
@@ -206,14 +207,38 @@ def test_kinds_of_edits_weigh_what_they_gained_of_late(day: Day) -> None:
 def test_workers_find_the_same(day: Day) -> None:
     days = [day, Day(small(), 4)]
     starts = [[one.play_agent(make_agent("static:instances=4"))[::-1]] for one in days]
-    found = [Search(days, starts, workers=workers) for workers in (1, 2)]
+    found = [Search(days, starts, helpers=Helpers(Backend(workers=n))) for n in (1, 2)]
     for search in found:
-        search.run(40)
+        search.run(120)
     alone, both = (search.state for search in found)
-    assert alone.plays == both.plays > 0 and alone.helped == both.helped
+    assert alone.plays == both.plays > 80  # more than one sweep
+    assert alone.helped == both.helped and (alone.price == both.price).all()
     for one, other in zip(alone.days, both.days, strict=True):
-        assert [p.metrics for _, p in one.kept] == [p.metrics for _, p in other.kept]
+        for (plan, played), (same, again) in zip(one.kept, other.kept, strict=True):
+            assert played.metrics == again.metrics
+            for name, array in plan.arrays.items():
+                assert (same.arrays[name] == array).all()
     days[1].close()
+
+
+def test_helpers_import_the_files_of_agents(tmp_path: Path) -> None:
+    file, days = tmp_path / "own_router.py", [Day(small(), 3), Day(small(), 4)]
+    file.write_text(
+        "from sageserve_agents.heuristics.static import Static\n"
+        "from sageserve_env.policies import register_router\n"
+        "register_router('helped_of_a_test', {'queue_s': 1.0})\n"
+        "class Mine(Static):\n    name = 'mine'\n"
+    )
+    spec = f"{file}:Mine"
+    starts = [[day.play_agent(make_agent(spec, scenario=day.scenario))[::-1]] for day in days]
+    for some in starts:
+        some[0][0].names["router"] = "helped_of_a_test"
+    helpers = Helpers(Backend(workers=2), (spec,))
+    search = Search(days, starts, helpers=helpers)
+    search.run(40)
+    assert search.state.plays > 0
+    for day in days:
+        day.close()
 
 
 def test_without_a_knob_a_search_begins_with_the_plans_of_agents_too(day: Day) -> None:

@@ -60,6 +60,7 @@ def headroom(
     from rich.console import Console
 
     from sageserve_bench.rows import write_json
+    from sageserve_bench.runs.pools import Backend
     from sageserve_bench.runs.workload import pick_seeds
     from sageserve_env.scenario import load_scenario
     from sageserve_search.headroom.measure import Budget, measure
@@ -85,7 +86,7 @@ def headroom(
     words |= {"adapt": adapt or None, "redraw": redraw or None}
     words |= {"rules": rules or None, "planners": planners or None, "perfect": perfect or None}
     words |= {"learned": learned or None, "from": begin_with}
-    budget = Budget(evaluations, frozen, adapt, redraw, begin_with, workers)
+    budget = Budget(evaluations, frozen, adapt, redraw, begin_with, Backend(workers=workers))
     rows, found = measure(
         loaded,
         pick_seeds(parse_seeds(1, seed_list)),

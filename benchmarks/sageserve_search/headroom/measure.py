@@ -12,6 +12,7 @@ from typing import Any
 from sageserve_agents import make_agent
 from sageserve_agents.registry import calibrated_options, parse_spec
 from sageserve_bench.analysis.targets import Targets
+from sageserve_bench.runs.pools import Backend
 from sageserve_bench.runs.tasks import content_of_files
 from sageserve_env.scenario import Scenario
 from sageserve_search.headroom.bound import fluid_bound_usd
@@ -22,6 +23,7 @@ from sageserve_search.headroom.playing import Day, Played
 from sageserve_search.headroom.redrawn import redrawn
 from sageserve_search.headroom.search import Best, Search, figures
 from sageserve_search.headroom.starts import found_before, neighbours
+from sageserve_search.headroom.sweep import Helpers
 from sageserve_search.headroom.worth import frozen, knobs_of, worth
 
 STATIC, RULE, PLANNER, PERFECT, LEARNED = "static", "rule", "planner", "perfect", "learned"
@@ -55,7 +57,7 @@ class Budget:
             0 for none.
         redraws: How often agents and plans play the days with other requests.
         published: File of plans of these days (`write_plans`) with which the search begins too.
-        workers: Processes among which the days of the search are divided.
+        backend: Processes among which the days of a sweep are divided.
     """
 
     plays: int = 200
@@ -63,7 +65,7 @@ class Budget:
     adapting: int = 0
     redraws: int = 0
     published: Path | None = None
-    workers: int = 1
+    backend: Backend = field(default_factory=Backend)
 
 
 Told = Callable[[str], None]
@@ -95,6 +97,10 @@ def measure(
         folder: Where to keep what is finished; None keeps nothing.
         told: Is given a line now and then.
         plans: File to which the plans are written that were found (`read_plan`).
+
+    Raises:
+        UserError: If there is no plan of a day in ``budget.published``, or a process of the search
+            dies again and again.
     """
     targets = Targets.of(scenario)
     days = [Day(scenario, seed) for seed in seeds]
@@ -219,13 +225,14 @@ def _search(
     starts = [[(plan, played) for played, plan in one.values()] for one in plays]
     for day, plan, some in zip(days, terms.before, starts, strict=bool(terms.before)):
         some.append((plan, day.play(plan)))
+    helpers = Helpers(budget.backend, tuple(plays[0]))
     search = Search(
         days,
         starts,
         targets=wanted,
         frozen=budget.frozen,
         told=told,
-        workers=budget.workers,
+        helpers=helpers,
     )
     best = search.run(budget.plays, file(*budget.frozen))
     for d, row in enumerate(rows):
@@ -252,7 +259,7 @@ def _search(
                 [[plan for _, plan in one.values()] for one in plays],
                 file(f"{budget.plays}", "without", knob),
                 told,
-                budget.workers,
+                helpers,
             )
             for knob in knobs_of(days[0].scenario)
         }

@@ -20,12 +20,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sageserve_bench.analysis.targets import Targets, fell_due
-from sageserve_bench.runs.pools import Backend, run_jobs
 from sageserve_env.simulator.summary import tier_key
 from sageserve_search.headroom.parts import read_part, write_part
 from sageserve_search.headroom.plan import Plan
 from sageserve_search.headroom.playing import Day, Floats, Played, value
-from sageserve_search.headroom.sweep import Helped, Sweep, Swept, add, sweep
+from sageserve_search.headroom.sweep import Helped, Helpers, Sweep, add_up
 
 # Lengths of a part, of which a sweep draws one, and how long after its end a trial is judged beside
 # the slowest start; all our assumption.
@@ -122,7 +121,8 @@ class Search:
         frozen: Knobs that are not edited.
         seed: Of the edits.
         told: Is given a line now and then.
-        workers: Processes among which the days are divided; what is found does not depend on it.
+        helpers: Processes among which the days, of the traces of their seeds, are divided; None for
+            this one.
     """
 
     def __init__(
@@ -135,11 +135,11 @@ class Search:
         frozen: Sequence[str] = (),
         seed: int = 0,
         told: Callable[[str], None] = lambda line: None,
-        workers: int = 1,
+        helpers: Helpers | None = None,
     ) -> None:
         scenario = days[0].scenario
         self.days, self.scenario, self.told = days, scenario, told
-        self.backend = Backend(workers=workers)
+        self.helpers = helpers or Helpers()
         self.targets = targets or Targets.of(scenario)
         self.others = [[plan for plan, _ in some] for some in starts]
         self.frozen = tuple(frozen)
@@ -165,6 +165,9 @@ class Search:
 
         Returns:
             The cheapest plans that attain; None if there are none.
+
+        Raises:
+            UserError: If a helper dies again and again.
         """
         self.state = read_part(file, State) or self.state
         while (trials := self._affords(plays - self.state.plays)) > 0:
@@ -184,10 +187,8 @@ class Search:
     def _sweep(self, part: int, trials: int) -> int:
         """Go through all days in parts of so many steps; returns how many steps were played."""
         s = self.state
-        jobs = [
+        sweeps = [
             Sweep(
-                day.scenario,
-                day.seed,
                 here.best(s.price)[0],
                 others,
                 s.price,
@@ -198,26 +199,15 @@ class Search:
                 self.ahead,
                 int(s.rng.integers(2**63)),
             )
-            for day, here, others in zip(self.days, s.days, self.others, strict=True)
+            for here, others in zip(s.days, self.others, strict=True)
         ]
-        swept: dict[int, Swept] = {}
-        if self.backend.workers == 1:
-            swept = {d: job.on(self.days[d]) for d, job in enumerate(jobs)}
-        else:
-            run_jobs(
-                sweep,
-                jobs,
-                self.backend,
-                finished=swept.__setitem__,
-                stepped=lambda index, steps: None,
-                named=lambda job: f"seed {job.day_seed}",
-            )
+        swept = self.helpers.sweep(self.days, sweeps)
         prices = self._prices()
-        for d, here in enumerate(s.days):
-            every = [*here.kept, (swept[d].plan, swept[d].played)]
+        for here, one in zip(s.days, swept, strict=True):
+            every = [*here.kept, (one.plan, one.played)]
             here.kept = [every[i] for i in np.unique(_cheapest(every, prices))]
-            add(s.helped, [(kind, *counts) for kind, counts in swept[d].helped.items()])
-        return sum(one.steps for one in swept.values())
+            add_up(s.helped, [(kind, *counts) for kind, counts in one.helped.items()])
+        return sum(one.steps for one in swept)
 
     def _settle(self) -> None:
         """Look what all days come to, and charge misses by it."""

@@ -10,12 +10,16 @@ trial found is not lost to a change before it. Models meet only where they compe
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from sageserve_agents import make_agent
+from sageserve_agents.registry import is_file, parse_spec
+from sageserve_bench.runs.pools import Backend, Stepped, run_jobs
 from sageserve_env.scenario import Scenario
 from sageserve_search.headroom.edits import Edit, Editor, Place
 from sageserve_search.headroom.plan import Plan
@@ -29,6 +33,40 @@ _LEFT = 2.0  # charge for work that is left, over its VM price (our assumption)
 
 Helped = dict[str, tuple[float, float]]
 """Of each kind of edit how often it was tried and how many dollars it gained."""
+
+
+@dataclass(frozen=True)
+class Helpers:
+    """Processes among which days are divided; what they find does not depend on how many they are.
+
+    Attributes:
+        backend: How many.
+        agents: Those that were asked: their files are imported in each, as a policy that one
+            registers may be in a plan.
+    """
+
+    backend: Backend = field(default_factory=Backend)
+    agents: tuple[str, ...] = ()
+
+    def sweep(self, days: Sequence[Day], sweeps: Sequence[Sweep]) -> list[Swept]:
+        """Do a sweep of each day.
+
+        Raises:
+            UserError: If a process dies again and again.
+        """
+        if self.backend.workers == 1 or len(days) == 1:
+            return [one.through(day) for day, one in zip(days, sweeps, strict=True)]
+        files = tuple(spec for spec in self.agents if is_file(parse_spec(spec)[0]))
+        found: dict[int, Swept] = {}
+        run_jobs(
+            _elsewhere,
+            [(day.scenario, day.seed, files, one) for day, one in zip(days, sweeps, strict=True)],
+            self.backend,
+            finished=found.__setitem__,
+            stepped=lambda index, steps: None,
+            named=lambda job: f"seed {job[1]}",
+        )
+        return [found[d] for d in range(len(days))]
 
 
 @dataclass(frozen=True)
@@ -53,8 +91,6 @@ class Sweep:
     """A sweep that is to be done; a plain value that can go to another process.
 
     Attributes:
-        scenario: The cluster.
-        day_seed: Of the day.
         plan: With which it begins.
         others: Plans from which parts may be taken.
         price: What a miss is charged, by model and tier, [M, K].
@@ -66,8 +102,6 @@ class Sweep:
         seed: Of the edits.
     """
 
-    scenario: Scenario
-    day_seed: int
     plan: Plan
     others: Sequence[Plan]
     price: Floats
@@ -78,8 +112,8 @@ class Sweep:
     ahead: int
     seed: int
 
-    def on(self, day: Day) -> Swept:
-        """Go through the day."""
+    def through(self, day: Day) -> Swept:
+        """Go through a day."""
         rng, plan = np.random.default_rng(self.seed), self.plan.copy()
         helped: Helped = {}
 
@@ -94,14 +128,14 @@ class Sweep:
             least = self._charged(day.go_on(mark, plan, start, until))
             for _ in range(self.trials):
                 trial = plan.copy()
-                editor = Editor(self.scenario, rng, self.others, self.frozen, weight)
-                edits = self._edit(editor, trial, start, stop)
+                editor = Editor(day.scenario, rng, self.others, self.frozen, weight)
+                edits = _edit(editor, trial, start, stop)
                 charged = self._charged(day.go_on(mark, trial, start, until))
                 for m in map(int, np.flatnonzero(charged < least - 1e-9)):
-                    self._take(plan, trial, m, slice(start, stop))
+                    _take(plan, trial, editor.of_model[m], m, slice(start, stop))
                 gain = np.maximum(least - charged, 0.0)
                 least = np.minimum(least, charged)
-                add(helped, [(kind.__name__, 1.0, float(gain[m])) for kind, m in edits])
+                add_up(helped, [(kind.__name__, 1.0, float(gain[m])) for kind, m in edits])
             played += (1 + self.trials) * (until - start) + stop - start
             if stop < steps:
                 day.go_on(mark, plan, start, stop)
@@ -113,37 +147,39 @@ class Sweep:
         missed = (reached.missed * self.price).sum(axis=1)
         return np.asarray(reached.usd + missed + _LEFT * reached.left)
 
-    def _edit(self, editor: Editor, plan: Plan, start: int, stop: int) -> list[tuple[Edit, int]]:
-        """Edit a plan for every model somewhere in a part; returns kinds of edits and models."""
-        rng, edits = editor.rng, []
-        for m in range(len(self.scenario.models)):
-            begin = int(rng.integers(start, stop))
-            end = int(rng.integers(begin + 1, stop + 1))
-            if rng.random() < _WHOLE:
-                begin, end = start, stop
-            edits.append((editor.edit(plan, Place(m, begin, end)), m))
-        return edits
 
-    def _take(self, plan: Plan, other: Plan, m: int, span: slice) -> None:
-        """Copy what another plan decides for a model."""
-        endpoints = [
-            e for e, p in enumerate(self.scenario.endpoints) if p.model == self.scenario.models[m]
-        ]
-        for name, array in plan.arrays.items():
-            at: Any = endpoints if name in ("instances", "niw_release") else m
-            array[span, at] = other.arrays[name][span, at]
+def _edit(editor: Editor, plan: Plan, start: int, stop: int) -> list[tuple[Edit, int]]:
+    """Edit a plan for every model somewhere in a part; returns kinds of edits and models."""
+    rng, edits = editor.rng, []
+    for m in range(len(editor.of_model)):
+        begin = int(rng.integers(start, stop))
+        end = int(rng.integers(begin + 1, stop + 1))
+        if rng.random() < _WHOLE:
+            begin, end = start, stop
+        edits.append((editor.edit(plan, Place(m, begin, end)), m))
+    return edits
 
 
-def sweep(job: Sweep, stepped: object = None) -> Swept:
-    """Do a sweep on a day of its own; for a pool of processes."""
-    day = Day(job.scenario, job.day_seed)
+def _take(plan: Plan, other: Plan, endpoints: NDArray[np.int64], m: int, span: slice) -> None:
+    """Copy what another plan decides for a model with these endpoints."""
+    for name, array in plan.arrays.items():
+        at: Any = endpoints if name in ("instances", "niw_release") else m
+        array[span, at] = other.arrays[name][span, at]
+
+
+def _elsewhere(job: tuple[Scenario, int, tuple[str, ...], Sweep], stepped: Stepped) -> Swept:
+    """Do a sweep in a process of a pool, on a day of its own; says nothing of its steps."""
+    scenario, seed, files, sweep = job
+    for spec in files:
+        make_agent(spec, scenario=scenario)
+    day = Day(scenario, seed)
     try:
-        return job.on(day)
+        return sweep.through(day)
     finally:
         day.close()
 
 
-def add(helped: Helped, more: Sequence[tuple[str, float, float]]) -> None:
+def add_up(helped: Helped, more: Sequence[tuple[str, float, float]]) -> None:
     """Count trials of kinds of edits and what they gained."""
     for kind, tried, gained in more:
         before = helped.get(kind, (0.0, 0.0))

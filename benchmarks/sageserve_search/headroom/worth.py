@@ -20,6 +20,7 @@ from sageserve_env.scenario import Scenario
 from sageserve_search.headroom.plan import Plan, neutral_of
 from sageserve_search.headroom.playing import Day, value
 from sageserve_search.headroom.search import Best, Search
+from sageserve_search.headroom.sweep import Helpers
 
 ROUTING = "routing"
 KNOBS = {
@@ -64,7 +65,7 @@ def frozen(
     others: Sequence[Sequence[Plan]] = (),
     file: Path | None = None,
     told: Callable[[str], None] = lambda line: None,
-    workers: int = 1,
+    helpers: Helpers | None = None,
 ) -> float | None:
     """Return by how much the bill rises when all but one knob adapt, as a share.
 
@@ -77,10 +78,13 @@ def frozen(
         others: Of each day plans of agents; with the knob put back the search begins with them too.
         file: Where the search is kept.
         told: Is given a line now and then.
-        workers: Processes among which the days are divided.
+        helpers: Processes among which the days are divided; None for this one.
 
     Returns:
         The share; None if no plans without the knob attain.
+
+    Raises:
+        UserError: If a helper dies again and again.
     """
     with ExitStack() as stack:
         entered = [stack.enter_context(without(day, knob)) for day in days]
@@ -97,7 +101,7 @@ def frozen(
             price=best.price,
             frozen=(knob,),
             told=lambda line: told(f"without {knob}: {line}"),
-            workers=workers,
+            helpers=helpers,
         )
         found = search.run(plays, file)
     return None if found is None else found.cost_usd / best.cost_usd - 1.0
