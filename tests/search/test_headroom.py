@@ -136,6 +136,21 @@ def test_an_edited_file_is_asked_again(tmp_path: Path) -> None:
     assert len(list(work.glob("agent-*"))) == 2 * 5  # at four more values of its service knob
 
 
+def test_plans_found_before_that_change_meanwhile_are_those_that_were_read(tmp_path: Path) -> None:
+    cast, found = Cast({RULE: ("static:instances=4",)}), tmp_path / "found.npz"
+    measure(small(), (3,), cast, Budget(plays=20), None, plans=found)
+    budget, content = Budget(plays=20, published=found), found.read_bytes()
+    measure(small(), (3,), cast, budget, tmp_path / "one")
+
+    def told(line: str) -> None:
+        found.write_bytes(b"other")
+
+    measure(small(), (3,), cast, budget, tmp_path / "two", told)
+    assert found.read_bytes() != content
+    names = [{path.name for path in (tmp_path / n).glob("sweeps-*")} for n in ("one", "two")]
+    assert names[0] == names[1] and len(names[0]) == 1
+
+
 def test_what_a_search_finds_attains_on_average_and_is_no_dearer(day: Day) -> None:
     days = [day, Day(small(), 4)]
     starts = [one.play_agent(make_agent("static:instances=4")) for one in days]

@@ -105,11 +105,10 @@ def measure(
     targets = Targets.of(scenario)
     days = [Day(scenario, seed) for seed in seeds]
     try:
-        before = (
-            []
-            if budget.published is None
-            else [found_before(budget.published, day.seed, scenario) for day in days]
-        )
+        before, content = [], []
+        if budget.published is not None:  # both now: the file may change while agents play
+            content = [hashlib.sha256(budget.published.read_bytes()).hexdigest()]
+            before = [found_before(budget.published, day.seed, scenario) for day in days]
         plays = [_agents(day, cast, targets, folder, told) for day in days]
 
         def best(specs: Iterable[str | None]) -> str | None:
@@ -132,7 +131,7 @@ def measure(
             told(f"search begins with: {spec}")
             for day, one in zip(days, plays, strict=True):
                 one[spec] = _agent(day, spec, folder)
-        terms = Terms(wanted, budget, before)
+        terms = Terms(wanted, budget, before, content)
         found, searched = _search(days, plays, rows, terms, folder, told)
         if plans is not None and searched is not None:
             write_plans(
@@ -194,11 +193,13 @@ class Terms:
         wanted: What the plans have to attain.
         budget: What it may use.
         before: Of each day the plan found before; empty without any.
+        content: Hash of the file they were read from; empty without any.
     """
 
     wanted: Targets
     budget: Budget
     before: Sequence[Plan]
+    content: Sequence[str]
 
 
 def _search(
@@ -217,8 +218,7 @@ def _search(
         specs, scenario = sorted(plays[0]), days[0].scenario
         known = [str(_options(spec, scenario)) for spec in specs]
         contents = [*known, *_contents(specs, scenario)]
-        if budget.published is not None:
-            contents.append(hashlib.sha256(budget.published.read_bytes()).hexdigest())
+        contents += terms.content
         key = _key(scenario, seeds, str(wanted.to_dict()), *specs, *contents)
         return None if folder is None else folder / ("-".join(["sweeps", key, *words]) + ".pickle")
 
