@@ -29,7 +29,7 @@ from sageserve_search.headroom.measure import (
     Cast,
     measure,
 )
-from sageserve_search.headroom.plan import neutral_of, read_plan
+from sageserve_search.headroom.plan import neutral_of, read_plan, read_price
 from sageserve_search.headroom.playing import Day
 from sageserve_search.headroom.search import Best, Search, _step, figures
 from sageserve_search.headroom.summary import summary
@@ -413,6 +413,9 @@ def test_the_command_writes_every_key(tmp_path: Path) -> None:
     plan = read_plan(file.with_suffix(".npz"), 3, again.scenario)
     assert again.play(plan).metrics["cost_usd"] == report["hindsight_usd"]
     again.close()
+    price = read_price(file.with_suffix(".npz"), again.scenario)
+    assert price is not None and (price > 0).all()
+    assert read_price(file.with_suffix(".npz"), load_scenario("small-day")) is None
     assert run(["headroom", str(scenario), "--freeze", "colour"]) == 2
     plans, other = str(file.with_suffix(".npz")), tmp_path / "more.json"
     more = [*words.replace(str(file), str(other)).split(), "--from", plans]

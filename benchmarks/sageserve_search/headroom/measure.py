@@ -18,7 +18,7 @@ from sageserve_env.scenario import Scenario
 from sageserve_search.headroom.bound import fluid_bound_usd
 from sageserve_search.headroom.least import least_fleet_usd
 from sageserve_search.headroom.parts import read_part, write_part
-from sageserve_search.headroom.plan import Plan, write_plans
+from sageserve_search.headroom.plan import Array, Plan, read_price, write_plans
 from sageserve_search.headroom.playing import Day, Played
 from sageserve_search.headroom.redrawn import redrawn
 from sageserve_search.headroom.search import Best, Search, figures
@@ -105,10 +105,11 @@ def measure(
     targets = Targets.of(scenario)
     days = [Day(scenario, seed) for seed in seeds]
     try:
-        before, content = [], []
+        before, content, price = [], [], None
         if budget.published is not None:  # both now: the file may change while agents play
             content = [hashlib.sha256(budget.published.read_bytes()).hexdigest()]
             before = [found_before(budget.published, day.seed, scenario) for day in days]
+            price = read_price(budget.published, scenario)
         plays = [_agents(day, cast, targets, folder, told) for day in days]
 
         def best(specs: Iterable[str | None]) -> str | None:
@@ -131,12 +132,11 @@ def measure(
             told(f"search begins with: {spec}")
             for day, one in zip(days, plays, strict=True):
                 one[spec] = _agent(day, spec, folder)
-        terms = Terms(wanted, budget, before, content)
+        terms = Terms(wanted, budget, before, content, price)
         found, searched = _search(days, plays, rows, terms, folder, told)
         if plans is not None and searched is not None:
-            write_plans(
-                plans, {day.seed: plan for day, (plan, _) in zip(days, searched.days, strict=True)}
-            )
+            found_plans = {d.seed: one[0] for d, one in zip(days, searched.days, strict=True)}
+            write_plans(plans, found_plans, searched.price)
         return rows, found
     finally:
         for day in days:
@@ -194,12 +194,14 @@ class Terms:
         budget: What it may use.
         before: Of each day the plan found before; empty without any.
         content: Hash of the file they were read from; empty without any.
+        price: What a miss was charged when they were found, [M, K]; None if not known.
     """
 
     wanted: Targets
     budget: Budget
     before: Sequence[Plan]
     content: Sequence[str]
+    price: Array | None
 
 
 def _search(
@@ -230,6 +232,7 @@ def _search(
         days,
         starts,
         targets=wanted,
+        price=terms.price,
         frozen=budget.frozen,
         told=told,
         helpers=helpers,

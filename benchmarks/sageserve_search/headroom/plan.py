@@ -19,6 +19,7 @@ from sageserve_env.scenario import Scenario
 Array = NDArray[Any]
 NAMES = tuple(knob.name for knob in KNOBS if knob.choices)
 ARRAYS = tuple(knob.name for knob in KNOBS if not knob.choices)
+_PRICE = "price"  # in a file of plans
 
 
 @dataclass(frozen=True)
@@ -72,9 +73,15 @@ def neutral_of(name: str, scenario: Scenario, names: dict[str, str]) -> Array:
     return np.asarray(BY_NAME[name].neutral(scenario, names["router"]))
 
 
-def write_plans(path: Path, plans: Mapping[int, Plan]) -> None:
-    """Write plans by seed to an archive of decisions, as that of a comparison."""
-    flat: dict[str, Array] = {}
+def write_plans(path: Path, plans: Mapping[int, Plan], price: Array) -> None:
+    """Write plans by seed to an archive of decisions, as that of a comparison.
+
+    Args:
+        path: File, replaced.
+        plans: The plans.
+        price: What a miss was charged when they were found, [M, K].
+    """
+    flat: dict[str, Array] = {_PRICE: price}
     for seed, plan in plans.items():
         recorder = Recorder()
         for step in range(len(plan)):
@@ -82,6 +89,14 @@ def write_plans(path: Path, plans: Mapping[int, Plan]) -> None:
         flat |= {f"{seed}/{name}": array for name, array in recorder.log().arrays().items()}
     with path.open("wb") as file:
         np.savez_compressed(file, allow_pickle=False, **flat)
+
+
+def read_price(path: Path, scenario: Scenario) -> Array | None:
+    """Read what a miss was charged when the plans of a file were found, [M, K]; None if unknown."""
+    with np.load(path, allow_pickle=False) as file:
+        price: Array | None = file[_PRICE] if _PRICE in file.files else None
+    fits = price is not None and price.shape == (len(scenario.models), len(scenario.tiers))
+    return price if fits else None
 
 
 def read_plan(path: Path, seed: int, scenario: Scenario) -> Plan:
