@@ -82,15 +82,16 @@ def conditions(reports: list[Mapping[str, Any]]) -> str:
     """Return what each scenario shows of the conditions, with 95 % intervals where there are.
 
     A static fleet that serves less than the plans were asked for is marked: as much service would
-    make it dearer still.
+    make it dearer still. What a knob is worth stands there for the best agent and for the plans.
     """
-    knobs = sorted({knob for one in reports for knob in one.get("frozen") or {}})
+    both = [(one.get("agent_frozen") or {}, one.get("frozen") or {}) for one in reports]
+    knobs = sorted({knob for agent, plans in both for knob in (*agent, *plans)})
     titles = [
         *(f"{title} {'≥' if least else '≤'} {limit:.0%}" for title, limit, least in CONDITIONS),
-        *(f"without {knob} ≥ 2%" for knob in knobs),
+        *(f"without {knob} ≥ 2%, agent / plans" for knob in knobs),
     ]
     lines = ["| scenario | " + " | ".join(titles) + " |", "|---" * (len(titles) + 1) + "|"]
-    for one in reports:
+    for one, (agent, plans) in zip(reports, both, strict=True):
         best = fmean(row["rival_usd"] for row in one["seeds"])
         values = [
             _share(one["least_fleet_usd"] / best, 0.10, least=False),
@@ -98,10 +99,18 @@ def conditions(reports: list[Mapping[str, Any]]) -> str:
             _share(one["headroom_decision"], 0.06, one["intervals"].get("headroom_decision")),
             _serving_less(one) + _share(one["static_usd"] / best - 1.0, 0.40),
         ]
-        frozen = one.get("frozen") or {}
-        values += [_share(frozen.get(knob), 0.02) for knob in knobs]
+        values += [
+            f"{_of_agent(agent.get(knob))} / {_share(plans.get(knob), 0.02)}" for knob in knobs
+        ]
         lines.append(f"| `{one['scenario']}` | " + " | ".join(values) + " |")
     return "\n".join(lines)
+
+
+def _of_agent(found: Mapping[str, Any] | None) -> str:
+    """Return what a knob is worth to an agent, as `_share`."""
+    if found is not None and found["more"] is None:
+        return "**never attains**"
+    return _share(None if found is None else found["more"], 0.02)
 
 
 def _serving_less(report: Mapping[str, Any]) -> str:

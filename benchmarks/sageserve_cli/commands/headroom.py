@@ -33,6 +33,13 @@ def headroom(
         int,
         typer.Option(min=0, help="Plays in which the best plan adapts to each knob put back."),
     ] = 0,
+    freeze_agent: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            help="Values of its service knob at which the best agent plays without each knob.",
+        ),
+    ] = 0,
     redraw: Annotated[
         int,
         typer.Option(min=0, help="Times that the same days are played with other requests."),
@@ -83,10 +90,16 @@ def headroom(
     console = Console(stderr=True)
     words: dict[str, Any] = {name: text or None for name, text in given.items() if name == "static"}
     words |= {"seed-list": seed_list, "evaluations": evaluations, "freeze": freeze or None}
-    words |= {"adapt": adapt or None, "redraw": redraw or None}
+    words |= {
+        "adapt": adapt or None,
+        "freeze-agent": freeze_agent or None,
+        "redraw": redraw or None,
+    }
     words |= {"rules": rules or None, "planners": planners or None, "perfect": perfect or None}
     words |= {"learned": learned or None, "from": begin_with}
-    budget = Budget(evaluations, frozen, adapt, redraw, begin_with, Backend(workers=workers))
+    budget = Budget(
+        evaluations, frozen, adapt, freeze_agent, redraw, begin_with, Backend(workers=workers)
+    )
     rows, found = measure(
         loaded,
         pick_seeds(parse_seeds(1, seed_list)),
@@ -173,6 +186,9 @@ def _show(report: dict[str, Any]) -> None:
         if key in redrawn:
             shown += f"; with other requests {_shown(key, redrawn[key])}"
         console.print(f"{key}: {shown}", markup=False, highlight=False)
+    for knob, one in (report.get("agent_frozen") or {}).items():
+        shown = "does not attain" if one["more"] is None else _shown("more", one["more"])
+        console.print(f"best agent without {knob}: {shown}", markup=False, highlight=False)
 
 
 def _shown(key: str, value: float | None) -> str:

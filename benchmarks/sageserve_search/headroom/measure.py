@@ -15,6 +15,7 @@ from sageserve_bench.analysis.targets import Targets
 from sageserve_bench.runs.pools import Backend
 from sageserve_bench.runs.tasks import content_of_files
 from sageserve_env.scenario import Scenario
+from sageserve_search.headroom.ablation import ablated
 from sageserve_search.headroom.bound import fluid_bound_usd
 from sageserve_search.headroom.least import least_fleet_usd
 from sageserve_search.headroom.parts import read_part, write_part
@@ -55,6 +56,8 @@ class Budget:
         frozen: Knobs that are not edited.
         adapting: Plays of each day in which the best plan adapts to each knob that is put back;
             0 for none.
+        probes: Values of the service knob at which the best agent plays without each knob; 0 for
+            none.
         redraws: How often agents and plans play the days with other requests.
         published: File of plans of these days (`write_plans`) with which the search begins too.
         backend: Processes among which the days of a sweep are divided.
@@ -63,6 +66,7 @@ class Budget:
     plays: int = 200
     frozen: tuple[str, ...] = ()
     adapting: int = 0
+    probes: int = 0
     redraws: int = 0
     published: Path | None = None
     backend: Backend = field(default_factory=Backend)
@@ -134,6 +138,17 @@ def measure(
                 one[spec] = _agent(day, spec, folder)
         terms = Terms(wanted, budget, before, content, price)
         found, searched = _search(days, plays, rows, terms, folder, told)
+        found["agent_frozen"] = None
+        if rival is not None and budget.probes:
+            found["agent_frozen"] = ablated(
+                days,
+                rival,
+                [one[rival][0] for one in plays],
+                budget.probes,
+                lambda day, spec, knob: _kept(day, spec, folder, "without", knob),
+                told,
+                Helpers(budget.backend),
+            )
         if plans is not None and searched is not None:
             found_plans = {d.seed: one[0] for d, one in zip(days, searched.days, strict=True)}
             write_plans(plans, found_plans, searched.price)
@@ -286,15 +301,20 @@ def _number(value: Any) -> float | None:
 
 def _agent(day: Day, spec: str, folder: Path | None) -> tuple[Played, Plan]:
     """Let an agent play, or take what it did from the folder."""
-    words = (spec, str(_options(spec, day.scenario)), *_contents([spec], day.scenario))
-    name = f"agent-{_key(day.scenario, [day.seed], *words)}.pickle"
-    file = None if folder is None else folder / name
+    file = _kept(day, spec, folder)
     found = read_part(file, tuple)
     if found is not None:
         return found
     result = day.play_agent(make_agent(spec, scenario=day.scenario), spec)
     write_part(file, result)
     return result
+
+
+def _kept(day: Day, spec: str, folder: Path | None, *terms: str) -> Path | None:
+    """Return the file of what an agent does on a day, on some terms."""
+    words = (spec, str(_options(spec, day.scenario)), *_contents([spec], day.scenario), *terms)
+    name = f"agent-{_key(day.scenario, [day.seed], *words)}.pickle"
+    return None if folder is None else folder / name
 
 
 def _options(spec: str, scenario: Scenario) -> list[tuple[str, Any]]:

@@ -83,14 +83,20 @@ class Day:
         """Play a plan from the start."""
         return self._play(lambda step: plan.action(step))
 
-    def play_agent(self, agent: Agent, label: str | None = None) -> tuple[Played, Plan]:
-        """Let an agent play; returns its plan too."""
+    def play_agent(
+        self,
+        agent: Agent,
+        label: str | None = None,
+        changed: Callable[[ClusterAction], ClusterAction] | None = None,
+    ) -> tuple[Played, Plan]:
+        """Let an agent play, with its decisions changed by a function; returns its plan too."""
         taken: list[ClusterAction] = []
 
         def decide(step: int) -> ClusterAction:
             if not step:
                 begin(self.env, agent, label=label)
-            taken.append(agent.act(self.env.view()))
+            action = agent.act(self.env.view())
+            taken.append(action if changed is None else changed(action))
             return taken[-1]
 
         played = self._play(decide)

@@ -11,7 +11,7 @@ that the search ends at the targets.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -302,7 +302,7 @@ def _cheapest(plans: Sequence[Start], prices: Floats) -> NDArray[np.int64]:
     return np.asarray(np.argmin(bills, axis=1), dtype=np.int64)
 
 
-def figures(means: dict[str, Any]) -> dict[str, float]:
+def figures(means: Mapping[str, Any]) -> dict[str, float]:
     """Return cost and attainment, rounded."""
     shown = ("cost_usd", "slo_iwf", "slo_iwn", "slo_niw", "slo_worst_model")
     return {name: round(float(means[name]), 4) for name in shown if fell_due(means.get(name))}

@@ -139,12 +139,12 @@ def put_back(plan: Plan, day: Day, knob: str) -> Plan:
 
 
 def one_type(scenario: Scenario) -> Scenario:
-    """Return the scenario with as many VMs of the neutral types as anybody may want."""
+    """Return the scenario with the neutral types alone, as many VMs as anybody may want."""
     types = {scenario.gpus[g] for g in neutral_types(scenario)}
     regions = tuple(
         {
             "name": r.name,
-            "vms": {**r.vms, **{g: _MANY for g in types if g in r.vms}},
+            "vms": {g: _MANY for g in r.vms if g in types},
             "price_factor": r.price_factor,
             "resident": r.resident,
         }
