@@ -9,6 +9,7 @@ from statistics import fmean
 from typing import Any
 
 from sageserve_bench.errors import UserError
+from sageserve_search.headroom.ablation import BETWEEN, NEVER, shown
 
 ROWS = (
     ("least_fleet", "least fleet"),
@@ -107,10 +108,12 @@ def conditions(reports: list[Mapping[str, Any]]) -> str:
 
 
 def _of_agent(found: Mapping[str, Any] | None) -> str:
-    """Return what a knob is worth to an agent, as `_share`."""
-    if found is not None and found["more"] is None:
-        return "**never attains**"
-    return _share(None if found is None else found["more"], 0.02)
+    """Return what a knob is worth to an agent, as `_share`; in bold too where nothing attains."""
+    if found is None:
+        return "-"
+    if found["said"] == BETWEEN:
+        return _share(found["more"], 0.02)
+    return f"**{NEVER}**" if found["said"] == NEVER else shown(found)
 
 
 def _serving_less(report: Mapping[str, Any]) -> str:

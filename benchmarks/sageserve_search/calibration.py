@@ -16,6 +16,7 @@ from typing import Any
 from scipy.optimize import brentq
 
 from sageserve_agents.parameters import ServiceKnob
+from sageserve_env.scenario import Scenario
 from sageserve_search.knob import position_of, present, service_knob
 from sageserve_search.probing import Probe, with_options
 
@@ -76,6 +77,7 @@ def calibrate(
     tolerance: float = 0.01,
     max_probes: int = 10,
     margin: float = 0.0,
+    scenario: Scenario | None = None,
 ) -> Calibration:
     """Turn an agent's service knob to the lowest cost at which it attains the service.
 
@@ -89,6 +91,7 @@ def calibrate(
         tolerance: Relative accuracy of the knob.
         max_probes: Settings tried at most.
         margin: Margin of the service to aim at (`Targets.margin`), so that other days attain too.
+        scenario: Whose calibrated value is the present one; None for that of no scenario.
 
     Raises:
         ValueError: If the agent has no service knob and none is given.
@@ -105,7 +108,7 @@ def calibrate(
     span = abs(math.log(turned.generous / turned.stingy)) if turned.log else 1.0
     search(
         beyond,
-        start=position_of(turned, present(agent, turned)),
+        start=position_of(turned, present(agent, turned, scenario)),
         tolerance=tolerance / span,
         max_probes=max_probes,
     )

@@ -25,7 +25,11 @@ REPORT: dict[str, Any] = {
     "headroom": 0.2,
     "headroom_decision": 0.05,
     "frozen": {"batch": 0.03, "routing": 0.001},
-    "agent_frozen": {"batch": {"more": 0.01}, "hardware": {"more": None}},
+    "agent_frozen": {
+        "batch": {"more": 0.01, "said": "between"},
+        "hardware": {"more": None, "said": "never attains"},
+        "routing": {"more": 0.03, "said": "at most"},
+    },
     "hindsight_plays": 9,
     "seeds": [{"seed": 2000, "rival_usd": 120.0}],
 }
@@ -43,7 +47,7 @@ def test_tables_of_headroom_by_hand(tmp_path: Path) -> None:
     assert "| best rule | `kpa` | 130 (120 to 140) | 95.00 | 100.00 |  |  |" in table
     assert "Seeds 2000; 9 plays" in table and "learned" not in table
     row = make("conditions").splitlines()[2]
-    knobs = "1.0 / **3.0** | **never attains** / - | - / 0.1"
+    knobs = "1.0 / **3.0** | **never attains** / - | at most 3.0 % / 0.1"
     assert row == f"| `mine` | **4.2** | **20.0** (10.0 to 30.0) | 5.0 | **50.0** | {knobs} |"
 
 

@@ -11,6 +11,7 @@ import pytest
 
 from sageserve_agents import make_agent
 from sageserve_bench.analysis.targets import Targets
+from sageserve_bench.errors import UserError
 from sageserve_bench.runs.pools import Backend
 from sageserve_cli.cli import run
 from sageserve_env.scenario import Scenario, load_scenario
@@ -29,9 +30,10 @@ from sageserve_search.headroom.measure import (
     Cast,
     measure,
 )
-from sageserve_search.headroom.plan import neutral_of, read_plan, read_price
+from sageserve_search.headroom.plan import neutral_of, read_plan
 from sageserve_search.headroom.playing import Day
 from sageserve_search.headroom.search import Best, Search, _step, figures
+from sageserve_search.headroom.starts import price_before
 from sageserve_search.headroom.summary import summary
 from sageserve_search.headroom.sweep import Helpers, weight_of
 from sageserve_search.headroom.worth import frozen, put_back
@@ -413,9 +415,10 @@ def test_the_command_writes_every_key(tmp_path: Path) -> None:
     plan = read_plan(file.with_suffix(".npz"), 3, again.scenario)
     assert again.play(plan).metrics["cost_usd"] == report["hindsight_usd"]
     again.close()
-    price = read_price(file.with_suffix(".npz"), again.scenario)
+    price = price_before(file.with_suffix(".npz"), again.scenario)
     assert price is not None and (price > 0).all()
-    assert read_price(file.with_suffix(".npz"), load_scenario("small-day")) is None
+    with pytest.raises(UserError, match="price of misses"):
+        price_before(file.with_suffix(".npz"), load_scenario("small-day"))
     assert run(["headroom", str(scenario), "--freeze", "colour"]) == 2
     plans, other = str(file.with_suffix(".npz")), tmp_path / "more.json"
     more = [*words.replace(str(file), str(other)).split(), "--from", plans]

@@ -33,7 +33,7 @@ def headroom(
         int,
         typer.Option(min=0, help="Plays in which the best plan adapts to each knob put back."),
     ] = 0,
-    freeze_agent: Annotated[
+    agent_probes: Annotated[
         int,
         typer.Option(
             min=0,
@@ -92,13 +92,19 @@ def headroom(
     words |= {"seed-list": seed_list, "evaluations": evaluations, "freeze": freeze or None}
     words |= {
         "adapt": adapt or None,
-        "freeze-agent": freeze_agent or None,
+        "agent-probes": agent_probes or None,
         "redraw": redraw or None,
     }
     words |= {"rules": rules or None, "planners": planners or None, "perfect": perfect or None}
     words |= {"learned": learned or None, "from": begin_with}
     budget = Budget(
-        evaluations, frozen, adapt, freeze_agent, redraw, begin_with, Backend(workers=workers)
+        plays=evaluations,
+        frozen=frozen,
+        adapting=adapt,
+        agent_probes=agent_probes,
+        redraws=redraw,
+        published=begin_with,
+        backend=Backend(workers=workers),
     )
     rows, found = measure(
         loaded,
@@ -165,6 +171,7 @@ def _show(report: dict[str, Any]) -> None:
     from rich.table import Column, Table
 
     from sageserve_cli import terminal
+    from sageserve_search.headroom.ablation import shown
 
     agent = Column("agent", overflow="fold")
     table = Table("", agent, "$", "IW-F %", "IW-N %", "NIW %", "worst\nmodel %")
@@ -182,13 +189,12 @@ def _show(report: dict[str, Any]) -> None:
     terminal.show(table, console)
     redrawn = report.get("redrawn") or {}
     for key in ("least_fleet_usd", "bound_usd", "headroom", "headroom_decision"):
-        shown = _shown(key, report.get(key))
+        figure = _shown(key, report.get(key))
         if key in redrawn:
-            shown += f"; with other requests {_shown(key, redrawn[key])}"
-        console.print(f"{key}: {shown}", markup=False, highlight=False)
+            figure += f"; with other requests {_shown(key, redrawn[key])}"
+        console.print(f"{key}: {figure}", markup=False, highlight=False)
     for knob, one in (report.get("agent_frozen") or {}).items():
-        shown = "does not attain" if one["more"] is None else _shown("more", one["more"])
-        console.print(f"best agent without {knob}: {shown}", markup=False, highlight=False)
+        console.print(f"best agent without {knob}: {shown(one)}", markup=False, highlight=False)
 
 
 def _shown(key: str, value: float | None) -> str:

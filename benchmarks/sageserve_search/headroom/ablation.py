@@ -1,32 +1,40 @@
 """What each knob is worth to the best agent: it plays with one knob at its neutral value.
 
-Its service knob is turned until the agent serves as much as it did with all knobs, so that the
-bills may be compared. What the agent decides on the other knobs stays its own, without a new
-search of its options.
+Its service knob is turned towards the service that the agent had with all knobs, and the bill at
+that service is read off between the nearest settings. What the agent decides on the other knobs
+stays its own, without a new search of its options.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from sageserve_agents import make_agent
-from sageserve_bench.analysis.targets import Targets
+from sageserve_bench.analysis.targets import MOST_MARGIN, Targets
 from sageserve_bench.runs.pools import Stepped, run_jobs
 from sageserve_env.actions import ClusterAction
 from sageserve_env.scenario import Scenario
-from sageserve_search.calibration import calibrate
+from sageserve_search.calibration import Calibration, calibrate
 from sageserve_search.headroom.parts import read_part, write_part
 from sageserve_search.headroom.plan import plan_of
 from sageserve_search.headroom.playing import Day, Played
-from sageserve_search.headroom.search import figures
 from sageserve_search.headroom.starts import neighbours
 from sageserve_search.headroom.sweep import Helpers
-from sageserve_search.headroom.worth import HARDWARE, knobs_of, one_type, put_back
-from sageserve_search.probing import Probe
+from sageserve_search.headroom.worth import (
+    HARDWARE,
+    knobs_of,
+    neutral_types,
+    one_type,
+    put_back,
+)
+from sageserve_search.knob import knob_of
+from sageserve_search.probing import Probe, with_options
+
+BETWEEN, AT_MOST, NEVER, UNKNOWN = "between", "at most", "never attains", "not found"
 
 Kept = Callable[[Day, str, str], Path | None]
 """Says in which file it is kept how an agent, by its specification, played a day without a knob."""
@@ -82,7 +90,7 @@ def ablated(
     told: Callable[[str], None] = lambda line: None,
     helpers: Helpers | None = None,
 ) -> dict[str, dict[str, Any]] | None:
-    """Return by how much the bill of an agent rises without each knob at the same service.
+    """Return by how much the bill of an agent rises without each knob, at the same service.
 
     Args:
         days: The days.
@@ -94,48 +102,81 @@ def ablated(
         helpers: Processes among which the days are divided; None for this one.
 
     Returns:
-        By knob ``more``, the share of the bill between the two settings nearest to that service, or
-        None where none attains it; and the setting nearest to it: ``spec``, ``usd``, ``service``.
-        None for an agent whose service knob cannot be turned.
+        By knob ``more``, by how much the bill rises, as a share; ``said``, how far that is known
+        (`Bill`); and all settings, with bill and margin. None for an agent whose service knob
+        cannot be turned. The knob of hardware is left out where models differ in their neutral VM
+        type, as an agent would have a choice of them.
 
     Raises:
         UserError: If a process dies again and again.
     """
-    if not neighbours(spec, days[0].scenario):
+    scenario = days[0].scenario
+    knob = knob_of(spec)
+    if knob is None or not neighbours(spec, scenario):
+        told(f"{spec} has no service knob to turn: what knobs are worth to it is left out")
         return None
-    targets = Targets.of(days[0].scenario)
-    means = targets.means([one.metrics for one in played])
-    targets = targets.as_good_as(means)
+    asked = Targets.of(scenario)
+    means = asked.means([one.metrics for one in played])
+    asked = asked.as_good_as(means)
     found: dict[str, dict[str, Any]] = {}
-    for knob in knobs_of(days[0].scenario):
-        play = Ablation(days, knob, targets, file, helpers or Helpers())
-        tried = calibrate(spec, play, max_probes=probes).probes
-        near = min(tried, key=lambda one: abs(one.margin))
-        bill = bill_at_target(tried)
-        more = None if bill is None else bill / means["cost_usd"] - 1.0
-        found[knob] = {"more": more, "spec": near.spec, "usd": near.cost_usd}
-        found[knob]["service"] = figures(near.means)
-        shown = "never attains" if more is None else f"{100 * more:.1f} % more"
-        told(f"{spec} without {knob}: {shown}")
+    for name in knobs_of(scenario):
+        if name == HARDWARE and len(set(neutral_types(scenario))) > 1:
+            continue
+        play = Ablation(days, name, asked, file, helpers or Helpers())
+        calibration = calibrate(spec, play, knob=knob, max_probes=probes, scenario=scenario)
+        bill = Bill.of(calibration)
+        found[name] = {
+            "more": None if bill.usd is None else bill.usd / means["cost_usd"] - 1.0,
+            "said": bill.said,
+            "probes": calibration.to_dict()["probes"],
+        }
+        told(f"{spec} without {name}: {shown(found[name])}")
     return found
 
 
-def bill_at_target(tried: Sequence[Probe]) -> float | None:
-    """Return the bill at a margin of 0: between the nearest settings on both sides of it.
+def shown(one: Mapping[str, Any]) -> str:
+    """Return what a knob is worth as text."""
+    if one["more"] is None:
+        return str(one["said"])
+    return f"{'at most ' * (one['said'] == AT_MOST)}{100 * one['more']:.1f} %"
 
-    The logarithm of the bill grows about evenly with the margin. Where every setting attains, the
-    least bill; None where none does.
+
+@dataclass(frozen=True)
+class Bill:
+    """The bill at the service that is asked for.
+
+    Attributes:
+        usd: Dollars; None where no setting attains.
+        said: `BETWEEN` two settings, `AT_MOST` where all attain, `NEVER` where none does although
+            the most generous was tried, `UNKNOWN` where the tries ended before.
     """
-    above = [one for one in tried if one.margin >= 0.0]
-    below = [one for one in tried if one.margin < 0.0]
-    if not above:
-        return None
-    if not below:
-        return min(one.cost_usd for one in above)
-    high = min(above, key=lambda one: one.margin)
-    low = max(below, key=lambda one: one.margin)
-    share = -low.margin / (high.margin - low.margin)
-    return math.exp((1.0 - share) * math.log(low.cost_usd) + share * math.log(high.cost_usd))
+
+    usd: float | None
+    said: str
+
+    @classmethod
+    def of(cls, calibration: Calibration) -> Bill:
+        """Return the bill at a margin of 0.
+
+        The logarithm of the bill grows about evenly with the margin. Between the nearest settings
+        on both sides it is no more than the least of those that attain; margins that are cut off
+        do not count.
+        """
+        probes = calibration.probes
+        above = [one for one in probes if one.margin >= 0.0]
+        below = [one for one in probes if -MOST_MARGIN < one.margin < 0.0]
+        if not above:
+            knob = calibration.knob
+            last = with_options(calibration.agent, {knob.option: knob.at(1.0)})
+            return cls(None, NEVER if any(one.spec == last for one in probes) else UNKNOWN)
+        least = min(one.cost_usd for one in above)
+        high = min(above, key=lambda one: one.margin)
+        if not below or high.margin >= MOST_MARGIN:
+            return cls(least, AT_MOST)
+        low = max(below, key=lambda one: one.margin)
+        share = -low.margin / (high.margin - low.margin)
+        usd = math.exp((1.0 - share) * math.log(low.cost_usd) + share * math.log(high.cost_usd))
+        return cls(min(usd, least), BETWEEN)
 
 
 @dataclass(frozen=True)

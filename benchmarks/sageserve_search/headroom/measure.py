@@ -19,11 +19,11 @@ from sageserve_search.headroom.ablation import ablated
 from sageserve_search.headroom.bound import fluid_bound_usd
 from sageserve_search.headroom.least import least_fleet_usd
 from sageserve_search.headroom.parts import read_part, write_part
-from sageserve_search.headroom.plan import Array, Plan, read_price, write_plans
+from sageserve_search.headroom.plan import Array, Plan, write_plans
 from sageserve_search.headroom.playing import Day, Played
 from sageserve_search.headroom.redrawn import redrawn
 from sageserve_search.headroom.search import Best, Search, figures
-from sageserve_search.headroom.starts import found_before, neighbours
+from sageserve_search.headroom.starts import found_before, neighbours, price_before
 from sageserve_search.headroom.sweep import Helpers
 from sageserve_search.headroom.worth import frozen, knobs_of, worth
 
@@ -56,8 +56,8 @@ class Budget:
         frozen: Knobs that are not edited.
         adapting: Plays of each day in which the best plan adapts to each knob that is put back;
             0 for none.
-        probes: Values of the service knob at which the best agent plays without each knob; 0 for
-            none.
+        agent_probes: Values of the service knob at which the best agent plays without each knob;
+            0 for none.
         redraws: How often agents and plans play the days with other requests.
         published: File of plans of these days (`write_plans`) with which the search begins too.
         backend: Processes among which the days of a sweep are divided.
@@ -66,7 +66,7 @@ class Budget:
     plays: int = 200
     frozen: tuple[str, ...] = ()
     adapting: int = 0
-    probes: int = 0
+    agent_probes: int = 0
     redraws: int = 0
     published: Path | None = None
     backend: Backend = field(default_factory=Backend)
@@ -110,10 +110,10 @@ def measure(
     days = [Day(scenario, seed) for seed in seeds]
     try:
         before, content, price = [], [], None
-        if budget.published is not None:  # both now: the file may change while agents play
+        if budget.published is not None:  # all now: the file may change while agents play
             content = [hashlib.sha256(budget.published.read_bytes()).hexdigest()]
             before = [found_before(budget.published, day.seed, scenario) for day in days]
-            price = read_price(budget.published, scenario)
+            price = price_before(budget.published, scenario)
         plays = [_agents(day, cast, targets, folder, told) for day in days]
 
         def best(specs: Iterable[str | None]) -> str | None:
@@ -138,20 +138,20 @@ def measure(
                 one[spec] = _agent(day, spec, folder)
         terms = Terms(wanted, budget, before, content, price)
         found, searched = _search(days, plays, rows, terms, folder, told)
+        if plans is not None and searched is not None:
+            found_plans = {d.seed: one[0] for d, one in zip(days, searched.days, strict=True)}
+            write_plans(plans, found_plans, searched.price)
         found["agent_frozen"] = None
-        if rival is not None and budget.probes:
+        if rival is not None and budget.agent_probes:
             found["agent_frozen"] = ablated(
                 days,
                 rival,
                 [one[rival][0] for one in plays],
-                budget.probes,
+                budget.agent_probes,
                 lambda day, spec, knob: _kept(day, spec, folder, "without", knob),
                 told,
                 Helpers(budget.backend),
             )
-        if plans is not None and searched is not None:
-            found_plans = {d.seed: one[0] for d, one in zip(days, searched.days, strict=True)}
-            write_plans(plans, found_plans, searched.price)
         return rows, found
     finally:
         for day in days:

@@ -91,12 +91,10 @@ def write_plans(path: Path, plans: Mapping[int, Plan], price: Array) -> None:
         np.savez_compressed(file, allow_pickle=False, **flat)
 
 
-def read_price(path: Path, scenario: Scenario) -> Array | None:
-    """Read what a miss was charged when the plans of a file were found, [M, K]; None if unknown."""
+def read_price(path: Path) -> Array | None:
+    """Read what a miss was charged when the plans of a file were found; None if it does not say."""
     with np.load(path, allow_pickle=False) as file:
-        price: Array | None = file[_PRICE] if _PRICE in file.files else None
-    fits = price is not None and price.shape == (len(scenario.models), len(scenario.tiers))
-    return price if fits else None
+        return file[_PRICE] if _PRICE in file.files else None
 
 
 def read_plan(path: Path, seed: int, scenario: Scenario) -> Plan:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
+import numpy as np
+
 from sageserve_agents import make_agent
 from sageserve_bench.errors import UserError
 from sageserve_env.scenario import Scenario
-from sageserve_search.headroom.plan import Plan, read_plan
+from sageserve_search.headroom.plan import Array, Plan, read_plan, read_price
 from sageserve_search.knob import knob_of, position_of, present
 from sageserve_search.probing import with_options
 
@@ -49,3 +51,19 @@ def found_before(file: Path, seed: int, scenario: Scenario) -> Plan:
     except (ValueError, KeyError) as error:
         raise UserError(f"{file}: no plan of day {seed} of {scenario.name}: {error}") from None
     return plan
+
+
+def price_before(file: Path, scenario: Scenario) -> Array | None:
+    """Read what a miss was charged when the plans of a file were found, [M, K]; None if unknown.
+
+    Raises:
+        UserError: If it is not a price of the scenario's models and tiers.
+    """
+    price = read_price(file)
+    if price is None:
+        return None
+    shape = (len(scenario.models), len(scenario.tiers))
+    price = np.asarray(price, dtype=np.float64)
+    if price.shape != shape or not (np.isfinite(price) & (price > 0)).all():
+        raise UserError(f"{file}: price of misses: expected {shape} dollars above 0")
+    return price

@@ -140,11 +140,11 @@ def put_back(plan: Plan, day: Day, knob: str) -> Plan:
 
 def one_type(scenario: Scenario) -> Scenario:
     """Return the scenario with the neutral types alone, as many VMs as anybody may want."""
-    types = {scenario.gpus[g] for g in neutral_types(scenario)}
+    vms = {scenario.gpus[g]: _MANY for g in sorted(set(neutral_types(scenario)))}
     regions = tuple(
         {
             "name": r.name,
-            "vms": {g: _MANY for g in r.vms if g in types},
+            "vms": vms,
             "price_factor": r.price_factor,
             "resident": r.resident,
         }
