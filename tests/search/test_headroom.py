@@ -206,6 +206,20 @@ def test_a_miss_is_charged_at_first_what_the_plans_need_to_attain(day: Day) -> N
     dear.close()
 
 
+def test_a_change_of_counts_moves_by_a_step_or_two_within_its_place(day: Day) -> None:
+    _, plan = day.play_agent(make_agent("static:instances=2"))
+    counts = plan.arrays["instances"]
+    counts[3:] += 1
+    before, seen = counts.copy(), set()
+    for seed in range(40):
+        counts[:] = before
+        edits.stretch(Editor(day.scenario, np.random.default_rng(seed)), plan, edits.Place(0, 1, 6))
+        changed = np.flatnonzero((counts != before).any(axis=(1, 2)))
+        assert (counts[[0, *range(6, len(counts))]] == before[[0, *range(6, len(counts))]]).all()
+        seen.add(tuple(map(int, changed)))
+    assert seen == {(1, 2), (2,), (3,), (3, 4)}
+
+
 def test_kinds_of_edits_weigh_what_they_gained_of_late(day: Day) -> None:
     assert weight_of(edits.add, [{}, {}]) == weight_of(edits.move, [{}, {}]) == 1.0
     before, now = {"add": (30.0, 8.0), "move": (40.0, 0.0)}, {"add": (10.0, 0.0)}

@@ -126,6 +126,22 @@ def shift(editor: Editor, plan: Plan, place: Place) -> None:
     counts[place.start : place.stop, rows] = counts[steps][:, rows]
 
 
+def stretch(editor: Editor, plan: Plan, place: Place) -> None:
+    """One change of the counts of an endpoint one or two steps earlier or later."""
+    at = editor.pick(place.model, used=True, plan=plan, place=place)
+    if at is None:
+        return
+    counts = plan.arrays["instances"][place.start : place.stop, at[0], at[1]]
+    changes = np.flatnonzero(np.diff(counts)) + 1
+    if not len(changes):
+        return
+    step, by = int(editor.rng.choice(changes)), int(editor.rng.choice([1, 2]))
+    if editor.rng.random() < 0.5:
+        counts[step : step + by] = counts[step - 1]
+    else:
+        counts[max(step - by, 0) : step] = counts[step]
+
+
 def splice(editor: Editor, plan: Plan, place: Place) -> None:
     """What another plan does there."""
     if not editor.others:
@@ -188,7 +204,7 @@ def _scale(editor: Editor, table: NDArray[Any]) -> None:
 
 #: Knob, and its kinds of edits.
 KINDS: tuple[tuple[str, tuple[Edit, ...]], ...] = (
-    ("scaling", (add, remove, shift, splice)),
+    ("scaling", (add, remove, shift, stretch, splice)),
     ("hardware", (move,)),
     ("batch", (release,)),
     ("admission", (admit,)),
