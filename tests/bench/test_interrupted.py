@@ -230,7 +230,7 @@ def test_two_runs_in_one_folder(
 @pytest.mark.slow
 def test_sigterm_leaves_no_workers(tmp_path: Path) -> None:
     folder = tmp_path / "out"
-    words = ["compare", "--agents", "static,reactive", "--scenario", "small-day", "--seeds", "9"]
+    words = ["compare", "--agents", "static,reactive", "--scenario", "small-day", "--seeds", "90"]
     process = interruptible([*words, "--output", str(folder), "--workers", "2"])
     wait_for(lambda: list((folder / "runs").glob("*-*")))
     process.terminate()
