@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -31,9 +32,9 @@ from sageserve_search.headroom.measure import (
     measure,
 )
 from sageserve_search.headroom.plan import neutral_of, read_plan
-from sageserve_search.headroom.playing import Day
+from sageserve_search.headroom.playing import Day, Played
 from sageserve_search.headroom.search import Best, Search, _step, figures
-from sageserve_search.headroom.starts import price_before
+from sageserve_search.headroom.starts import marginal_share, price_before
 from sageserve_search.headroom.summary import summary
 from sageserve_search.headroom.sweep import Helpers, weight_of
 from sageserve_search.headroom.worth import frozen, put_back
@@ -190,7 +191,9 @@ def test_a_miss_is_charged_at_first_what_the_plans_need_to_attain(day: Day) -> N
     charges = np.array([max(tier.miss_usd, 1e-6) for tier in day.scenario.tiers])
     alone = Search([day], [[good]])
     assert not alone.targets.misses(alone.targets.means([good[1].metrics]))
-    assert alone.state.price.max() == pytest.approx(0.25 * charges.max() * np.exp(-0.5))
+    share = Search([day], [[good]], share=3.0).state.price / alone.state.price
+    assert alone.state.price.max() == pytest.approx(0.25 * charges.max() * np.exp(-2.0))
+    assert share.max() == pytest.approx(12.0)
     assert alone.state.best is not None
     assert (alone.state.best.price == alone.state.price).all()
     assert alone.targets.misses(alone.targets.means([bad[1].metrics]))
@@ -204,6 +207,19 @@ def test_a_miss_is_charged_at_first_what_the_plans_need_to_attain(day: Day) -> N
     both = Search([dear], [[bad, good]])
     assert both.state.price.max() <= 0.7 * price / 0.6 < Search([dear], [[bad]]).state.price.max()
     dear.close()
+
+
+def test_an_agent_tells_what_it_pays_to_prevent_a_miss(day: Day) -> None:
+    played = day.play_agent(make_agent("static:instances=4"))[0]
+    charge = day.scenario.tiers[0].miss_usd
+
+    def at(usd: float, missed: float) -> list[Played]:
+        return [replace(played, usd=np.array([usd]), missed=np.array([[missed, 0.0, 0.0]]))] * 2
+
+    turned = [at(100.0, 900.0), at(110.0, 700.0), at(120.0, 500.0)]  # 0.05 dollars a miss
+    assert marginal_share(turned, day.scenario) == pytest.approx(0.05 / charge)
+    assert marginal_share(turned[:1], day.scenario) is None
+    assert marginal_share([at(100.0, 500.0), at(120.0, 900.0)], day.scenario) is None
 
 
 def test_a_change_of_counts_moves_by_a_step_or_two_within_its_place(day: Day) -> None:

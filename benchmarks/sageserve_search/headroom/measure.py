@@ -23,7 +23,7 @@ from sageserve_search.headroom.plan import Array, Plan, write_plans
 from sageserve_search.headroom.playing import Day, Played
 from sageserve_search.headroom.redrawn import redrawn
 from sageserve_search.headroom.search import Best, Search, figures
-from sageserve_search.headroom.starts import found_before, neighbours, price_before
+from sageserve_search.headroom.starts import found_before, marginal_share, neighbours, price_before
 from sageserve_search.headroom.sweep import Helpers
 from sageserve_search.headroom.worth import frozen, knobs_of, worth
 
@@ -132,11 +132,16 @@ def measure(
             informed = None  # what it would cost at that service is not known
         chosen |= {RIVAL: rival, INFORMED: informed}
         rows = [_row(day, cast, chosen, one, targets) for day, one in zip(days, plays, strict=True)]
-        for spec in [] if rival is None else neighbours(rival, scenario):
+        share = None
+        beside = [] if rival is None else neighbours(rival, scenario)
+        for spec in beside:
             told(f"search begins with: {spec}")
             for day, one in zip(days, plays, strict=True):
                 one[spec] = _agent(day, spec, folder)
-        terms = Terms(wanted, budget, before, content, price)
+        if rival is not None and beside:
+            turned = [[one[spec][0] for one in plays] for spec in (rival, *beside)]
+            share = marginal_share(turned, scenario)
+        terms = Terms(wanted, budget, before, content, price, share)
         found, searched = _search(days, plays, rows, terms, folder, told)
         if plans is not None and searched is not None:
             found_plans = {d.seed: one[0] for d, one in zip(days, searched.days, strict=True)}
@@ -210,6 +215,7 @@ class Terms:
         before: Of each day the plan found before; empty without any.
         content: Hash of the file they were read from; empty without any.
         price: What a miss was charged when they were found, [M, K]; None if not known.
+        share: What the rival pays to prevent a miss, as a share of the scenario's charge.
     """
 
     wanted: Targets
@@ -217,6 +223,7 @@ class Terms:
     before: Sequence[Plan]
     content: Sequence[str]
     price: Array | None
+    share: float | None
 
 
 def _search(
@@ -248,6 +255,7 @@ def _search(
         starts,
         targets=wanted,
         price=terms.price,
+        share=terms.share,
         frozen=budget.frozen,
         told=told,
         helpers=helpers,

@@ -38,9 +38,10 @@ _FADING = 0.5  # what an edit gained a sweep ago counts so much (A)
 # multiplied by _SLOWER, else by _FASTER, as in resilient propagation (docs/sources.md, "Headroom").
 _GAIN, _LEAST_UP = 1.5, 0.1
 _LEAST_CAP, _MOST_CAP, _SLOWER, _FASTER = 0.2, 1.0, 0.5, 1.5
-# Shares of the scenario's charges that are tried before the first sweep (A).
+# Shares of the scenario's charges that are tried before the first sweep where nothing tells more,
+# and how far the logarithm of a charge is stepped down then (A).
 _OPENINGS = (0.25, 0.35, 0.5, 0.7, 1.0)
-_FIRST_CAP = 0.5  # of a step before the first sweep (A)
+_FIRST_CAP = 2.0
 _TINY = 1e-6  # share of misses that is as good as none
 _LEAST_CHARGE = 0.02  # of the scenario's, so that no target is forgotten (A)
 # Kept of each day are the plans that are cheapest at one of these multiples of the charges, for all
@@ -117,7 +118,8 @@ class Search:
         starts: Of each day the plans of agents, and what came of them.
         targets: What the plans have to attain on average; None for the scenario's.
         price: What a miss is charged at first, by model and tier, [M, K]; None for a part of the
-            scenario's charges at which the agents' plans attain.
+            scenario's charges.
+        share: That part; None for the least of some at which the agents' plans attain.
         frozen: Knobs that are not edited.
         seed: Of the edits.
         told: Is given a line now and then.
@@ -132,6 +134,7 @@ class Search:
         *,
         targets: Targets | None = None,
         price: Floats | None = None,
+        share: float | None = None,
         frozen: Sequence[str] = (),
         seed: int = 0,
         told: Callable[[str], None] = lambda line: None,
@@ -151,7 +154,7 @@ class Search:
         self.state = State(begun, first, caps, stepped, np.random.default_rng(seed))
         self._consider()
         if price is None:
-            self._open()
+            self._open(_OPENINGS if share is None else (share,))
         step_s = scenario.decision_interval_s
         self.parts = sorted({max(_LEAST_PART, round(part / step_s)) for part in PARTS_S})
         starts_s = scenario.start_s[np.isfinite(scenario.start_s)]
@@ -240,13 +243,13 @@ class Search:
             if not self.targets.misses(means) and (s.best is None or cost < s.best.cost_usd):
                 s.best = Best(days, s.price.copy(), cost)
 
-    def _open(self) -> None:
-        """Charge at first the least of `_OPENINGS` at which the best of the agents' plans attain.
+    def _open(self, shares: Sequence[float]) -> None:
+        """Charge at first the least share at which the best of the agents' plans attain.
 
         Where they do at none, the last; less where they exceed a target.
         """
         s = self.state
-        for share in _OPENINGS:
+        for share in shares:
             opening = share * s.price
             days = [one.best(opening)[1] for one in s.days]
             if not self.targets.misses(self.targets.means([played.metrics for played in days])):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from sageserve_agents import make_agent
 from sageserve_bench.errors import UserError
 from sageserve_env.scenario import Scenario
 from sageserve_search.headroom.plan import Array, Plan, read_plan, read_price
+from sageserve_search.headroom.playing import Played
 from sageserve_search.knob import knob_of, position_of, present
 from sageserve_search.probing import with_options
 
@@ -33,6 +35,25 @@ def neighbours(spec: str, scenario: Scenario) -> list[str]:
     except ValueError:
         return []
     return list(dict.fromkeys(found))
+
+
+def marginal_share(turned: Sequence[Sequence[Played]], scenario: Scenario) -> float | None:
+    """Return what an agent pays to prevent a miss, as a share of what the scenario charges for it.
+
+    It is the slope of a line through its bills and misses of all days at some values of its service
+    knob. None where dearer values do not miss less.
+
+    Args:
+        turned: Of each value the plays of all days.
+        scenario: The cluster.
+    """
+    charges = np.array([tier.miss_usd for tier in scenario.tiers])
+    bills = [sum(float(one.usd.sum()) for one in plays) for plays in turned]
+    missed = [sum(float((one.missed @ charges).sum()) for one in plays) for plays in turned]
+    if len(turned) < 2 or np.ptp(missed) <= 0:
+        return None
+    slope = -float(np.polyfit(missed, bills, 1)[0])
+    return slope if slope > 0 else None
 
 
 def found_before(file: Path, seed: int, scenario: Scenario) -> Plan:
