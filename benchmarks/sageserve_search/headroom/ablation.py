@@ -18,7 +18,7 @@ from sageserve_bench.analysis.targets import MOST_MARGIN, Targets
 from sageserve_bench.runs.pools import Stepped, run_jobs
 from sageserve_env.actions import ClusterAction
 from sageserve_env.scenario import Scenario
-from sageserve_search.calibration import Calibration, calibrate
+from sageserve_search.calibration import MARGIN_TOLERANCE, Calibration, calibrate
 from sageserve_search.headroom.parts import read_part, write_part
 from sageserve_search.headroom.plan import plan_of
 from sageserve_search.headroom.playing import Day, Played
@@ -147,7 +147,7 @@ class Bill:
 
     Attributes:
         usd: Dollars; None where no setting attains.
-        said: `BETWEEN` two settings, `AT_MOST` where all attain, `NEVER` where none does although
+        said: `BETWEEN` two settings or at one, `AT_MOST` where all attain, `NEVER` where none does although
             the most generous was tried, `UNKNOWN` where the tries ended before.
     """
 
@@ -160,7 +160,7 @@ class Bill:
 
         The logarithm of the bill grows about evenly with the margin. Between the nearest settings
         on both sides it is no more than the least of those that attain; margins that are cut off
-        do not count.
+        do not count, and one that is as good as exact needs no other side.
         """
         probes = calibration.probes
         above = [one for one in probes if one.margin >= 0.0]
@@ -171,6 +171,8 @@ class Bill:
             return cls(None, NEVER if any(one.spec == last for one in probes) else UNKNOWN)
         least = min(one.cost_usd for one in above)
         high = min(above, key=lambda one: one.margin)
+        if high.margin < MARGIN_TOLERANCE:
+            return cls(high.cost_usd, BETWEEN)
         if not below or high.margin >= MOST_MARGIN:
             return cls(least, AT_MOST)
         low = max(below, key=lambda one: one.margin)
