@@ -147,8 +147,8 @@ class Bill:
 
     Attributes:
         usd: Dollars; None where no setting attains.
-        said: `BETWEEN` two settings or at one, `AT_MOST` where all attain, `NEVER` where none does although
-            the most generous was tried, `UNKNOWN` where the tries ended before.
+        said: `BETWEEN` two settings or at one, `AT_MOST` where all attain, `NEVER` where none does
+            although the most generous was tried, `UNKNOWN` where the tries ended before.
     """
 
     usd: float | None
