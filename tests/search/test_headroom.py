@@ -378,6 +378,13 @@ def test_the_gap_of_decisions_is_open_where_a_perfect_forecast_serves_less() -> 
     assert found["headroom"] is not None and found["headroom_decision"] is None
 
 
+def test_plans_adapt_without_the_knobs_that_are_named() -> None:
+    cast = Cast({RULE: ("static:instances=4",), PLANNER: ()})
+    budget = Budget(plays=1, adapting=1, adapted=("batch",))
+    _, found = measure(small(), (3,), cast, budget)
+    assert set(found["frozen"]) == {"batch"}
+
+
 def test_batch_work_that_waits_is_left(day: Day) -> None:
     _, plan = day.play_agent(make_agent("static:instances=4"))
     served = day.go_on(None, plan, 0, 6).left
@@ -450,6 +457,7 @@ def test_the_command_writes_every_key(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="price of misses"):
         price_before(file.with_suffix(".npz"), load_scenario("small-day"))
     assert run(["headroom", str(scenario), "--freeze", "colour"]) == 2
+    assert run(["headroom", str(scenario), "--adapt-without", "hardware"]) == 2  # one VM type
     plans, other = str(file.with_suffix(".npz")), tmp_path / "more.json"
     more = [*words.replace(str(file), str(other)).split(), "--from", plans]
     assert run(more) == 0

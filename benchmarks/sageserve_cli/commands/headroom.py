@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -33,6 +34,9 @@ def headroom(
         int,
         typer.Option(min=0, help="Plays in which the best plan adapts to each knob put back."),
     ] = 0,
+    adapt_without: Annotated[
+        str, typer.Option(help="Knobs put back for --adapt: routing, batch, ...; default is all.")
+    ] = "",
     agent_probes: Annotated[
         int,
         typer.Option(
@@ -70,8 +74,10 @@ def headroom(
     from sageserve_bench.runs.pools import Backend
     from sageserve_bench.runs.workload import pick_seeds
     from sageserve_env.scenario import load_scenario
+    from sageserve_search.headroom.edits import KINDS
     from sageserve_search.headroom.measure import Budget, measure
     from sageserve_search.headroom.summary import summary
+    from sageserve_search.headroom.worth import knobs_of
     from sageserve_search.records import shown_command
 
     loaded = load_scenario(scenario)
@@ -84,7 +90,9 @@ def headroom(
     }
     cast = _cast(given, loaded)
     frozen = tuple(word.strip() for word in freeze.split(",") if word.strip())
-    _check_frozen(frozen)
+    _check_knobs("--freeze", frozen, [knob for knob, _ in KINDS])
+    adapted = tuple(word.strip() for word in adapt_without.split(",") if word.strip())
+    _check_knobs("--adapt-without", adapted, knobs_of(loaded))
     _check_from(begin_with, json, frozen)
     folder = work or (None if json is None else json.with_suffix(".work"))
     console = Console(stderr=True)
@@ -101,6 +109,7 @@ def headroom(
         plays=evaluations,
         frozen=frozen,
         adapting=adapt,
+        adapted=adapted,
         agent_probes=agent_probes,
         redraws=redraw,
         published=begin_with,
@@ -145,14 +154,12 @@ def _cast(given: dict[str, str], scenario: Scenario) -> Cast:
     return Cast(agents)
 
 
-def _check_frozen(frozen: tuple[str, ...]) -> None:
+def _check_knobs(option: str, given: Sequence[str], known: Sequence[str]) -> None:
     from sageserve_bench.errors import UserError
-    from sageserve_search.headroom.edits import KINDS
 
-    known = [knob for knob, _ in KINDS]
-    for word in frozen:
+    for word in given:
         if word not in known:
-            raise UserError(f"--freeze {word!r}: expected some of {', '.join(known)}")
+            raise UserError(f"{option} {word!r}: expected some of {', '.join(known)}")
 
 
 def _check_from(file: Path | None, json: Path | None, frozen: tuple[str, ...]) -> None:

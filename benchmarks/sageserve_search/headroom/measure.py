@@ -66,6 +66,7 @@ class Budget:
     plays: int = 200
     frozen: tuple[str, ...] = ()
     adapting: int = 0
+    adapted: tuple[str, ...] = ()
     agent_probes: int = 0
     redraws: int = 0
     published: Path | None = None
@@ -287,7 +288,7 @@ def _search(
                 told,
                 helpers,
             )
-            for knob in knobs_of(days[0].scenario)
+            for knob in budget.adapted or knobs_of(days[0].scenario)
         }
     return found, best
 
