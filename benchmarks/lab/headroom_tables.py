@@ -89,7 +89,7 @@ def conditions(reports: list[Mapping[str, Any]]) -> str:
     knobs = sorted({knob for agent, plans in both for knob in (*agent, *plans)})
     titles = [
         *(f"{title} {'≥' if least else '≤'} {limit:.0%}" for title, limit, least in CONDITIONS),
-        *(f"without {knob} ≥ 2%, agent / plans" for knob in knobs),
+        *(f"{knob} ≥ 2%" for knob in knobs),
     ]
     lines = ["| scenario | " + " | ".join(titles) + " |", "|---" * (len(titles) + 1) + "|"]
     for one, (agent, plans) in zip(reports, both, strict=True):
@@ -133,10 +133,10 @@ def _share(
     """Return a share in per cent, in bold where it meets its limit."""
     if value is None:
         return "-"
-    shown = f"{100 * value:.1f}"
+    figure = f"{100 * value:.1f}"
     if (value >= limit) == least:
-        shown = f"**{shown}**"
-    return shown + (f" ({100 * interval[0]:.1f} to {100 * interval[1]:.1f})" if interval else "")
+        figure = f"**{figure}**"
+    return figure + (f" ({100 * interval[0]:.1f} to {100 * interval[1]:.1f})" if interval else "")
 
 
 def _read(path: Path) -> Mapping[str, Any]:

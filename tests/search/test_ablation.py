@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
+from statistics import fmean
 
 import numpy as np
 import pytest
@@ -26,7 +28,10 @@ from sageserve_search.headroom.measure import PLANNER, RULE, Budget, Cast, measu
 from sageserve_search.headroom.playing import Day
 from sageserve_search.headroom.sweep import Helpers
 from sageserve_search.headroom.worth import KNOBS, one_type
+from sageserve_search.knob import service_knob
 from sageserve_search.probing import Probe, with_options
+
+PUBLISHED = Path(__file__).parents[2] / "benchmarks" / "results" / "headroom"
 
 
 def hour() -> Scenario:
@@ -52,7 +57,8 @@ def calibration(*tried: tuple[float, float, float]) -> Calibration:
         ([(1.0, 100.0, -0.1), (0.5, 400.0, 0.3)], 100.0 * 4.0**0.25, BETWEEN),
         ([(1.0, 400.0, -0.3), (0.5, 300.0, 0.1)], 300.0, BETWEEN),
         ([(1.0, 400.0, 0.3), (0.5, 300.0, 0.1)], 300.0, AT_MOST),
-        ([(1.0, 400.0, 0.004), (0.5, 300.0, 0.1)], 400.0, BETWEEN),
+        ([(1.0, 400.0, 0.004)], 400.0, BETWEEN),
+        ([(1.0, 400.0, 0.004), (0.5, 300.0, 0.1)], 300.0, BETWEEN),
         ([(1.0, 200.0, -3.0), (0.5, 300.0, 0.1)], 300.0, AT_MOST),
         ([(0.3, 400.0, -0.3)], None, UNKNOWN),
         ([(0.3, 400.0, -0.3), (0.1, 500.0, -0.1)], None, NEVER),
@@ -69,6 +75,7 @@ def test_what_a_knob_is_worth_as_text() -> None:
     assert shown({"more": 0.034, "said": BETWEEN}) == "3.4 %"
     assert shown({"more": 0.034, "said": AT_MOST}) == "at most 3.4 %"
     assert shown({"more": None, "said": NEVER}) == "never attains"
+    assert shown({"more": None, "said": UNKNOWN}) == "not found"
 
 
 @pytest.mark.parametrize("agent", ["pooled", "reactive:calibrated=no"])
@@ -114,3 +121,17 @@ def test_without_a_choice_of_hardware_there_is_one_type() -> None:
     cast = Cast({RULE: ("pooled",), PLANNER: ()})
     _, found = measure(short, (3,), cast, Budget(plays=0, agent_probes=1))
     assert found["agent_frozen"]["hardware"]["probes"][0]["cost_usd"] > 0
+
+
+@pytest.mark.parametrize("file", sorted(PUBLISHED.glob("*.json")), ids=lambda file: file.stem)
+def test_published_worth_is_what_its_settings_say(file: Path) -> None:
+    report = json.loads(file.read_text())
+    agent = fmean(row["rival_usd"] for row in report["seeds"])
+    rival = report["seeds"][0]["rival"]
+    for one in (report["agent_frozen"] or {}).values() if "agent_frozen" in report else ():
+        probes = tuple(
+            Probe(p["spec"], {"cost_usd": p["cost_usd"]}, p["margin"], ()) for p in one["probes"]
+        )
+        bill = Bill.of(Calibration(rival, service_knob(rival), 0.0, probes[0], probes))
+        assert one["said"] == bill.said
+        assert one["more"] == (None if bill.usd is None else pytest.approx(bill.usd / agent - 1))

@@ -6,9 +6,11 @@ import json
 import math
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from sageserve_agents import make_agent
 from sageserve_bench.analysis.targets import Targets
@@ -31,10 +33,10 @@ from sageserve_search.headroom.measure import (
     Cast,
     measure,
 )
-from sageserve_search.headroom.plan import neutral_of, read_plan
+from sageserve_search.headroom.plan import neutral_of, read_plan, write_plans
 from sageserve_search.headroom.playing import Day, Played
 from sageserve_search.headroom.search import Best, Search, _step, figures
-from sageserve_search.headroom.starts import marginal_share, price_before
+from sageserve_search.headroom.starts import opening_share, price_before
 from sageserve_search.headroom.summary import summary
 from sageserve_search.headroom.sweep import Helpers, weight_of
 from sageserve_search.headroom.worth import frozen, put_back
@@ -216,10 +218,24 @@ def test_an_agent_tells_what_it_pays_to_prevent_a_miss(day: Day) -> None:
     def at(usd: float, missed: float) -> list[Played]:
         return [replace(played, usd=np.array([usd]), missed=np.array([[missed, 0.0, 0.0]]))] * 2
 
-    turned = [at(100.0, 900.0), at(110.0, 700.0), at(120.0, 500.0)]  # 0.05 dollars a miss
-    assert marginal_share(turned, day.scenario) == pytest.approx(0.05 / charge)
-    assert marginal_share(turned[:1], day.scenario) is None
-    assert marginal_share([at(100.0, 500.0), at(120.0, 900.0)], day.scenario) is None
+    pays = 0.05 / charge  # 0.05 dollars a miss
+    turned = [at(110.0, 700.0), at(100.0, 900.0), at(120.0, 500.0)]
+    assert opening_share(turned, day.scenario) == pytest.approx(0.4 * pays)
+    collapsed = at(115.0, 99000.0)
+    assert opening_share([*turned, collapsed], day.scenario) == pytest.approx(0.4 * pays)
+    assert opening_share([turned[0], at(900.0, 699.0)], day.scenario) == 2.0  # and no more
+    assert opening_share([turned[0], at(900.0, 700.0)], day.scenario) is None
+    assert opening_share(turned[:1], day.scenario) is None
+    assert opening_share([at(100.0, 500.0), at(120.0, 900.0)], day.scenario) is None
+
+
+@pytest.mark.parametrize(
+    "price", [np.zeros((1, 3)), np.full((1, 3), np.nan), np.array([["a"] * 3])]
+)
+def test_a_price_that_is_none_is_refused(price: NDArray[Any], tmp_path: Path) -> None:
+    write_plans(tmp_path / "plans.npz", {}, price)
+    with pytest.raises(UserError, match="price of misses"):
+        price_before(tmp_path / "plans.npz", small())
 
 
 def test_a_change_of_counts_moves_by_a_step_or_two_within_its_place(day: Day) -> None:
@@ -458,6 +474,7 @@ def test_the_command_writes_every_key(tmp_path: Path) -> None:
         price_before(file.with_suffix(".npz"), load_scenario("small-day"))
     assert run(["headroom", str(scenario), "--freeze", "colour"]) == 2
     assert run(["headroom", str(scenario), "--adapt-without", "hardware"]) == 2  # one VM type
+    assert run(["headroom", str(scenario), "--adapt-without", "batch"]) == 2  # without --adapt
     plans, other = str(file.with_suffix(".npz")), tmp_path / "more.json"
     more = [*words.replace(str(file), str(other)).split(), "--from", plans]
     assert run(more) == 0

@@ -70,6 +70,7 @@ def headroom(
     """
     from rich.console import Console
 
+    from sageserve_bench.errors import UserError
     from sageserve_bench.rows import write_json
     from sageserve_bench.runs.pools import Backend
     from sageserve_bench.runs.workload import pick_seeds
@@ -93,6 +94,8 @@ def headroom(
     _check_knobs("--freeze", frozen, [knob for knob, _ in KINDS])
     adapted = tuple(word.strip() for word in adapt_without.split(",") if word.strip())
     _check_knobs("--adapt-without", adapted, knobs_of(loaded))
+    if adapted and not adapt:
+        raise UserError("--adapt-without needs --adapt, the plays in which plans adapt")
     _check_from(begin_with, json, frozen)
     folder = work or (None if json is None else json.with_suffix(".work"))
     console = Console(stderr=True)
@@ -100,6 +103,7 @@ def headroom(
     words |= {"seed-list": seed_list, "evaluations": evaluations, "freeze": freeze or None}
     words |= {
         "adapt": adapt or None,
+        "adapt-without": adapt_without or None,
         "agent-probes": agent_probes or None,
         "redraw": redraw or None,
     }

@@ -1,8 +1,8 @@
 """What each knob is worth to the best agent: it plays with one knob at its neutral value.
 
-Its service knob is turned towards the service that the agent had with all knobs, and the bill at
-that service is read off between the nearest settings. What the agent decides on the other knobs
-stays its own, without a new search of its options.
+Its service knob is turned towards the margin that the agent had with all knobs, in all targets, and
+the bill at that margin is read off between the nearest settings. What the agent decides on the
+other knobs stays its own, without a new search of its options.
 """
 
 from __future__ import annotations
@@ -147,8 +147,9 @@ class Bill:
 
     Attributes:
         usd: Dollars; None where no setting attains.
-        said: `BETWEEN` two settings or at one, `AT_MOST` where all attain, `NEVER` where none does
-            although the most generous was tried, `UNKNOWN` where the tries ended before.
+        said: `BETWEEN` two settings or at one, `AT_MOST` where none on the other side counts,
+            `NEVER` where none attains although the most generous was tried, `UNKNOWN` where the
+            tries ended before.
     """
 
     usd: float | None
@@ -172,7 +173,7 @@ class Bill:
         least = min(one.cost_usd for one in above)
         high = min(above, key=lambda one: one.margin)
         if high.margin < MARGIN_TOLERANCE:
-            return cls(high.cost_usd, BETWEEN)
+            return cls(min(high.cost_usd, least), BETWEEN)
         if not below or high.margin >= MOST_MARGIN:
             return cls(least, AT_MOST)
         low = max(below, key=lambda one: one.margin)

@@ -23,7 +23,7 @@ from sageserve_search.headroom.plan import Array, Plan, write_plans
 from sageserve_search.headroom.playing import Day, Played
 from sageserve_search.headroom.redrawn import redrawn
 from sageserve_search.headroom.search import Best, Search, figures
-from sageserve_search.headroom.starts import found_before, marginal_share, neighbours, price_before
+from sageserve_search.headroom.starts import found_before, neighbours, opening_share, price_before
 from sageserve_search.headroom.sweep import Helpers
 from sageserve_search.headroom.worth import frozen, knobs_of, worth
 
@@ -56,6 +56,7 @@ class Budget:
         frozen: Knobs that are not edited.
         adapting: Plays of each day in which the best plan adapts to each knob that is put back;
             0 for none.
+        adapted: Knobs that are put back for that; empty for all.
         agent_probes: Values of the service knob at which the best agent plays without each knob;
             0 for none.
         redraws: How often agents and plans play the days with other requests.
@@ -141,7 +142,7 @@ def measure(
                 one[spec] = _agent(day, spec, folder)
         if rival is not None and beside:
             turned = [[one[spec][0] for one in plays] for spec in (rival, *beside)]
-            share = marginal_share(turned, scenario)
+            share = opening_share(turned, scenario)
         terms = Terms(wanted, budget, before, content, price, share)
         found, searched = _search(days, plays, rows, terms, folder, told)
         if plans is not None and searched is not None:
@@ -216,7 +217,7 @@ class Terms:
         before: Of each day the plan found before; empty without any.
         content: Hash of the file they were read from; empty without any.
         price: What a miss was charged when they were found, [M, K]; None if not known.
-        share: What the rival pays to prevent a miss, as a share of the scenario's charge.
+        share: What a miss is charged at first, over the scenario's charge; None if not known.
     """
 
     wanted: Targets

@@ -38,10 +38,10 @@ _FADING = 0.5  # what an edit gained a sweep ago counts so much (A)
 # multiplied by _SLOWER, else by _FASTER, as in resilient propagation (docs/sources.md, "Headroom").
 _GAIN, _LEAST_UP = 1.5, 0.1
 _LEAST_CAP, _MOST_CAP, _SLOWER, _FASTER = 0.2, 1.0, 0.5, 1.5
-# Shares of the scenario's charges that are tried before the first sweep where nothing tells more,
-# and how far the logarithm of a charge is stepped down then (A).
+# Shares of the scenario's charges that are tried before the first sweep where nothing tells more
+# (A).
 _OPENINGS = (0.25, 0.35, 0.5, 0.7, 1.0)
-_FIRST_CAP = 2.0
+_FIRST_CAP = 2.0  # of how far the logarithm of a charge is stepped down before the first sweep (A)
 _TINY = 1e-6  # share of misses that is as good as none
 _LEAST_CHARGE = 0.02  # of the scenario's, so that no target is forgotten (A)
 # Kept of each day are the plans that are cheapest at one of these multiples of the charges, for all

@@ -16,6 +16,9 @@ from sageserve_search.headroom.playing import Played
 from sageserve_search.knob import knob_of, position_of, present
 from sageserve_search.probing import with_options
 
+# A search prevents misses for less than an agent pays: by half or less on `tiny` and `global-week`.
+_OF_AGENT = 0.4  # (A)
+_LEAST_SHARE, _MOST_SHARE = 0.05, 2.0  # of the scenario's charge (A)
 _STEPS = (-0.08, -0.04, 0.04, 0.08)  # of a service knob, as shares of its range (A)
 
 
@@ -37,23 +40,24 @@ def neighbours(spec: str, scenario: Scenario) -> list[str]:
     return list(dict.fromkeys(found))
 
 
-def marginal_share(turned: Sequence[Sequence[Played]], scenario: Scenario) -> float | None:
-    """Return what an agent pays to prevent a miss, as a share of what the scenario charges for it.
+def opening_share(turned: Sequence[Sequence[Played]], scenario: Scenario) -> float | None:
+    """Return what a miss may be charged before the first sweep, over the scenario's charge for it.
 
-    It is the slope of a line through its bills and misses of all days at some values of its service
-    knob. None where dearer values do not miss less.
+    It is a part of what an agent pays to prevent a miss: the median, over other values of its
+    service knob, of the difference of bills over that of misses. None where dearer values do not
+    miss less.
 
     Args:
-        turned: Of each value the plays of all days.
+        turned: Of the agent, and of it at other values of its knob, the plays of all days.
         scenario: The cluster.
     """
     charges = np.array([tier.miss_usd for tier in scenario.tiers])
-    bills = [sum(float(one.usd.sum()) for one in plays) for plays in turned]
+    bills = np.array([sum(float(one.usd.sum()) for one in plays) for plays in turned])
     missed = [sum(float((one.missed @ charges).sum()) for one in plays) for plays in turned]
-    if len(turned) < 2 or np.ptp(missed) <= 0:
-        return None
-    slope = -float(np.polyfit(missed, bills, 1)[0])
-    return slope if slope > 0 else None
+    more, less = bills[1:] - bills[0], missed[0] - np.array(missed[1:])
+    slopes = more[less != 0] / less[less != 0]
+    share = _OF_AGENT * float(np.median(slopes)) if len(slopes) else 0.0
+    return min(max(share, _LEAST_SHARE), _MOST_SHARE) if share > 0 else None
 
 
 def found_before(file: Path, seed: int, scenario: Scenario) -> Plan:
@@ -80,11 +84,15 @@ def price_before(file: Path, scenario: Scenario) -> Array | None:
     Raises:
         UserError: If it is not a price of the scenario's models and tiers.
     """
-    price = read_price(file)
-    if price is None:
-        return None
     shape = (len(scenario.models), len(scenario.tiers))
-    price = np.asarray(price, dtype=np.float64)
-    if price.shape != shape or not (np.isfinite(price) & (price > 0)).all():
+    try:
+        found = read_price(file)
+        if found is None:
+            return None
+        price = np.asarray(found, dtype=np.float64)
+        fits = price.shape == shape and bool((np.isfinite(price) & (price > 0)).all())
+    except ValueError:
+        fits = False
+    if not fits:
         raise UserError(f"{file}: price of misses: expected {shape} dollars above 0")
     return price
