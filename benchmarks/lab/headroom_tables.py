@@ -101,7 +101,10 @@ def conditions(reports: list[Mapping[str, Any]]) -> str:
             _serving_less(one) + _share(one["static_usd"] / best - 1.0, 0.40),
         ]
         values += [
-            f"{_of_agent(agent.get(knob))} / {_share(plans.get(knob), 0.02)}" for knob in knobs
+            f"{_of_agent(agent.get(knob))} / {_share(plans.get(knob), 0.02)}"
+            if knob in agent or knob in plans
+            else "-"
+            for knob in knobs
         ]
         lines.append(f"| `{one['scenario']}` | " + " | ".join(values) + " |")
     return "\n".join(lines)
