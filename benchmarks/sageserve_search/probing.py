@@ -39,6 +39,12 @@ class Probe:
     margin: float
     misses: tuple[str, ...]
 
+    @classmethod
+    def of(cls, spec: str, targets: Targets, rows: Sequence[Row]) -> Probe:
+        """Return what the rows of a setting come to, judged by some targets."""
+        means = targets.means(rows)
+        return cls(spec, means, targets.margin(means), targets.misses(means))
+
     @property
     def attains(self) -> bool:
         """Whether every target is attained."""
@@ -84,8 +90,7 @@ class Prober:
             return self._known[spec]
         rows = self._rows(spec)
         self.episodes += len(rows)
-        means = self.service.means(rows)
-        probe = Probe(spec, means, self.service.margin(means), self.service.misses(means))
+        probe = Probe.of(spec, self.service, rows)
         self._known[spec] = probe
         if self.told is not None:
             missed = "; ".join(probe.misses) or "attains"

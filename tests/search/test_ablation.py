@@ -26,7 +26,6 @@ from sageserve_search.headroom.ablation import (
 )
 from sageserve_search.headroom.measure import PLANNER, RULE, Budget, Cast, measure
 from sageserve_search.headroom.playing import Day
-from sageserve_search.headroom.sweep import Helpers
 from sageserve_search.headroom.worth import KNOBS, one_type
 from sageserve_search.knob import service_knob
 from sageserve_search.probing import Probe, with_options
@@ -103,7 +102,7 @@ def test_what_an_agent_decides_is_put_back_and_processes_make_no_difference() ->
         assert found is not None
         usd = [found[knob]["probes"][0]["cost_usd"] for knob in ("routing", "batch")]
         assert usd[0] == np.mean([one.metrics["cost_usd"] for one in played]) != usd[1]
-        two = ablated(days, spec, played, 1, file, helpers=Helpers(Backend(workers=2)))
+        two = ablated(days, spec, played, 1, file, backend=Backend(workers=2))
         assert two == found and "4 batch" in kept
         lines: list[str] = []
         assert ablated(days, "static:instances=4", played, 1, file, lines.append) is None
@@ -128,7 +127,7 @@ def test_published_worth_is_what_its_settings_say(file: Path) -> None:
     report = json.loads(file.read_text())
     agent = fmean(row["rival_usd"] for row in report["seeds"])
     rival = report["seeds"][0]["rival"]
-    for one in (report["agent_frozen"] or {}).values() if "agent_frozen" in report else ():
+    for one in (report.get("agent_frozen") or {}).values():
         probes = tuple(
             Probe(p["spec"], {"cost_usd": p["cost_usd"]}, p["margin"], ()) for p in one["probes"]
         )

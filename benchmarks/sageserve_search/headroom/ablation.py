@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from sageserve_agents import make_agent
 from sageserve_bench.analysis.targets import MOST_MARGIN, Targets
-from sageserve_bench.runs.pools import Stepped, run_jobs
+from sageserve_bench.runs.pools import Backend, Stepped, run_jobs
 from sageserve_env.actions import ClusterAction
 from sageserve_env.scenario import Scenario
 from sageserve_search.calibration import MARGIN_TOLERANCE, Calibration, calibrate
@@ -23,7 +23,6 @@ from sageserve_search.headroom.parts import read_part, write_part
 from sageserve_search.headroom.plan import plan_of
 from sageserve_search.headroom.playing import Day, Played
 from sageserve_search.headroom.starts import neighbours
-from sageserve_search.headroom.sweep import Helpers
 from sageserve_search.headroom.worth import (
     HARDWARE,
     knobs_of,
@@ -49,14 +48,14 @@ class Ablation:
         knob: What is put back to its neutral value.
         targets: What the agent attained with all knobs.
         file: Where a play is kept.
-        helpers: Processes among which the days are divided.
+        backend: Processes among which the days are divided.
     """
 
     days: Sequence[Day]
     knob: str
     targets: Targets
     file: Kept
-    helpers: Helpers = field(default_factory=Helpers)
+    backend: Backend
 
     def __call__(self, spec: str) -> Probe:
         """Return what comes of a setting of the agent."""
@@ -72,13 +71,12 @@ class Ablation:
         run_jobs(
             _play,
             jobs,
-            self.helpers.backend,
+            self.backend,
             finished=finished,
             stepped=lambda index, steps: None,
             named=lambda job: f"{job.spec} on seed {job.seed}",
         )
-        means = self.targets.means([played.metrics for played in found if played is not None])
-        return Probe(spec, means, self.targets.margin(means), self.targets.misses(means))
+        return Probe.of(spec, self.targets, [one.metrics for one in found if one is not None])
 
 
 def ablated(
@@ -88,7 +86,7 @@ def ablated(
     probes: int,
     file: Kept,
     told: Callable[[str], None] = lambda line: None,
-    helpers: Helpers | None = None,
+    backend: Backend | None = None,
 ) -> dict[str, dict[str, Any]] | None:
     """Return by how much the bill of an agent rises without each knob, at the same service.
 
@@ -99,7 +97,7 @@ def ablated(
         probes: Values of its service knob that are tried at most.
         file: Where a play is kept.
         told: Is given a line now and then.
-        helpers: Processes among which the days are divided; None for this one.
+        backend: Processes among which the days are divided; None for this one.
 
     Returns:
         By knob ``more``, by how much the bill rises, as a share; ``said``, how far that is known
@@ -122,7 +120,7 @@ def ablated(
     for name in knobs_of(scenario):
         if name == HARDWARE and len(set(neutral_types(scenario))) > 1:
             continue
-        play = Ablation(days, name, asked, file, helpers or Helpers())
+        play = Ablation(days, name, asked, file, backend or Backend())
         calibration = calibrate(spec, play, knob=knob, max_probes=probes, scenario=scenario)
         bill = Bill.of(calibration)
         found[name] = {
@@ -173,7 +171,7 @@ class Bill:
         least = min(one.cost_usd for one in above)
         high = min(above, key=lambda one: one.margin)
         if high.margin < MARGIN_TOLERANCE:
-            return cls(min(high.cost_usd, least), BETWEEN)
+            return cls(least, BETWEEN)
         if not below or high.margin >= MOST_MARGIN:
             return cls(least, AT_MOST)
         low = max(below, key=lambda one: one.margin)

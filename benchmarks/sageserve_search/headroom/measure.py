@@ -157,7 +157,7 @@ def measure(
                 budget.agent_probes,
                 lambda day, spec, knob: _kept(day, spec, folder, "without", knob),
                 told,
-                Helpers(budget.backend),
+                budget.backend,
             )
         return rows, found
     finally:

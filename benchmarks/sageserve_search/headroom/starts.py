@@ -16,7 +16,7 @@ from sageserve_search.headroom.playing import Played
 from sageserve_search.knob import knob_of, position_of, present
 from sageserve_search.probing import with_options
 
-# A search prevents misses for less than an agent pays: by half or less on `tiny` and `global-week`.
+# A search prevents misses for less than an agent pays: two fifths or less on `global-week`.
 _OF_AGENT = 0.4  # (A)
 _LEAST_SHARE, _MOST_SHARE = 0.05, 2.0  # of the scenario's charge (A)
 _STEPS = (-0.08, -0.04, 0.04, 0.08)  # of a service knob, as shares of its range (A)
