@@ -9,7 +9,10 @@ from statistics import fmean
 from typing import Any
 
 from sageserve_bench.errors import UserError
+from sageserve_env.knobs import BY_NAME
+from sageserve_env.scenario import list_scenarios, load_scenario
 from sageserve_search.headroom.ablation import BETWEEN, NEVER, shown
+from sageserve_search.headroom.worth import KNOBS
 
 ROWS = (
     ("least_fleet", "least fleet"),
@@ -83,7 +86,8 @@ def conditions(reports: list[Mapping[str, Any]]) -> str:
     """Return what each scenario shows of the conditions, with 95 % intervals where there are.
 
     A static fleet that serves less than the plans were asked for is marked: as much service would
-    make it dearer still. What a knob is worth stands there for the best agent and for the plans.
+    make it dearer still. What a knob is worth stands there for the best agent and for the plans, in
+    parentheses where the scenario does not hand it over.
     """
     both = [(one.get("agent_frozen") or {}, one.get("frozen") or {}) for one in reports]
     knobs = sorted({knob for agent, plans in both for knob in (*agent, *plans)})
@@ -100,14 +104,26 @@ def conditions(reports: list[Mapping[str, Any]]) -> str:
             _share(one["headroom_decision"], 0.06, one["intervals"].get("headroom_decision")),
             _serving_less(one) + _share(one["static_usd"] / best - 1.0, 0.40),
         ]
-        values += [
-            f"{_of_agent(agent.get(knob))} / {_share(plans.get(knob), 0.02)}"
-            if knob in agent or knob in plans
-            else "-"
-            for knob in knobs
-        ]
+        for knob in knobs:
+            if knob not in agent and knob not in plans:
+                values.append("-")
+                continue
+            both_worth = f"{_of_agent(agent.get(knob))} / {_share(plans.get(knob), 0.02)}"
+            offered = _handed_over(one, knob)
+            values.append(both_worth if offered else f"({both_worth})")
         lines.append(f"| `{one['scenario']}` | " + " | ".join(values) + " |")
     return "\n".join(lines)
+
+
+def _handed_over(report: Mapping[str, Any], knob: str) -> bool:
+    """Return whether ``control="joint"`` hands a knob over, with batch work for that of batch."""
+    scenario = report["scenario"]
+    if knob not in KNOBS or scenario not in list_scenarios():
+        return True
+    if knob == "batch" and "slo_niw" not in report["hindsight_service"]:
+        return False
+    loaded = load_scenario(scenario)
+    return any(BY_NAME[name].joint.holds(loaded) for name in KNOBS[knob])
 
 
 def _of_agent(found: Mapping[str, Any] | None) -> str:

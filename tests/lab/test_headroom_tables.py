@@ -59,3 +59,19 @@ def test_a_static_fleet_that_serves_less_is_marked(
     (tmp_path / "mine.json").write_text(json.dumps(report))
     row = headroom_tables(tmp_path)("conditions").splitlines()[2]
     assert row.split(" | ")[4] == shown
+
+
+def test_a_knob_that_the_scenario_does_not_hand_over_is_in_parentheses(tmp_path: Path) -> None:
+    shown = {}
+    for name in ("tiny", "global-day"):  # refusals are charged on the second alone
+        frozen = {"admission": 0.03, "batch": 0.01}
+        report = {**REPORT, "scenario": name, "frozen": frozen, "agent_frozen": {}}
+        report["hindsight_service"] = {"slo_niw": 1.0} if name == "tiny" else {}
+        (tmp_path / f"{name}.json").write_text(json.dumps(report))
+    for row in headroom_tables(tmp_path)("conditions").splitlines()[2:]:
+        cells = row.strip("| ").split(" | ")
+        shown[cells[0]] = cells[-2:]
+    assert shown == {
+        "`global-day`": ["- / **3.0**", "(- / 1.0)"],
+        "`tiny`": ["(- / **3.0**)", "- / 1.0"],
+    }
