@@ -18,7 +18,7 @@ FILE = Path(__file__).with_name("golden.json")
 STEPS = 12
 #: What an id differs by may come late: other intervals and numbers of steps.
 LATE: dict[str, tuple[float, int]] = {
-    "SageServe-Outage-v1": (3600.0, 14),  # an outage from hour 12 to 15
+    "SageServe-Outage-v1": (3600.0, 14),  # an outage from hour 12 to 13
     "SageServe-Week-v1": (43_200.0, 3),  # a second day
 }
 COUNTS = ("arrived", "completed", "attained", "missed", "prompt_tokens", "output_tokens")
