@@ -104,15 +104,20 @@ def conditions(reports: list[Mapping[str, Any]]) -> str:
             _share(one["headroom_decision"], 0.06, one["intervals"].get("headroom_decision")),
             _serving_less(one) + _share(one["static_usd"] / best - 1.0, 0.40),
         ]
-        for knob in knobs:
-            if knob not in agent and knob not in plans:
-                values.append("-")
-                continue
-            both_worth = f"{_of_agent(agent.get(knob))} / {_share(plans.get(knob), 0.02)}"
-            offered = _handed_over(one, knob)
-            values.append(both_worth if offered else f"({both_worth})")
+        values += [
+            _worth(agent.get(knob), plans.get(knob), offered=_handed_over(one, knob))
+            for knob in knobs
+        ]
         lines.append(f"| `{one['scenario']}` | " + " | ".join(values) + " |")
     return "\n".join(lines)
+
+
+def _worth(agent: Mapping[str, Any] | None, plans: float | None, *, offered: bool) -> str:
+    """Return what a knob is worth to the best agent and to the plans."""
+    if agent is None and plans is None:
+        return "-"
+    both = f"{_of_agent(agent)} / {_share(plans, 0.02)}"
+    return both if offered else f"({both})"
 
 
 def _handed_over(report: Mapping[str, Any], knob: str) -> bool:
