@@ -75,10 +75,12 @@ GLOBAL: Final[Traffic] = dataclasses.replace(
     output_max=4096,
 )
 
-GLOBAL_FLASH: Final[Traffic] = dataclasses.replace(GLOBAL, name="global-flash", flash_per_day=8.0)
-
 GLOBAL_SCHEDULED: Final[Traffic] = dataclasses.replace(
     GLOBAL, name="global-scheduled", version=1, jobs_per_day=2
+)
+
+GLOBAL_FLASH: Final[Traffic] = dataclasses.replace(
+    GLOBAL_SCHEDULED, name="global-flash", version=3, flash_per_day=8.0
 )
 
 PAIR: Final[Traffic] = dataclasses.replace(
