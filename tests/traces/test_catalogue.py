@@ -44,8 +44,8 @@ def test_names_and_facts() -> None:
     assert names == [
         "o365",
         "global",
-        "global-flash",
         "global-scheduled",
+        "global-flash",
         "pair",
         "solo",
         "sessions",
