@@ -86,8 +86,8 @@ def conditions(reports: list[Mapping[str, Any]]) -> str:
     """Return what each scenario shows of the conditions, with 95 % intervals where there are.
 
     A static fleet that serves less than the plans were asked for is marked: as much service would
-    make it dearer still. What a knob is worth stands there for the best agent and for the plans, in
-    parentheses where the scenario does not hand it over.
+    make it dearer still. What a knob is worth stands there for the best agent and at most for the
+    plans, in parentheses where the scenario does not hand it over.
     """
     both = [(one.get("agent_frozen") or {}, one.get("frozen") or {}) for one in reports]
     knobs = sorted({knob for agent, plans in both for knob in (*agent, *plans)})
@@ -113,10 +113,10 @@ def conditions(reports: list[Mapping[str, Any]]) -> str:
 
 
 def _worth(agent: Mapping[str, Any] | None, plans: float | None, *, offered: bool) -> str:
-    """Return what a knob is worth to the best agent and to the plans."""
+    """Return what a knob is worth to the best agent and at most to the plans, which is no proof."""
     if agent is None and plans is None:
         return "-"
-    both = f"{_of_agent(agent)} / {_share(plans, 0.02)}"
+    both = f"{_of_agent(agent)} / {'-' if plans is None else f'≤ {round(100 * plans, 1) + 0.0}'}"
     return both if offered else f"({both})"
 
 

@@ -47,7 +47,7 @@ def test_tables_of_headroom_by_hand(tmp_path: Path) -> None:
     assert "| best rule | `kpa` | 130 (120 to 140) | 95.00 | 100.00 |  |  |" in table
     assert "Seeds 2000; 9 plays" in table and "learned" not in table
     row = make("conditions").splitlines()[2]
-    knobs = "1.0 / **3.0** | **never attains** / - | at most 3.0 % / 0.1"
+    knobs = "1.0 / ≤ 3.0 | **never attains** / - | at most 3.0 % / ≤ 0.1"
     assert row == f"| `mine` | **4.2** | **20.0** (10.0 to 30.0) | 5.0 | **50.0** | {knobs} |"
 
 
@@ -72,6 +72,6 @@ def test_a_knob_that_the_scenario_does_not_hand_over_is_in_parentheses(tmp_path:
         cells = row.strip("| ").split(" | ")
         shown[cells[0]] = cells[-2:]
     assert shown == {
-        "`global-day`": ["- / **3.0**", "(- / 1.0)"],
-        "`tiny`": ["(- / **3.0**)", "- / 1.0"],
+        "`global-day`": ["- / ≤ 3.0", "(- / ≤ 1.0)"],
+        "`tiny`": ["(- / ≤ 3.0)", "- / ≤ 1.0"],
     }
