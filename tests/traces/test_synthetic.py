@@ -280,7 +280,8 @@ def test_continents_are_busy_at_their_own_hours() -> None:
 
 
 def test_flash_crowds_multiply_interactive_traffic_of_one_model_in_one_region() -> None:
-    laws = TRAFFIC["global"], dataclasses.replace(TRAFFIC["global-flash"], jobs_per_day=0)
+    law = dataclasses.replace(TRAFFIC["global-flash"], jobs_per_day=0)
+    laws = dataclasses.replace(law, flash_per_day=0.0), law
     calm, flash = (latents.day_rates(law, 3, 0, 2, 1.0) for law in laws)
     ratio = flash / calm
     assert (ratio[:, 1] == 1).all()

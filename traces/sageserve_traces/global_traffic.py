@@ -18,7 +18,9 @@ The shape of a day, how days differ and how minutes vary are those of the O365 w
   each region, which begin at the same quarter of an hour every day and bring, for 30 to 120
   minutes, 2 to 4 times its interactive traffic there, from day to day with a log standard
   deviation of 0.2; where two overlap their factors multiply. When they come is drawn for each
-  trace, so that it has to be read from its history.
+  trace, so that it has to be read from its history. There is half as much batch work again: about
+  one request in four, as one in three is batch work at weekends in the O365 workload and one in six
+  on weekdays.
 * `PAIR`: a small service of the same kind, America and Europe and two of the models. Texts are
   of more equal length, as one application sends them, answers are long, and it varies more than
   the sum of many services: levels of days 20 % apart, slow swings of 15 %, one surge of a model
@@ -76,11 +78,15 @@ GLOBAL: Final[Traffic] = dataclasses.replace(
 )
 
 GLOBAL_SCHEDULED: Final[Traffic] = dataclasses.replace(
-    GLOBAL, name="global-scheduled", version=1, jobs_per_day=2
+    GLOBAL,
+    name="global-scheduled",
+    version=2,
+    base_rps=GLOBAL.base_rps * [[1.0], [1.5]],
+    jobs_per_day=2,
 )
 
 GLOBAL_FLASH: Final[Traffic] = dataclasses.replace(
-    GLOBAL_SCHEDULED, name="global-flash", version=3, flash_per_day=8.0
+    GLOBAL_SCHEDULED, name="global-flash", version=4, flash_per_day=8.0
 )
 
 PAIR: Final[Traffic] = dataclasses.replace(
