@@ -18,9 +18,8 @@ The shape of a day, how days differ and how minutes vary are those of the O365 w
   each region, which begin at the same quarter of an hour every day and bring, for 30 to 120
   minutes, 2 to 4 times its interactive traffic there, from day to day with a log standard
   deviation of 0.2; where two overlap their factors multiply. When they come is drawn for each
-  trace, so that it has to be read from its history. There is half as much batch work again: about
-  one request in four, as one in three is batch work at weekends in the O365 workload and one in six
-  on weekdays.
+  trace, so that it has to be read from its history. There is half as much batch work again, a
+  quarter of the requests; in the O365 workload it is 18 % of them on weekdays and 40 % at weekends.
 * `PAIR`: a small service of the same kind, America and Europe and two of the models. Texts are
   of more equal length, as one application sends them, answers are long, and it varies more than
   the sum of many services: levels of days 20 % apart, slow swings of 15 %, one surge of a model

@@ -84,14 +84,14 @@ TRACES: Final[dict[str, NamedTrace]] = {
         ),
         NamedTrace(
             "global-scheduled",
-            "the same with scheduled jobs, at the same times every day",
+            "the same with half as much batch work again and scheduled jobs",
             "by seed",
             "MIT (this project)",
             generated=True,
         ),
         NamedTrace(
             "global-flash",
-            "the same with scheduled jobs and eight flash crowds a day",
+            "global-scheduled with eight flash crowds a day",
             "by seed",
             "MIT (this project)",
             generated=True,
