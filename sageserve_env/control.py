@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any
 
 from sageserve_env._config import unknown_key_message
@@ -11,12 +12,13 @@ from sageserve_env.actions import ClusterAction
 from sageserve_env.entries import (
     Context,
     default_discipline_weights,
+    default_router_weights,
     initial_fleet,
     routing_matrix,
 )
 from sageserve_env.forms import Entries
 from sageserve_env.knobs import BY_NAME, KNOBS, TARGET_FORMS, Knob
-from sageserve_env.policies import ROUTERS
+from sageserve_env.policies import DISCIPLINE_FEATURES, ROUTER_FEATURES, ROUTERS
 from sageserve_env.scenario import Scenario
 
 JOINT = "joint"
@@ -70,7 +72,8 @@ def decided(
         scenario: The cluster.
         mode: ``continuous``, ``discrete`` or ``structured``.
         control: ``joint`` for all that has an effect, or words of `CONTROLS` joined by ``+``.
-        policy: Fixed values by the name of the knob; one number stands for a whole array.
+        policy: Fixed values by the name of the knob; one number stands for a whole array, and
+            weights by feature for those in force with these changes.
         targets: Form of the targets in continuous actions, a name of `TARGET_FORMS`; discrete
             entries are always changes.
 
@@ -141,13 +144,39 @@ def _fixed(scenario: Scenario, policy: Any) -> dict[str, Any]:
             raise ValueError(unknown_key_message(str(name), list(BY_NAME), "policy"))
     values: dict[str, Any] = {"instances": initial_fleet(scenario)}
     try:
-        for name, value in policy.items():
-            fixed[name] = BY_NAME[name].fixed(value, scenario)
+        for name, value in sorted(policy.items(), key=lambda item: not BY_NAME[item[0]].choices):
+            knob = BY_NAME[name]
+            if knob.control == "weights" and isinstance(value, Mapping):
+                value = _changed(name, value, fixed, scenario)
+            fixed[name] = knob.fixed(value, scenario)
         values.update(fixed)
         ClusterAction(**values).validate(scenario)
     except ValueError as error:
         raise ValueError(f"policy: {error}") from None
     return fixed
+
+
+def _changed(
+    name: str, changes: Mapping[str, float], fixed: Mapping[str, Any], scenario: Scenario
+) -> Any:
+    """Return the weights of the fixed router or discipline, with changes for every model."""
+    features, weights = _weights(name, fixed, scenario)
+    for feature, weight in changes.items():
+        if feature not in features:
+            raise ValueError(unknown_key_message(str(feature), features, name))
+        if not isinstance(weight, Real):
+            raise ValueError(f"{name}: {feature}: expected a number, got {weight!r}")
+        weights[:, features.index(feature)] = weight
+    return weights
+
+
+def _weights(name: str, fixed: Mapping[str, Any], scenario: Scenario) -> tuple[list[str], Any]:
+    """Return features and weights of the fixed router or discipline, else the scenario's."""
+    if name == "router_weights":
+        router = fixed.get("router", scenario.routing.router)
+        return list(ROUTER_FEATURES), default_router_weights(scenario, router)
+    discipline = fixed.get("discipline", scenario.batching.discipline)
+    return list(DISCIPLINE_FEATURES), default_discipline_weights(scenario, discipline)
 
 
 def _require_each_word(words: tuple[str, ...], knobs: list[Knob], mode: str, router: str) -> None:

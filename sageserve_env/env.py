@@ -160,7 +160,8 @@ class SageServeEnv(Stepping, WritableSpec, gym.Env[Observation, Any]):
       ``batch``, ``admission``, ``weights`` (and ``discipline``, structured only), several with
       ``+``.
     * ``policy`` (None): values of knobs that are not decided, such as ``{"router":
-      "least_wait_kv", "discipline": "triage", "niw_release": 0.5}``.
+      "least_wait_kv", "discipline": "triage", "niw_release": 0.5}``; of weights, what changes for
+      every model, as ``{"router_weights": {"running": 0.4}}``.
     * ``targets`` (``"absolute"``): form of continuous targets: ``absolute``, ``delta`` (a change
       of the target in force) or ``load`` (a multiple of the load).
     * ``clip_actions`` (False): clip actions to the space instead of refusing them.

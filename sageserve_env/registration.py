@@ -15,6 +15,9 @@ DEFAULT_SCENARIO = "global-day"
 #: Multiples of the load are learned faster than targets (docs/learning.md).
 MULTIPLES = {"control": "scaling", "targets": "load"}
 
+#: Beside the fleet, learners of `SageServe-Small-v1` have what calibrated agents have there.
+SMALL_STACK = {"router_weights": {"running": 0.373}, "niw_release": 1.0}
+
 IDS: dict[str, dict[str, Any]] = {
     "SageServe-v1": {"scenario": DEFAULT_SCENARIO},
     "SageServe-Discrete-v1": {"scenario": DEFAULT_SCENARIO, "action_mode": "discrete"},
@@ -22,7 +25,7 @@ IDS: dict[str, dict[str, Any]] = {
     "SageServe-Routing-v1": {"scenario": DEFAULT_SCENARIO, "control": "routing"},
     "SageServe-Hour-v1": {"scenario": "trap-base"},
     "SageServe-Tiny-v1": {"scenario": "tiny", **MULTIPLES},
-    "SageServe-Small-v1": {"scenario": "small-day", **MULTIPLES},
+    "SageServe-Small-v1": {"scenario": "small-day", **MULTIPLES, "policy": SMALL_STACK},
     "SageServe-Week-v1": {"scenario": "global-week"},
     "SageServe-Scarce-v1": {"scenario": "scarce-day"},
     "SageServe-Burst-v1": {"scenario": "burst-day"},
