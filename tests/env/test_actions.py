@@ -11,18 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sageserve_env import ClusterAction, load_scenario
-from sageserve_env.control import decided
-from sageserve_env.entries import (
-    Context,
-    continuous_targets,
-    default_discipline_weights,
-    default_router_weights,
-    initial_fleet,
-)
+from sageserve_env.entries import Context, continuous_targets, initial_fleet
 from sageserve_env.forms import LOAD_RANGE
 from sageserve_env.kernels.decode import target_of
 from sageserve_env.knobs import KNOBS, Knob
-from sageserve_env.policies import DISCIPLINE_FEATURES, DISCIPLINES, ROUTER_FEATURES
+from sageserve_env.policies import DISCIPLINES
 from sageserve_env.simulator.decide import in_force, put_array
 from tests.env.common import TINY, make
 
@@ -343,21 +336,6 @@ def test_a_policy_gives_a_learner_what_an_agent_has() -> None:
         assert env.step(zero(env))[1] == direct.step_cluster(own)[1]
     # and a decision given directly has the policy where it says nothing
     assert env.step_cluster(ClusterAction(fleet))[1] == direct.step_cluster(own)[1]
-
-
-def test_a_policy_changes_single_weights() -> None:
-    """Of the router or discipline that the policy chooses, for every model."""
-    changes = {"router_weights": {"running": 0.4}, "discipline_weights": {"late": 3.0}}
-    chosen = {"router": "least_wait_kv", "discipline": "edf"}
-    scenario = load_scenario("trap-base")
-    fixed = decided(scenario, control="scaling", policy={**changes, **chosen}).fixed
-    for name, own, features in (
-        ("router_weights", default_router_weights(scenario, "least_wait_kv"), ROUTER_FEATURES),
-        ("discipline_weights", default_discipline_weights(scenario, "edf"), DISCIPLINE_FEATURES),
-    ):
-        (feature, weight), *_ = changes[name].items()
-        own[:, list(features).index(feature)] = weight
-        assert fixed[name].tolist() == own.tolist()
 
 
 def test_a_fixed_fleet_replaces_the_rule() -> None:

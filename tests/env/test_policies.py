@@ -8,6 +8,8 @@ import gymnasium as gym
 import numpy as np
 
 import sageserve_env  # noqa: F401
+from sageserve_env.control import decided
+from sageserve_env.entries import default_discipline_weights, default_router_weights
 from sageserve_env.policies import (
     DISCIPLINE_FEATURES,
     LARGEST_WEIGHT,
@@ -83,3 +85,18 @@ def test_structured_weights_lie_within_what_is_taken() -> None:
 
 def test_joint_control_is_without_weights() -> None:
     assert not [name for name in make().action_names if "weight" in name]
+
+
+def test_a_policy_changes_single_weights() -> None:
+    """Of the router or discipline that the policy chooses, for every model."""
+    changes = {"router_weights": {"running": 0.4}, "discipline_weights": {"late": 3.0}}
+    chosen = {"router": "least_wait_kv", "discipline": "edf"}
+    scenario = load_scenario("trap-base")
+    fixed = decided(scenario, control="scaling", policy={**changes, **chosen}).fixed
+    for name, own, features in (
+        ("router_weights", default_router_weights(scenario, "least_wait_kv"), ROUTER_FEATURES),
+        ("discipline_weights", default_discipline_weights(scenario, "edf"), DISCIPLINE_FEATURES),
+    ):
+        (feature, weight), *_ = changes[name].items()
+        own[:, list(features).index(feature)] = weight
+        assert fixed[name].tolist() == own.tolist()
