@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from numbers import Real
 from typing import Any
 
 from sageserve_env._config import unknown_key_message
@@ -18,7 +17,7 @@ from sageserve_env.entries import (
 )
 from sageserve_env.forms import Entries
 from sageserve_env.knobs import BY_NAME, KNOBS, TARGET_FORMS, Knob
-from sageserve_env.policies import DISCIPLINE_FEATURES, ROUTER_FEATURES, ROUTERS
+from sageserve_env.policies import DISCIPLINE_FEATURES, ROUTER_FEATURES, ROUTERS, check_weights
 from sageserve_env.scenario import Scenario
 
 JOINT = "joint"
@@ -161,22 +160,22 @@ def _changed(
 ) -> Any:
     """Return the weights of the fixed router or discipline, with changes for every model."""
     features, weights = _weights(name, fixed, scenario)
+    changes = {str(feature): weight for feature, weight in changes.items()}
+    check_weights(changes, features, name)
     for feature, weight in changes.items():
-        if feature not in features:
-            raise ValueError(unknown_key_message(str(feature), features, name))
-        if not isinstance(weight, Real):
-            raise ValueError(f"{name}: {feature}: expected a number, got {weight!r}")
-        weights[:, features.index(feature)] = weight
+        weights[:, list(features).index(feature)] = weight
     return weights
 
 
-def _weights(name: str, fixed: Mapping[str, Any], scenario: Scenario) -> tuple[list[str], Any]:
+def _weights(
+    name: str, fixed: Mapping[str, Any], scenario: Scenario
+) -> tuple[Mapping[str, str], Any]:
     """Return features and weights of the fixed router or discipline, else the scenario's."""
     if name == "router_weights":
         router = fixed.get("router", scenario.routing.router)
-        return list(ROUTER_FEATURES), default_router_weights(scenario, router)
+        return ROUTER_FEATURES, default_router_weights(scenario, router)
     discipline = fixed.get("discipline", scenario.batching.discipline)
-    return list(DISCIPLINE_FEATURES), default_discipline_weights(scenario, discipline)
+    return DISCIPLINE_FEATURES, default_discipline_weights(scenario, discipline)
 
 
 def _require_each_word(words: tuple[str, ...], knobs: list[Knob], mode: str, router: str) -> None:
