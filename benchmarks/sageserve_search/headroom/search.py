@@ -288,7 +288,8 @@ class Search:
             if tier.interactive and means.get("slo_worst_model", 1.0) < floor:
                 short = np.flatnonzero(of_model[:, k] < floor)
                 for m in map(int, short if len(short) else [of_model[:, k].argmin()]):
-                    steps[m, k] = max(steps[m, k], _step(float(of_model[m, k]), floor), _LEAST_UP)
+                    below = min(float(of_model[m, k]), means["slo_worst_model"])
+                    steps[m, k] = max(steps[m, k], _step(below, floor))
         return steps, means
 
 
