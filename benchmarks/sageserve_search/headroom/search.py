@@ -275,21 +275,22 @@ class Search:
 
     def _steps(self, days: Sequence[Played]) -> tuple[Floats, dict[str, float]]:
         """Return steps of the logarithms of the charges, [M, K], and the means of the days."""
-        floor = self.targets.floors["slo_worst_model"]
         means = self.targets.means([played.metrics for played in days])
-        attained = np.ma.masked_invalid([played.attained for played in days])  # [D, M, K]
-        of_model = attained.mean(axis=0).filled(1.0)
         steps = np.zeros_like(self.state.price)
         for k, tier in enumerate(self.scenario.tiers):
             name = f"slo_{tier_key(tier.name)}"
-            if name not in means:
-                continue
-            steps[:, k] = _step(means[name], self.targets.floors[name])
-            if tier.interactive and means.get("slo_worst_model", 1.0) < floor:
-                short = np.flatnonzero(of_model[:, k] < floor)
-                for m in map(int, short if len(short) else [of_model[:, k].argmin()]):
-                    below = min(float(of_model[m, k]), means["slo_worst_model"])
-                    steps[m, k] = max(steps[m, k], _step(below, floor))
+            if name in means:
+                steps[:, k] = _step(means[name], self.targets.floors[name])
+        floor = self.targets.floors["slo_worst_model"]
+        least = means.get("slo_worst_model", 1.0)
+        if least < floor:
+            attained = np.ma.masked_invalid([played.attained for played in days])  # [D, M, K]
+            of_model = attained.mean(axis=0).filled(1.0)
+            of_model[:, [not tier.interactive for tier in self.scenario.tiers]] = 1.0
+            low = {(int(m), int(k)) for m, k in np.argwhere(of_model < floor)}
+            for m, k in low or {divmod(int(of_model.argmin()), of_model.shape[1])}:
+                below = min(float(of_model[m, k]), least)  # the least may change from day to day
+                steps[m, k] = max(steps[m, k], _step(below, floor))
         return steps, means
 
 
