@@ -151,6 +151,17 @@ def test_a_charge_follows_its_target_and_steps_less_far_where_it_turns(day: Day)
     assert _step(0.9499, 0.95) == 0.1  # at least
 
 
+def test_the_least_share_moves_the_charge_of_its_model_and_tier(day: Day) -> None:
+    plan, played = day.play_agent(make_agent("static:instances=4"))[::-1]
+    search = Search([day], [[(plan, played)]])
+    shares = {"slo_iwf": 0.96, "slo_iwn": 0.96, "slo_worst_model": 0.85}
+    attained = np.array([[0.96, 0.92, 0.2]])  # [M, K]; of another model on another day it was 0.85
+    low = replace(played, metrics={**played.metrics, **shares}, attained=attained)
+    steps, _ = search._steps([low])
+    assert steps[0, 0] == pytest.approx(_step(0.96, 0.95))
+    assert steps[0, 1] == pytest.approx(1.5 * np.log(1.5))
+
+
 def test_a_miss_is_charged_at_first_what_the_plans_need_to_attain(day: Day) -> None:
     good = day.play_agent(make_agent("static:instances=4"))[::-1]
     bad = day.play_agent(make_agent("static:instances=1"))[::-1]
