@@ -33,11 +33,11 @@ from sageserve_search.headroom.measure import (
     measure,
 )
 from sageserve_search.headroom.plan import neutral_of, read_plan, write_plans
-from sageserve_search.headroom.playing import Day, Played
+from sageserve_search.headroom.playing import Day, Played, Reached
 from sageserve_search.headroom.search import Best, Search, _step, figures
 from sageserve_search.headroom.starts import opening_share, price_before
 from sageserve_search.headroom.summary import summary
-from sageserve_search.headroom.sweep import Helpers, weight_of
+from sageserve_search.headroom.sweep import Helpers, Sweep, weight_of
 from sageserve_search.headroom.worth import frozen, put_back
 
 
@@ -372,6 +372,25 @@ def test_a_play_that_goes_on_from_a_mark_comes_to_the_same(day: Day) -> None:
     assert day.go_on(mark, idle, 2, 5).usd < day.go_on(mark, plan, 2, 5).usd
     reached = day.go_on(mark, plan, 2, 6)
     assert (reached.usd == played.usd).all() and (reached.missed == played.missed).all()
+
+
+@pytest.mark.parametrize("later_usd", [-1.0, 1.0])
+def test_what_comes_dearer_later_is_put_back(
+    day: Day, later_usd: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, plan = day.play_agent(make_agent("reactive"))
+
+    def go_on(mark: object, one: Any, start: int, stop: int) -> Reached:
+        changed = any((one.arrays[name] != array).any() for name, array in plan.arrays.items())
+        usd = changed * (later_usd if stop > start + 2 else -1.0)
+        return Reached(np.array([usd]), np.zeros((1, 3)), np.zeros(1))
+
+    monkeypatch.setattr(day, "go_on", go_on)
+    sweep = Sweep(plan, [], np.zeros((1, 3)), (), {}, part=1, trials=9, ahead=1, seed=0)
+    found = sweep.through(day).plan
+    early = slice(0, 3)  # nothing comes later than the end of the day
+    same = all((found.arrays[n][early] == a[early]).all() for n, a in plan.arrays.items())
+    assert same == (later_usd > 0)
 
 
 def test_days_with_other_requests_say_what_is_luck() -> None:

@@ -184,7 +184,7 @@ class Search:
     def _affords(self, plays: float) -> int:
         """Return how many trials of a part a sweep may have that costs at most so many plays."""
         of_trial = 1.0 + self.ahead / self.parts[0]
-        trials = min(TRIALS, int((plays - 2.0) / of_trial) - 1)
+        trials = min(TRIALS, int((plays - 2.0) / of_trial) - 2)
         return trials if trials == TRIALS or not self.state.plays else 0
 
     def _sweep(self, part: int, trials: int) -> int:

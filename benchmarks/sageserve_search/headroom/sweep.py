@@ -4,7 +4,9 @@ At the start of a part trials are played from there, one after the other: the pl
 edit of every model in that part, until some time after its end. A model's edit stays if it comes
 cheaper by what it paid and missed until then, and by the batch work that it left. Then the part is
 played as it is decided now, and the next one begins from exactly what came of it, so that what a
-trial found is not lost to a change before it. Models meet only where they compete for VMs.
+trial found is not lost to a change before it. As models meet where they compete for VMs, and what
+saves a VM may let a queue grow that is seen later, what was kept of all trials is played once
+together until longer after the end, and put back where that comes dearer than what was before.
 """
 
 from __future__ import annotations
@@ -29,6 +31,8 @@ from sageserve_search.headroom.playing import Day, Floats, Played, Reached
 # before, and at least _LEAST_WEIGHT of the mean (A).
 _PRIOR, _LEAST_WEIGHT = 20.0, 0.2
 _WHOLE = 0.15  # share of the edits that last the whole part (A)
+# What was kept of all trials is judged together so many times as long after the part's end (A).
+_FURTHER = 4
 _LEFT = 2.0  # charge for work that is left, over its VM price (our assumption)
 
 Helped = dict[str, tuple[float, float]]
@@ -125,6 +129,7 @@ class Sweep:
         bounds = [0, *range(int(rng.integers(1, self.part + 1)), steps, self.part), steps]
         for start, stop in pairwise(bounds):
             until = min(stop + self.ahead, steps)
+            before, far = plan.copy(), min(stop + _FURTHER * self.ahead, steps)
             least = self._charged(day.go_on(mark, plan, start, until))
             for _ in range(self.trials):
                 trial = plan.copy()
@@ -136,7 +141,10 @@ class Sweep:
                 gain = np.maximum(least - charged, 0.0)
                 least = np.minimum(least, charged)
                 add_up(helped, [(kind.__name__, 1.0, float(gain[m])) for kind, m in edits])
-            played += (1 + self.trials) * (until - start) + stop - start
+            bills = [self._charged(day.go_on(mark, p, start, far)).sum() for p in (before, plan)]
+            if bills[1] > bills[0]:
+                plan = before
+            played += (1 + self.trials) * (until - start) + 2 * (far - start) + stop - start
             if stop < steps:
                 day.go_on(mark, plan, start, stop)
                 mark = day.mark()
