@@ -11,15 +11,16 @@ The shape of a day, how days differ and how minutes vary are those of the O365 w
   32B for code (Azure's coding trace: 1,469 and 13, but agents write more), a 70B for documents,
   a reasoning model for long answers. Batch work has prompts as long and answers half as long
   again.
-* Flash crowds (`GLOBAL_FLASH` only): eight a day, each 10 to 30 minutes of 3 to 6 times the
-  interactive traffic of one model in one region.
-* Scheduled jobs (`GLOBAL_SCHEDULED` only): applications that call a model by the clock, as
-  operators scale by (KEDA's cron scaler, scheduled scaling of AWS). Each model has two a day in
-  each region, which begin at the same quarter of an hour every day and bring, for 30 to 120
-  minutes, 2 to 4 times its interactive traffic there, from day to day with a log standard
-  deviation of 0.2; where two overlap their factors multiply. When they come is drawn for each
-  trace, so that it has to be read from its history. There is half as much batch work again, a
-  quarter of the requests; in the O365 workload it is 18 % of them on weekdays and 40 % at weekends.
+* Scheduled jobs (`GLOBAL_SCHEDULED`): applications that call a model by the clock, as operators
+  scale by (KEDA's cron scaler, scheduled scaling of AWS). Each model has two a day in each
+  region, which begin at the same quarter of an hour every day and bring, for 30 to 120 minutes,
+  3 to 5 times its interactive traffic there, from day to day with a log standard deviation of
+  0.2; where two overlap their factors multiply. When they come is drawn for each trace, so that
+  it has to be read from its history. There is twice as much batch work, some 28 % of the
+  requests; in the O365 workload it is 18 % of them on weekdays and 40 % at weekends.
+* Flash crowds (`GLOBAL_FLASH`): eight a day, each 10 to 30 minutes of 3 to 6 times the
+  interactive traffic of one model in one region. Its scheduled jobs are smaller, 2 to 4 times
+  that traffic, and there is half as much batch work again.
 * `PAIR`: a small service of the same kind, America and Europe and two of the models. Texts are
   of more equal length, as one application sends them, answers are long, and it varies more than
   the sum of many services: levels of days 20 % apart, slow swings of 15 %, one surge of a model
@@ -79,13 +80,19 @@ GLOBAL: Final[Traffic] = dataclasses.replace(
 GLOBAL_SCHEDULED: Final[Traffic] = dataclasses.replace(
     GLOBAL,
     name="global-scheduled",
-    version=2,
-    base_rps=GLOBAL.base_rps * [[1.0], [1.5]],
+    version=3,
+    base_rps=GLOBAL.base_rps * [[1.0], [2.0]],
     jobs_per_day=2,
+    job_factor=(3.0, 5.0),
 )
 
 GLOBAL_FLASH: Final[Traffic] = dataclasses.replace(
-    GLOBAL_SCHEDULED, name="global-flash", version=4, flash_per_day=8.0
+    GLOBAL_SCHEDULED,
+    name="global-flash",
+    version=4,
+    base_rps=GLOBAL.base_rps * [[1.0], [1.5]],
+    job_factor=(2.0, 4.0),
+    flash_per_day=8.0,
 )
 
 PAIR: Final[Traffic] = dataclasses.replace(

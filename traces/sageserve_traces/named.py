@@ -84,14 +84,14 @@ TRACES: Final[dict[str, NamedTrace]] = {
         ),
         NamedTrace(
             "global-scheduled",
-            "the same with half as much batch work again and scheduled jobs",
+            "the same with twice as much batch work and scheduled jobs",
             "by seed",
             "MIT (this project)",
             generated=True,
         ),
         NamedTrace(
             "global-flash",
-            "global-scheduled with eight flash crowds a day",
+            "global with scheduled jobs and eight flash crowds a day",
             "by seed",
             "MIT (this project)",
             generated=True,
