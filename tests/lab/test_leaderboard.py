@@ -16,6 +16,7 @@ from sageserve_bench.errors import UserError
 from sageserve_bench.published import differences, read_published
 from sageserve_bench.results.store import Store
 from sageserve_cli import cli
+from sageserve_env.scenario import load_scenario
 
 PAGE = "# Page\n\n<!-- leaderboard NAME -->\nstale table\n<!-- /leaderboard -->\n\nafter\n"
 
@@ -36,6 +37,12 @@ def test_every_published_folder_says_how_it_was_made(repository: Path) -> None:
         assert "--agents" in published.command and "--scenario" in published.command
         split = {row.get("split") for row in published.rows}
         assert split <= {"test", None}, f"{published.name}: not test seeds"
+
+
+def test_published_rows_are_of_the_scenarios_as_they_are(repository: Path) -> None:
+    for published in read_published(repository / "benchmarks" / "results"):
+        played = {(row["scenario"], row["config_hash"]) for row in published.rows}
+        assert played == {(name, load_scenario(name).config_hash) for name, _ in played}
 
 
 @pytest.fixture
