@@ -233,7 +233,7 @@ def test_workers_find_the_same(day: Day) -> None:
     starts = [[one.play_agent(make_agent("static:instances=4"))[::-1]] for one in days]
     found = [Search(days, starts, helpers=Helpers(Backend(workers=n))) for n in (1, 2)]
     for search in found:
-        search.run(120)
+        search.run(160)
     alone, both = (search.state for search in found)
     assert alone.plays == both.plays > 80  # more than one sweep
     assert alone.helped == both.helped and (alone.price == both.price).all()

@@ -24,7 +24,7 @@ from sageserve_env.simulator.summary import tier_key
 from sageserve_search.headroom.parts import read_part, write_part
 from sageserve_search.headroom.plan import Plan
 from sageserve_search.headroom.playing import Day, Floats, Played, value
-from sageserve_search.headroom.sweep import Helped, Helpers, Sweep, add_up
+from sageserve_search.headroom.sweep import FURTHER, Helped, Helpers, Sweep, add_up
 
 # Lengths of a part, of which a sweep draws one, and how long after its end a trial is judged beside
 # the slowest start; all our assumption.
@@ -183,8 +183,9 @@ class Search:
 
     def _affords(self, plays: float) -> int:
         """Return how many trials of a part a sweep may have that costs at most so many plays."""
-        of_trial = 1.0 + self.ahead / self.parts[0]
-        trials = min(TRIALS, int((plays - 2.0) / of_trial) - 2)
+        ahead = self.ahead / self.parts[0]
+        of_trial, together = 1.0 + ahead, 2.0 * (1.0 + FURTHER * ahead)
+        trials = min(TRIALS, int((plays - 2.0 - together) / of_trial) - 1)
         return trials if trials == TRIALS or not self.state.plays else 0
 
     def _sweep(self, part: int, trials: int) -> int:

@@ -32,7 +32,7 @@ from sageserve_search.headroom.playing import Day, Floats, Played, Reached
 _PRIOR, _LEAST_WEIGHT = 20.0, 0.2
 _WHOLE = 0.15  # share of the edits that last the whole part (A)
 # What was kept of all trials is judged together so many times as long after the part's end (A).
-_FURTHER = 4
+FURTHER = 4
 _LEFT = 2.0  # charge for work that is left, over its VM price (our assumption)
 
 Helped = dict[str, tuple[float, float]]
@@ -129,7 +129,7 @@ class Sweep:
         bounds = [0, *range(int(rng.integers(1, self.part + 1)), steps, self.part), steps]
         for start, stop in pairwise(bounds):
             until = min(stop + self.ahead, steps)
-            before, far = plan.copy(), min(stop + _FURTHER * self.ahead, steps)
+            before, far = plan.copy(), min(stop + FURTHER * self.ahead, steps)
             least = self._charged(day.go_on(mark, plan, start, until))
             for _ in range(self.trials):
                 trial = plan.copy()
