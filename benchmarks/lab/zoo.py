@@ -89,20 +89,31 @@ def table(runs: Sequence[Learned]) -> str:
 
 
 def picture(results: Path, name: str, output: Path = PICTURE) -> None:
-    """Draw the curves of a published folder against the line of the planner."""
+    """Draw the curves of a published folder against the line of the planner.
+
+    Returns are negative and the first of a curve may lie far below the last: they are drawn on a
+    logarithmic axis.
+    """
     from matplotlib.figure import Figure
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
     runs = read(results / name / "zoo")
     figure = Figure(figsize=(8, 4.5), layout="constrained")
     axis = figure.subplots()
     for one in runs:
         steps = [row["steps"] / 1000 for row in one.curve.rows]
-        axis.plot(steps, [row["reward"] for row in one.curve.rows], ".-", label=one.agent)
+        axis.plot(steps, [-row["reward"] for row in one.curve.rows], ".-", label=one.agent)
     line = runs[0].curve.line["reward"]
-    axis.axhline(line, color="black", linestyle="--", linewidth=1, label=f"{LINE}, calibrated")
-    axis.set_ylim(1.5 * line, 0.8 * line)  # the first points of some lie far below
+    axis.axhline(-line, color="black", linestyle="--", linewidth=1, label=f"{LINE}, calibrated")
+    axis.set_yscale("log")
+    axis.invert_yaxis()
+    axis.yaxis.set_major_locator(
+        LogLocator(subs=(1.0, 1.2, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 8.0))
+    )
+    axis.yaxis.set_major_formatter(FuncFormatter(lambda value, at: f"-{value:g}"))
+    axis.yaxis.set_minor_formatter(NullFormatter())
     axis.set_xlabel("decisions learned from, thousands")
-    axis.set_ylabel("return on validation days")
+    axis.set_ylabel("return on validation days, logarithmic")
     axis.grid(alpha=0.3)
     axis.legend(fontsize=8)
     save(figure, output)

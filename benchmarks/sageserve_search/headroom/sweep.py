@@ -130,7 +130,7 @@ class Sweep:
         for start, stop in pairwise(bounds):
             until = min(stop + self.ahead, steps)
             before, far = plan.copy(), min(stop + FURTHER * self.ahead, steps)
-            least = self._charged(day.go_on(mark, plan, start, until))
+            least, kept = self._charged(day.go_on(mark, plan, start, until)), False
             for _ in range(self.trials):
                 trial = plan.copy()
                 editor = Editor(day.scenario, rng, self.others, self.frozen, weight)
@@ -138,13 +138,18 @@ class Sweep:
                 charged = self._charged(day.go_on(mark, trial, start, until))
                 for m in map(int, np.flatnonzero(charged < least - 1e-9)):
                     _take(plan, trial, editor.of_model[m], m, slice(start, stop))
+                    kept = True
                 gain = np.maximum(least - charged, 0.0)
                 least = np.minimum(least, charged)
                 add_up(helped, [(kind.__name__, 1.0, float(gain[m])) for kind, m in edits])
-            bills = [self._charged(day.go_on(mark, p, start, far)).sum() for p in (before, plan)]
-            if bills[1] > bills[0]:
-                plan = before
-            played += (1 + self.trials) * (until - start) + 2 * (far - start) + stop - start
+            played += (1 + self.trials) * (until - start) + stop - start
+            if kept:
+                bills = [
+                    self._charged(day.go_on(mark, p, start, far)).sum() for p in (before, plan)
+                ]
+                played += 2 * (far - start)
+                if bills[1] > bills[0]:
+                    plan = before
             if stop < steps:
                 day.go_on(mark, plan, start, stop)
                 mark = day.mark()
